@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct GoWindowsImageStatus {
     /// The generation that this status describes; -1 until the operator has seen the object.
-    #[serde(default)]
+    #[serde(default = "unseen")]
     pub observed_generation: i64,
     /// Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -45,6 +45,10 @@ pub struct GoWindowsImageStatus {
     /// Strings for the printed columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display: Option<Display>,
+}
+
+fn unseen() -> i64 {
+    -1
 }
 
 /// One word for people.
