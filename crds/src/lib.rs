@@ -5,6 +5,7 @@
 
 pub mod conditions;
 pub mod names;
+pub mod patterns;
 pub mod v1alpha1;
 
 pub use v1alpha1::GoWindowsImage;

@@ -1,7 +1,9 @@
 //! How and where are builds run?
 
+use crate::patterns;
 use k8s_openapi::api::core::v1::{Affinity, Toleration};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,11 +32,13 @@ pub struct BuildSpec {
 }
 
 /// Which nodes build pods may use.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildNodes {
     /// Labels that a node must have. `kubernetes.io/os` and `kubernetes.io/arch` are set by the operator and refused here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("!('kubernetes.io/os' in self) && !('kubernetes.io/arch' in self)").message("kubernetes.io/os and kubernetes.io/arch are set by the operator"))]
     pub selector: BTreeMap<String, String>,
     /// Taints that build pods tolerate, passed on as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,19 +70,19 @@ pub struct BuildResources {
 pub struct BuildTimeouts {
     /// From the Job's creation until its pod runs. Default: `30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)){1,4}$"))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub queue: Option<String>,
     /// Fetching the source. Default: `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)){1,4}$"))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub source: Option<String>,
     /// Downloading modules and compiling. Default: `30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)){1,4}$"))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub build: Option<String>,
     /// Assembling and pushing the image. Default: `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)){1,4}$"))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub push: Option<String>,
 }
 
@@ -97,7 +101,7 @@ pub struct BuildCache {
 pub struct CacheVolume {
     /// Its size. Default: `10Gi`. A later change does not resize an existing claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(Mi|Gi|Ti)$"))]
+    #[schemars(regex(pattern = patterns::CLAIM_SIZE))]
     pub size: Option<String>,
     /// Its storage class. Default: the cluster's default class.
     #[serde(default, skip_serializing_if = "Option::is_none")]

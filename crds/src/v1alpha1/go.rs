@@ -1,5 +1,6 @@
 //! How is the program compiled?
 
+use crate::patterns;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,25 +12,26 @@ use serde::{Deserialize, Serialize};
 pub struct GoSpec {
     /// Go release, one of those that the operator has a toolchain image for. Default: the newest of them. Example: `"1.26"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^1\.[0-9]{1,3}(\.[0-9]{1,3})?$"))]
+    #[schemars(regex(pattern = patterns::GO_VERSION))]
     pub version: Option<String>,
     /// Toolchain image, in place of `version`: any Linux image with the `go` command in its `PATH`.
     /// A tag is resolved once per build. Example: `registry.example.com/mirror/golang:1.26.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]
     pub image: Option<String>,
     /// The main package, relative to `source.subPath`. Default: `.`. Example: `./cmd/storefront`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\.(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::PACKAGE))]
+    #[x_kube(validation = Rule::new("!self.contains('..')").message("must stay inside the module: no '..'"))]
     pub package: Option<String>,
     /// Build tags. Example: `[netgo, enterprise]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 64), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.]*$")))]
+    #[schemars(length(max = 32), inner(length(max = 64), regex(pattern = patterns::BUILD_TAG)))]
     pub tags: Vec<String>,
     /// Values for string variables of the program, each as `-X importpath.name=value`. `$(revision)` in a value becomes the
     /// full commit id. Example: `["-X main.version=$(revision)"]`. Other linker flags are refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 1024), regex(pattern = r"^-X [A-Za-z0-9_./~-]+\.[A-Za-z0-9_]+=[^'\x00-\x1f]*$")))]
+    #[schemars(length(max = 32), inner(length(max = 1024), regex(pattern = patterns::LDFLAG)))]
     pub ldflags: Vec<String>,
     /// Variables for the compiler. Only GOEXPERIMENT, GOFIPS140, GODEBUG and GOAMD64 are allowed.
     /// Example: `[{name: GOAMD64, value: v2}]`.
@@ -51,9 +53,9 @@ pub struct GoSpec {
 #[serde(rename_all = "camelCase")]
 pub struct GoEnvVar {
     /// One of GOEXPERIMENT, GOFIPS140, GODEBUG, GOAMD64.
-    #[schemars(regex(pattern = "^(GOEXPERIMENT|GOFIPS140|GODEBUG|GOAMD64)$"))]
+    #[schemars(regex(pattern = patterns::GO_ENV_NAME))]
     pub name: String,
     /// Its value.
-    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9_.,=:+-]*$"))]
+    #[schemars(length(max = 256), regex(pattern = patterns::GO_ENV_VALUE))]
     pub value: String,
 }

@@ -1,6 +1,7 @@
 //! What image is made, and where does it go?
 
 use super::SecretReference;
+use crate::patterns;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,13 +14,13 @@ pub struct ImageSpec {
     /// Repository to push to, without tag or digest. Example: `registry.example.com/shop/storefront`.
     #[schemars(
         length(min = 1, max = 255),
-        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$")
+        regex(pattern = patterns::REPOSITORY)
     )]
     pub repository: String,
     /// Tags that are moved to the image once it is verified. `$(revision)` becomes the full commit id.
     /// Default: `["$(revision)", "latest"]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 10), inner(regex(pattern = r"^([A-Za-z0-9_]|\$\(revision\))([A-Za-z0-9_.-]|\$\(revision\)){0,127}$")))]
+    #[schemars(length(max = 10), inner(regex(pattern = patterns::IMAGE_TAG)))]
     pub tags: Option<Vec<String>>,
     /// A Secret of type `kubernetes.io/dockerconfigjson` in the same namespace, to push with and to read back with.
     /// The operator needs a Role and RoleBinding in this namespace to read it (`config/samples/secret-access.yaml`).
@@ -57,12 +58,12 @@ pub struct BaseSpec {
     pub flavor: Option<BaseFlavor>,
     /// Windows releases to build for, from one compile: one index that shares the program's layer. Default: `[ltsc2022]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 8), inner(regex(pattern = r"^[a-z0-9][a-z0-9.]{0,31}$")))]
+    #[schemars(length(min = 1, max = 8), inner(regex(pattern = patterns::RELEASE)))]
     pub releases: Option<Vec<String>>,
     /// A base of your own, by tag or digest, in place of flavor and releases. All its windows/amd64 entries are built.
     /// Example: `registry.example.com/base/nanoserver@sha256:...`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]
     pub image: Option<String>,
 }
 
@@ -77,11 +78,12 @@ pub enum BaseFlavor {
 }
 
 /// A variable in the image's configuration.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageEnvVar {
     /// Name. `PATH` is refused: on Windows it would replace the base's own.
-    #[schemars(length(max = 256), regex(pattern = "^[A-Za-z_][A-Za-z0-9_.-]*$"))]
+    #[schemars(length(max = 256), regex(pattern = patterns::ENV_NAME))]
+    #[x_kube(validation = Rule::new("self.upperAscii() != 'PATH'").message("PATH is refused: on Windows it would replace the base's own"))]
     pub name: String,
     /// Value.
     #[schemars(length(max = 32_768))]

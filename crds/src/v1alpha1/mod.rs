@@ -17,6 +17,7 @@ pub use rollout::{HistorySpec, RolloutMode, RolloutSpec, TargetKind, TargetSpec}
 pub use source::{GitReference, GitSource, SourceSpec};
 pub use status::*;
 
+use crate::patterns;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
@@ -55,7 +56,7 @@ pub struct GoWindowsImageSpec {
     /// How often the source is looked at, as a Go duration, spread by up to a tenth so that many objects do not poll at once.
     /// `0s`: only when the object changes or an order annotation asks. Otherwise at least `5s`. Default: `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)){1,4}$"))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub interval: Option<String>,
     /// Where the Go source comes from.
     pub source: SourceSpec,
@@ -80,7 +81,7 @@ pub struct GoWindowsImageSpec {
 #[serde(rename_all = "camelCase")]
 pub struct SecretReference {
     /// Its name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::OBJECT_NAME))]
     pub name: String,
 }
 

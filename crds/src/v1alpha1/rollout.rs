@@ -1,5 +1,6 @@
 //! Which workloads run the image?
 
+use crate::patterns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct RolloutSpec {
     /// How long a target may take to become available with a new image, as a Go duration. Windows pulls are slow.
     /// Default: `20m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)){1,4}$"))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub progress_deadline: Option<String>,
 }
 
@@ -41,11 +42,11 @@ pub struct TargetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<TargetKind>,
     /// Name of the workload, in this object's namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::OBJECT_NAME))]
     pub name: String,
     /// Name of the container that runs the image. Default: the only container of the pod template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::CONTAINER_NAME))]
     pub container: Option<String>,
 }
 

@@ -1,12 +1,13 @@
 //! Where does the source come from?
 
 use super::SecretReference;
+use crate::patterns;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the Go source comes from. Exactly one kind of source is set.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceSpec {
     /// A git repository that the operator polls.
@@ -14,7 +15,8 @@ pub struct SourceSpec {
     /// Folder of the Go module (the one with `go.mod`) inside the repository, with forward slashes.
     /// Default: `.`, the root. Example: `services/storefront`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*$"))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::SUB_PATH))]
+    #[x_kube(validation = Rule::new("!self.split('/').exists(part, part == '..' || part == '.git')").message("must stay inside the repository: no '..' and no '.git'"))]
     pub sub_path: Option<String>,
 }
 
@@ -24,7 +26,7 @@ pub struct SourceSpec {
 pub struct GitSource {
     /// Address of the repository. Only https, and without a user or password in it (use `secretRef`).
     /// Example: `https://git.example.com/shop/storefront.git`.
-    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/[A-Za-z0-9._~/%+-]+$"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = patterns::GIT_URL))]
     pub url: String,
     /// What to build. Default: the branch that the remote's HEAD names. Example: `{branch: main}`.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
@@ -44,16 +46,16 @@ pub struct GitSource {
 pub struct GitReference {
     /// Follow this branch: each new commit is built. Example: `main`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]*(/[A-Za-z0-9_][A-Za-z0-9_.+@-]*)*$"))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = patterns::GIT_REF))]
     #[x_kube(validation = Rule::new("!self.contains('..') && !self.endsWith('.lock') && !self.endsWith('.')").message("not a legal branch name"))]
     pub branch: Option<String>,
     /// Build this tag; it is built again if it is moved. Example: `v1.4.2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]*(/[A-Za-z0-9_][A-Za-z0-9_.+@-]*)*$"))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = patterns::GIT_REF))]
     #[x_kube(validation = Rule::new("!self.contains('..') && !self.endsWith('.lock') && !self.endsWith('.')").message("not a legal tag name"))]
     pub tag: Option<String>,
     /// Build exactly this commit: the full 40 hexadecimal digits, in lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[0-9a-f]{40}$"))]
+    #[schemars(regex(pattern = patterns::COMMIT))]
     pub commit: Option<String>,
 }
