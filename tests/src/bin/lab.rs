@@ -1,6 +1,6 @@
 //! Boots the lab and keeps it until Ctrl-C: for looking at it by hand, and for debugging a test.
 
-use std::time::Instant;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -22,25 +22,32 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
     let Arguments { command: Command::Up } = Arguments::parse();
+    match up(&Progress::stderr()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn up(progress: &Progress) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let progress = Progress::stderr();
-    let up = async {
-        let lab = Lab::start(&progress).await?;
-        println!("export KUBECONFIG={}", lab.kubeconfig().display());
-        println!("export PATH={}:$PATH", lab.tool("kubectl")?.parent().unwrap_or(lab.dir()).display());
-        println!("# registry {}, network namespace {}, logs {}/logs", lab.registry(), lab.network().name(), lab.dir().display());
-        progress.say("the lab is up: Ctrl-C takes it away");
-        std::future::pending::<Result<()>>().await?;
-        Ok(lab)
+    let lab = tokio::select! {
+        lab = Lab::start(progress) => lab?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
     };
-    let began = tokio::select! {
-        result = up => return result.map(drop),
-        _ = interrupt.recv() => Instant::now(),
-        _ = terminate.recv() => Instant::now(),
-    };
-    // The future that owned the lab was dropped just now, and with it the lab.
-    progress.say(format!("the lab is gone ({:.1} s)", began.elapsed().as_secs_f64()));
+    println!("export KUBECONFIG={}", lab.kubeconfig().display());
+    println!("export PATH={}:$PATH", lab.tool("kubectl")?.parent().unwrap_or(lab.dir()).display());
+    println!("# registry {}, network namespace {}, logs {}/logs", lab.registry(), lab.network().name(), lab.dir().display());
+    progress.say("the lab is up: Ctrl-C takes it away");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    progress.step("taking the lab away", tokio::task::spawn_blocking(move || drop(lab))).await?;
     Ok(())
 }

@@ -28,8 +28,8 @@ pub(super) async fn start(site: &Site, credentials: &Credentials) -> Result<(Pro
     // The node's name means nothing to a resolver, so `kubectl logs` would fail by the default order.
     apiserver.arg("--kubelet-preferred-address-types=InternalIP");
     apiserver.arg("--service-account-issuer=https://kubernetes.default.svc");
-    apiserver.arg("--service-account-key-file").arg(&credentials.service_accounts);
-    apiserver.arg("--service-account-signing-key-file").arg(&credentials.service_accounts);
+    apiserver.arg("--service-account-key-file").arg(&credentials.service_accounts.1);
+    apiserver.arg("--service-account-signing-key-file").arg(&credentials.service_accounts.0);
     let mut process = site.spawn("kube-apiserver", apiserver)?;
 
     let client = client(credentials).await?;

@@ -95,15 +95,25 @@ fn remove_shim_sockets(_: &[Thing], dir: &Path) -> Result<()> {
 fn remove_networks(things: &[Thing], _: &Path) -> Result<()> {
     for thing in things {
         match thing {
-            Thing::Link(name) if Path::new("/sys/class/net").join(name).exists() => {
-                host::run(Command::new("ip").args(["link", "delete", name]))?;
-            }
-            Thing::Netns(name) if Path::new("/run/netns").join(name).exists() => {
-                host::run(Command::new("ip").args(["netns", "delete", name]))?;
-            }
+            Thing::Link(name) => delete(&Path::new("/sys/class/net").join(name), &["link", "delete", name])?,
+            Thing::Netns(name) => delete(&Path::new("/run/netns").join(name), &["netns", "delete", name])?,
             Thing::Iptables(rule) => remove_rule(rule),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Runs `ip` with `arguments` until `file` is gone. The kernel may be deleting the same at this very moment: a cable goes with
+/// the namespace that holds its other end.
+fn delete(file: &Path, arguments: &[&str]) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while file.exists() {
+        let deleted = host::run(Command::new("ip").args(arguments));
+        if Instant::now() > deadline {
+            return deleted.and_then(|_| bail!("{} does not go away", file.display()));
+        }
+        thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }

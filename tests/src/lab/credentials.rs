@@ -26,8 +26,8 @@ pub(super) struct Credentials {
     pub(super) apiserver_to_kubelet: (PathBuf, PathBuf),
     /// The kubelet's serving certificate and key.
     pub(super) kubelet_server: (PathBuf, PathBuf),
-    /// The key that signs service account tokens.
-    pub(super) service_accounts: PathBuf,
+    /// The private key that signs service account tokens, and the public one that checks them.
+    pub(super) service_accounts: (PathBuf, PathBuf),
     /// The administrator's kubeconfig.
     pub(super) admin: PathBuf,
     /// The kubeconfigs of the components.
@@ -50,12 +50,16 @@ impl Credentials {
             write_private(path, &text)
         };
         let component = |name: &str| kubeconfig(folder.join(format!("{name}.kubeconfig")), &format!("system:{name}"), None);
+        let (signing_key, checking_key) = signing_key()?;
         Ok(Self {
             authority: write_private(folder.join("ca.crt"), authority.certificate())?,
             apiserver: apiserver.write(folder, "apiserver")?,
             apiserver_to_kubelet: authority.client("kube-apiserver", Some("system:masters"))?.write(folder, "apiserver-kubelet")?,
             kubelet_server: authority.server(LINUX_NODE, &[LINUX_NODE], &[node])?.write(folder, "kubelet")?,
-            service_accounts: write_private(folder.join("service-accounts.key"), &signing_key()?)?,
+            service_accounts: (
+                write_private(folder.join("service-accounts.key"), &signing_key)?,
+                write_private(folder.join("service-accounts.pub"), &checking_key)?,
+            ),
             admin: kubeconfig(admin, "admin", Some("system:masters"))?,
             controller_manager: component("kube-controller-manager")?,
             scheduler: component("kube-scheduler")?,

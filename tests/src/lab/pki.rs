@@ -85,9 +85,10 @@ impl Identity {
     }
 }
 
-/// A private key for signing service account tokens, PEM.
-pub fn signing_key() -> Result<String> {
-    Ok(KeyPair::generate().context("cannot make a key")?.serialize_pem())
+/// A key pair for signing service account tokens: the private and the public key, PEM.
+pub fn signing_key() -> Result<(String, String)> {
+    let key = KeyPair::generate().context("cannot make a key")?;
+    Ok((key.serialize_pem(), key.public_key_pem()))
 }
 
 fn subject(name: &str, group: Option<&str>) -> DistinguishedName {
