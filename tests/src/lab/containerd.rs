@@ -39,7 +39,10 @@ pub(super) fn socket(site: &Site) -> PathBuf {
 /// Tells containerd that the lab's registry speaks plain HTTP.
 fn write_registry(site: &Site, registry: &str) -> Result<PathBuf> {
     let folder = site.folder(&format!("containerd/certs.d/{registry}"))?;
-    write(folder.join("hosts.toml"), &format!("server = \"http://{registry}\"\n"))?;
+    // The table may say no more than the first line, but containerd 1.6 rejects a file without one.
+    let url = format!("http://{registry}");
+    let hosts = format!("server = \"{url}\"\n\n[host.\"{url}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+    write(folder.join("hosts.toml"), &hosts)?;
     site.folder("containerd/certs.d")
 }
 

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 mod apiserver;
 pub mod cgroup;
@@ -25,6 +26,8 @@ mod containerd;
 mod controller_manager;
 mod credentials;
 mod etcd;
+pub mod git;
+mod git_http;
 pub mod go;
 pub mod host;
 pub mod images;
@@ -41,9 +44,11 @@ mod registry;
 pub mod run;
 mod scheduler;
 mod site;
+mod storage;
 pub mod tools;
 
 use credentials::Credentials;
+use git::GitServer;
 use network::Network;
 use process::Process;
 use progress::Progress;
@@ -70,6 +75,8 @@ pub struct Lab {
     network_list: PathBuf,
     toolchain: go::Toolchain,
     pusher: images::Pusher,
+    git: GitServer,
+    _storage: AbortOnDropHandle<()>,
     _processes: Vec<Process>,
     site: Site,
 }
@@ -100,8 +107,18 @@ impl Lab {
         processes.push(controller_manager::start(&site, &credentials)?);
         processes.push(scheduler::start(&site, &credentials)?);
         processes.push(kube_proxy::start(&site, &credentials)?);
-        let kubeconfig = credentials.admin;
-        let lab = Self { client, kubeconfig, registry, network_list, toolchain, pusher, _processes: processes, site };
+        let lab = Self {
+            git: GitServer::start(site.folder("git")?, &site.network).await?,
+            _storage: storage::start(client.clone(), site.folder("volumes")?).await?,
+            kubeconfig: credentials.admin,
+            client,
+            registry,
+            network_list,
+            toolchain,
+            pusher,
+            _processes: processes,
+            site,
+        };
         progress.step("the Linux node", lab.settled()).await?;
         Ok(lab)
     }
@@ -119,6 +136,11 @@ impl Lab {
     /// The registry's `host:port`, the same for the host, pods and containerd. It speaks plain HTTP.
     pub fn registry(&self) -> &str {
         &self.registry
+    }
+
+    /// Git over HTTPS.
+    pub fn git(&self) -> &GitServer {
+        &self.git
     }
 
     /// The lab's network.
