@@ -65,6 +65,11 @@ impl GitServer {
         })
     }
 
+    /// The address of the server, `https://host:port`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The certificate of the authority that a client must trust, PEM.
     pub fn authority(&self) -> &str {
         &self.authority

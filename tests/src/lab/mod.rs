@@ -40,7 +40,7 @@ pub mod pki;
 pub mod process;
 pub mod progress;
 pub mod record;
-mod registry;
+pub mod registry;
 pub mod run;
 mod scheduler;
 mod site;
@@ -138,6 +138,11 @@ impl Lab {
         &self.registry
     }
 
+    /// The `host:port` of a registry that asks for [`registry::LOGIN`]. It speaks plain HTTP.
+    pub fn guarded_registry(&self) -> String {
+        registry::guarded_address(&self.site.network)
+    }
+
     /// Git over HTTPS.
     pub fn git(&self) -> &GitServer {
         &self.git
@@ -227,9 +232,9 @@ async fn reserve(tools: Tools, progress: &Progress) -> Result<Site> {
     progress.step("network and cgroup", async { tokio::task::spawn_blocking(reserve).await.context("the set-up broke")? }).await
 }
 
-/// The registry, the one image that every pod needs, and containerd.
-async fn start_runtime(site: &Site, pusher: &images::Pusher, network_list: &Path) -> Result<[Process; 2]> {
-    let registry = registry::start(site).await?;
+/// The registries, the one image that every pod needs, and containerd.
+async fn start_runtime(site: &Site, pusher: &images::Pusher, network_list: &Path) -> Result<[Process; 3]> {
+    let (registry, guarded) = tokio::try_join!(registry::start(site), registry::start_guarded(site))?;
     let pause = pusher.push(&images::pause(&site.tools)?, "pause").await?;
-    Ok([registry, containerd::start(site, &pause, network_list).await?])
+    Ok([registry, guarded, containerd::start(site, &pause, network_list).await?])
 }
