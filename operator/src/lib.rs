@@ -1,4 +1,7 @@
 //! The operator: observe -> decide -> act -> report. See docs/architecture.md.
 
+pub mod clients;
 pub mod image;
+pub mod redact;
 pub mod settings;
+pub mod step;
