@@ -11,7 +11,8 @@ mod triggers;
 pub use context::Context;
 pub use telemetry::{Metrics, init_logs};
 
-use crate::clients::{GitClient, OciRegistry};
+use crate::clients::git::GitClient;
+use crate::clients::oci::OciRegistry;
 use crate::observe::{Cluster, Memory, OwnWrites, Stores};
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
@@ -95,7 +96,7 @@ async fn watch(
         own_jobs: OwnWrites::default(),
         own_deployments: OwnWrites::default(),
         own_images: OwnWrites::default(),
-        git: Arc::new(GitClient::default()),
+        git: Arc::new(GitClient),
         registry: Arc::new(OciRegistry::new(settings.registries.clone())),
     };
     let context = Arc::new(Context { cluster, settings, metrics, recorder: Recorder::new(client, reporter) });

@@ -20,9 +20,10 @@ mod retention;
 mod rollout;
 mod source;
 
+pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
 pub use plan::{BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict};
-pub use request::{BuildRequest, Reference, Request, TargetRequest};
+pub use request::{BuildRequest, Request, TargetRequest};
 
 use crate::observe::World;
 use crate::settings::Settings;

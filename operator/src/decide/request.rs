@@ -9,6 +9,7 @@ use super::plan::Refusal;
 use crate::image::Assembly;
 use crate::render::Compile;
 use crate::settings::Settings;
+use crate::step::source_request::Reference;
 use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
@@ -66,19 +67,6 @@ pub struct Request {
     env: Vec<ImageEnvVar>,
     ports: Vec<u16>,
     labels: BTreeMap<String, String>,
-}
-
-/// What to build.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Reference {
-    /// The branch that the remote's HEAD names.
-    Head,
-    /// A branch.
-    Branch(String),
-    /// A tag.
-    Tag(String),
-    /// A commit.
-    Commit(String),
 }
 
 /// How build pods run.

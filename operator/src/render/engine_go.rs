@@ -9,9 +9,10 @@
 //! The pod passes Pod Security *restricted*, has no service account token, and each Secret is mounted only where it is used.
 
 use super::{claim_name, job_name};
-use crate::decide::{Inputs, Reference, Request};
+use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
-use crate::step::{AssembleRequest, SourceRequest};
+use crate::step::assemble_request::AssembleRequest;
+use crate::step::source_request::SourceRequest;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};
 use k8s_openapi::api::core::v1::{
@@ -209,7 +210,7 @@ fn source(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Con
     let Inputs { commit, sub_path, compile, .. } = order.inputs;
     let step = SourceRequest {
         url: request.url.clone(),
-        reference: fetch_hint(&request.reference),
+        reference: request.reference.clone(),
         commit: commit.clone(),
         sub_path: sub_path.clone(),
         package: compile.package.clone(),
@@ -224,15 +225,6 @@ fn source(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Con
         mounts.push(read_only("git-auth", GIT_AUTH));
     }
     step_container(SOURCE, settings, args, mounts)
-}
-
-/// The branch or tag to fetch where a server does not give out single commits.
-fn fetch_hint(reference: &Reference) -> Option<String> {
-    match reference {
-        Reference::Branch(name) => Some(format!("refs/heads/{name}")),
-        Reference::Tag(name) => Some(format!("refs/tags/{name}")),
-        Reference::Head | Reference::Commit(_) => None,
-    }
 }
 
 fn compile(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Container {

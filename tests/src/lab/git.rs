@@ -4,11 +4,13 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, RwLock};
 
 use anyhow::{Context, Result, bail};
+use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::git_http::{self, Door};
@@ -51,13 +53,24 @@ pub struct GitServer {
 impl GitServer {
     /// Starts serving what is, and will be, in `root`.
     pub(super) async fn start(root: PathBuf, network: &Network) -> Result<Self> {
+        Self::serve(root, network.listen(PORT).await?, SocketAddr::from((network.address(), PORT)))
+    }
+
+    /// The same on this machine's loopback address, for tests that need no cluster.
+    pub async fn start_on_loopback(root: PathBuf) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on the loopback address")?;
+        let address = listener.local_addr()?;
+        Self::serve(root, listener, address)
+    }
+
+    fn serve(root: PathBuf, listener: TcpListener, address: SocketAddr) -> Result<Self> {
         let authority = Authority::new("gowindows lab git")?;
-        let identity = authority.server("git", &[], &[network.address().into()])?;
+        let identity = authority.server("git", &[], &[address.ip()])?;
         let (rules, door) = (Rules::default(), Door::default());
-        let served = git_http::serve(network.listen(PORT).await?, &identity, root.clone(), rules.clone(), door.clone())?;
+        let served = git_http::serve(listener, &identity, root.clone(), rules.clone(), door.clone())?;
         Ok(Self {
             root,
-            base: format!("https://{}:{PORT}", network.address()),
+            base: format!("https://{address}"),
             authority: authority.certificate().to_owned(),
             rules,
             door,

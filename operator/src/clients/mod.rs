@@ -1,0 +1,3 @@
+//! How is the outside world asked?
+
+pub mod git;

@@ -1,0 +1,4 @@
+//! What runs inside a build pod?
+
+pub mod source;
+pub mod source_request;
