@@ -1,4 +1,5 @@
 //! The operator: observe -> decide -> act -> report. See docs/architecture.md.
 
 pub mod image;
+pub mod render;
 pub mod settings;
