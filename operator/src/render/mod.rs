@@ -1,6 +1,6 @@
 //! Which objects does a plan consist of? Pure: from a [`crate::decide::Request`] and pinned inputs to Kubernetes objects.
 
-mod compile;
+pub mod compile;
 mod engine_go;
 mod names;
 mod rollout;
