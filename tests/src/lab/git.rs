@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, RwLock};
@@ -53,17 +53,16 @@ pub struct GitServer {
 impl GitServer {
     /// Starts serving what is, and will be, in `root`.
     pub(super) async fn start(root: PathBuf, network: &Network) -> Result<Self> {
-        Self::serve(root, network.listen(PORT).await?, SocketAddr::from((network.address(), PORT)))
+        Self::serve(root, network.listen(PORT).await?)
     }
 
     /// The same on this machine's loopback address, for tests that need no cluster.
     pub async fn start_on_loopback(root: PathBuf) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on the loopback address")?;
-        let address = listener.local_addr()?;
-        Self::serve(root, listener, address)
+        Self::serve(root, TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on the loopback address")?)
     }
 
-    fn serve(root: PathBuf, listener: TcpListener, address: SocketAddr) -> Result<Self> {
+    fn serve(root: PathBuf, listener: TcpListener) -> Result<Self> {
+        let address = listener.local_addr()?;
         let authority = Authority::new("gowindows lab git")?;
         let identity = authority.server("git", &[], &[address.ip()])?;
         let (rules, door) = (Rules::default(), Door::default());
