@@ -1,1 +1,3 @@
-//! The lab.
+//! The lab and what the tests above unit level share.
+
+pub mod lab;
