@@ -1,3 +1,1 @@
-//! The lab and what the tests above unit level share.
-
-pub mod lab;
+//! The lab.

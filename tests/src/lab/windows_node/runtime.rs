@@ -60,6 +60,8 @@ pub trait Container: Send {
 pub struct NewContainer {
     /// Unlike any other on this node.
     pub id: String,
+    /// How many containers of the same name in the same pod there were before it.
+    pub restarts: i32,
     /// What it is started from.
     pub image: Arc<Image>,
     /// What it runs.
