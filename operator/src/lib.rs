@@ -1,1 +1,4 @@
-//! The operator.
+//! The operator: observe -> decide -> act -> report. See docs/architecture.md.
+
+pub mod image;
+pub mod settings;

@@ -1,1 +1,3 @@
-//! The lab.
+//! Everything that tests the product above unit level: a real cluster on this machine.
+
+pub mod lab;

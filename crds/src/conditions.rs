@@ -1,0 +1,221 @@
+//! Which conditions exist, which reasons do they carry, and how does a new one replace an old one?
+//!
+//! `Ready` summarises. `Reconciling` and `Stalled` are present only while true, as kstatus expects
+//! (<https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus>). The others each answer one question.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use std::fmt;
+
+/// The condition types of a `GoWindowsImage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConditionType {
+    /// The declared image is published and every target that exists runs it.
+    Ready,
+    /// The declared generation has not been satisfied yet and work is under way.
+    Reconciling,
+    /// Nothing will happen until a person changes something.
+    Stalled,
+    /// The source's reference was resolved to a commit.
+    SourceResolved,
+    /// The newest inputs were built.
+    Built,
+    /// The registry serves the image with the digest that was built.
+    Published,
+    /// The targets run the published digest.
+    RolledOut,
+}
+
+/// Why a condition is what it is: CamelCase, stable, safe to alert on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// All is as declared.
+    Succeeded,
+    /// Work is under way.
+    Progressing,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// The specification cannot be carried out as it is written.
+    InvalidSpec,
+    /// The operator is not configured for what the specification asks.
+    NotConfigured,
+    /// The source could not be reached.
+    SourceUnreachable,
+    /// The git server refused the credentials, or asked for some.
+    SourceAuthFailed,
+    /// The remote has no such branch, tag or commit.
+    RefNotFound,
+    /// A Secret that the specification names is absent or may not be read.
+    SecretUnavailable,
+    /// A Secret lacks the key or type that is needed.
+    SecretInvalid,
+    /// The base image could not be resolved.
+    BaseUnavailable,
+    /// The base image has nothing that fits (no windows/amd64, no 4-part `os.version`).
+    BaseInvalid,
+    /// The toolchain image could not be resolved.
+    ToolchainUnavailable,
+    /// The build has not started yet.
+    Pending,
+    /// The source step failed for a reason in the repository (no module, no main package, a link to outside).
+    SourceInvalid,
+    /// The compiler refused the program.
+    CompileError,
+    /// Modules could not be downloaded.
+    ModuleDownloadFailed,
+    /// The registry refused the credentials, or asked for some.
+    RegistryAuthFailed,
+    /// The registry could not be reached or answered with a server error.
+    RegistryUnreachable,
+    /// The registry answered something that cannot be right.
+    RegistryInvalid,
+    /// The image could not be assembled from the program.
+    AssembleFailed,
+    /// What the registry serves is not what was built.
+    VerificationFailed,
+    /// A stage took longer than its limit.
+    Timeout,
+    /// A container of the build used more memory than its limit.
+    OutOfMemory,
+    /// The build's pod or Job was taken away (eviction, node loss, deletion).
+    Lost,
+    /// The build was cancelled by order.
+    Cancelled,
+    /// A newer input made this build pointless.
+    Superseded,
+    /// Another object has the name that a build Job needs.
+    NameCollision,
+    /// The cluster refused the build Job (quota, admission).
+    JobRefused,
+    /// No target is listed.
+    NoTargets,
+    /// `rollout.mode` is `StatusOnly`: the digest is published, nothing is rolled.
+    StatusOnly,
+    /// A target does not exist (yet).
+    TargetNotFound,
+    /// A target has no container of that name, or several and none was named.
+    ContainerNotFound,
+    /// Another server-side-apply manager owns the image field.
+    FieldOwned,
+    /// The target is paused.
+    TargetPaused,
+    /// Pods of the new image keep crashing.
+    CrashLooping,
+    /// The node cannot pull or start the new image.
+    ImagePullFailed,
+    /// The target did not become available in time.
+    ProgressDeadlineExceeded,
+    /// The cluster refused the write to a target.
+    TargetRefused,
+}
+
+macro_rules! debug_is_display {
+    ($($name:ty),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, f)
+            }
+        }
+    )*};
+}
+debug_is_display!(ConditionType, Reason);
+
+/// The status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// `True`
+    True,
+    /// `False`
+    False,
+    /// `Unknown`
+    Unknown,
+}
+debug_is_display!(Truth);
+
+/// A condition before it gets its generation and its transition time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which condition.
+    pub kind: ConditionType,
+    /// Its status.
+    pub truth: Truth,
+    /// Why, for machines.
+    pub reason: Reason,
+    /// Why, for people: one or two sentences that say what to do.
+    pub message: String,
+}
+
+impl Verdict {
+    /// A verdict from its parts.
+    pub fn new(kind: ConditionType, truth: Truth, reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind, truth, reason, message: message.into() }
+    }
+}
+
+/// Kubernetes refuses a longer condition message.
+const MESSAGE_LIMIT: usize = 32_768;
+
+/// Turns verdicts into conditions: `lastTransitionTime` moves only where the status does
+/// (a fresh one on each pass would be an endless loop), and conditions without a verdict go.
+pub fn merge(old: &[Condition], verdicts: &[Verdict], generation: i64, now: &Time) -> Vec<Condition> {
+    let mut merged: Vec<Condition> = verdicts
+        .iter()
+        .map(|verdict| {
+            let status = verdict.truth.to_string();
+            let type_ = verdict.kind.to_string();
+            let since = find(old, verdict.kind).filter(|was| was.status == status).map(|was| was.last_transition_time.clone());
+            Condition {
+                last_transition_time: since.unwrap_or_else(|| now.clone()),
+                message: verdict.message.chars().take(MESSAGE_LIMIT / 4).collect(),
+                observed_generation: Some(generation),
+                reason: verdict.reason.to_string(),
+                status,
+                type_,
+            }
+        })
+        .collect();
+    merged.sort_by(|a, b| rank(&a.type_).cmp(&rank(&b.type_)).then_with(|| a.type_.cmp(&b.type_)));
+    merged
+}
+
+/// The condition of this type, if present.
+pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    let name = kind.to_string();
+    conditions.iter().find(|condition| condition.type_ == name)
+}
+
+fn rank(type_: &str) -> usize {
+    use ConditionType::*;
+    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut];
+    order.iter().position(|kind| kind.to_string() == type_).unwrap_or(order.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::jiff::Timestamp;
+
+    fn at(second: i64) -> Time {
+        Time(Timestamp::from_second(second).expect("a valid second"))
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let first = merge(&[], &[Verdict::new(ConditionType::Built, Truth::False, Reason::CompileError, "a")], 1, &at(1));
+        let same = merge(&first, &[Verdict::new(ConditionType::Built, Truth::False, Reason::Timeout, "b")], 2, &at(2));
+        assert_eq!(same[0].last_transition_time, at(1));
+        assert_eq!((same[0].reason.as_str(), same[0].observed_generation), ("Timeout", Some(2)));
+        let moved = merge(&same, &[Verdict::new(ConditionType::Built, Truth::True, Reason::Succeeded, "c")], 2, &at(3));
+        assert_eq!(moved[0].last_transition_time, at(3));
+    }
+
+    #[test]
+    fn ready_comes_first_and_absent_verdicts_go() {
+        let old = merge(&[], &[Verdict::new(ConditionType::Stalled, Truth::True, Reason::InvalidSpec, "")], 1, &at(1));
+        let verdicts = [
+            Verdict::new(ConditionType::RolledOut, Truth::True, Reason::Succeeded, ""),
+            Verdict::new(ConditionType::Ready, Truth::True, Reason::Succeeded, ""),
+        ];
+        let types: Vec<_> = merge(&old, &verdicts, 1, &at(2)).into_iter().map(|c| c.type_).collect();
+        assert_eq!(types, ["Ready", "RolledOut"]);
+    }
+}

@@ -1,0 +1,48 @@
+//! Which labels, annotations, managers and tags does gowindows use?
+//!
+//! Every name that another program can see stands here once.
+
+/// API group of every kind, label and annotation of ours.
+pub const GROUP: &str = "gowindows.dev";
+
+/// Field manager of the status writes.
+pub const STATUS_MANAGER: &str = "gowindows-status";
+/// Field manager of everything else that is applied (a target's image field).
+pub const APPLY_MANAGER: &str = "gowindows";
+
+/// Standard label that says who made a generated object.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`LABEL_MANAGED_BY`].
+pub const MANAGED_BY: &str = "gowindows";
+
+/// On Jobs and pods: the uid of the `GoWindowsImage` (always a legal label value, unlike its name).
+pub const LABEL_IMAGE_UID: &str = "gowindows.dev/image-uid";
+/// On Jobs and pods: the first 32 hex digits of the input fingerprint.
+pub const LABEL_FINGERPRINT: &str = "gowindows.dev/fingerprint";
+/// On Jobs: the attempt, from 1.
+pub const LABEL_ATTEMPT: &str = "gowindows.dev/attempt";
+
+/// On Jobs and pods: the name of the `GoWindowsImage` (names may be too long for a label).
+pub const ANNOTATION_IMAGE: &str = "gowindows.dev/image";
+/// On Jobs: the canonical JSON of the inputs that the fingerprint was made of.
+pub const ANNOTATION_INPUTS: &str = "gowindows.dev/inputs";
+/// On Jobs: why this build was started, as `Cause: evidence`.
+pub const ANNOTATION_CAUSE: &str = "gowindows.dev/cause";
+/// On Jobs: the rebuild token that asked for this build, where one did.
+pub const ANNOTATION_REBUILD_TOKEN: &str = "gowindows.dev/rebuild-token";
+/// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`).
+pub const ANNOTATION_STOPPED: &str = "gowindows.dev/stopped";
+
+/// Order on a `GoWindowsImage`: look at the source now.
+pub const ORDER_REQUESTED_AT: &str = "gowindows.dev/requested-at";
+/// The same order as Flux spells it (`flux reconcile` and `kubectl annotate` recipes set it).
+pub const ORDER_FLUX_REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+/// Order: build although nothing changed.
+pub const ORDER_REBUILD: &str = "gowindows.dev/rebuild";
+/// Order: stop the running build.
+pub const ORDER_CANCEL: &str = "gowindows.dev/cancel";
+
+/// The tag under which a build of these inputs is found again: `gw-` and the first 32 hex digits of the fingerprint.
+pub fn fingerprint_tag(fingerprint: &str) -> String {
+    format!("gw-{}", fingerprint.get(..32).unwrap_or(fingerprint))
+}

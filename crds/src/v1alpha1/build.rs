@@ -1,0 +1,110 @@
+//! How and where are builds run?
+
+use crate::patterns;
+use k8s_openapi::api::core::v1::{Affinity, Toleration};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How builds are run. A build is one Job with one pod, on a Linux node, that passes Pod Security *restricted*.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildSpec {
+    /// Which nodes build pods may use. The operating system and architecture are chosen by the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<BuildNodes>,
+    /// Resources of the compile container. Default: requests of 500m CPU and 1Gi memory, a limit of 4Gi memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<BuildResources>,
+    /// Longest time of each stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<BuildTimeouts>,
+    /// How often a build is tried again after a failure that may pass (an eviction, a lost node, a server error).
+    /// A compile error is never tried again. Default: 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10))]
+    pub retries: Option<i32>,
+    /// Keeps the compiler's and the module cache between builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<BuildCache>,
+}
+
+/// Which nodes build pods may use.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildNodes {
+    /// Labels that a node must have. `kubernetes.io/os` and `kubernetes.io/arch` are set by the operator and refused here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("!('kubernetes.io/os' in self) && !('kubernetes.io/arch' in self)").message("kubernetes.io/os and kubernetes.io/arch are set by the operator"))]
+    pub selector: BTreeMap<String, String>,
+    /// Taints that build pods tolerate, passed on as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+    /// Affinity of build pods, passed on as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// PriorityClass of build pods. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+}
+
+/// Resources of the compile container, as in a pod.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildResources {
+    /// What the scheduler sets aside. Example: `{cpu: "2", memory: 2Gi}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, IntOrString>,
+    /// What the container may use at most. Example: `{memory: 4Gi}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, IntOrString>,
+}
+
+/// Longest time of each stage, as Go durations (`90s`, `30m`, `1h30m`). Zero and negative values are refused.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildTimeouts {
+    /// From the Job's creation until its pod runs. Default: `30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::DURATION))]
+    pub queue: Option<String>,
+    /// Fetching the source. Default: `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::DURATION))]
+    pub source: Option<String>,
+    /// Downloading modules and compiling. Default: `30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::DURATION))]
+    pub build: Option<String>,
+    /// Assembling and pushing the image. Default: `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::DURATION))]
+    pub push: Option<String>,
+}
+
+/// The cache between builds.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildCache {
+    /// A volume of this object's own: claimed with the first build, deleted with the object. Without it, every build starts cold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<CacheVolume>,
+}
+
+/// The cache's PersistentVolumeClaim (ReadWriteOnce).
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheVolume {
+    /// Its size. Default: `10Gi`. A later change does not resize an existing claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::CLAIM_SIZE))]
+    pub size: Option<String>,
+    /// Its storage class. Default: the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+}

@@ -1,0 +1,91 @@
+//! What image is made, and where does it go?
+
+use super::SecretReference;
+use crate::patterns;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The image that is published.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageSpec {
+    /// Repository to push to, without tag or digest. Example: `registry.example.com/shop/storefront`.
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = patterns::REPOSITORY)
+    )]
+    pub repository: String,
+    /// Tags that are moved to the image once it is verified. `$(revision)` becomes the full commit id.
+    /// Default: `["$(revision)", "latest"]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10), inner(regex(pattern = patterns::IMAGE_TAG)))]
+    pub tags: Option<Vec<String>>,
+    /// A Secret of type `kubernetes.io/dockerconfigjson` in the same namespace, to push with and to read back with.
+    /// The operator needs a Role and RoleBinding in this namespace to read it (`config/samples/secret-access.yaml`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_secret_ref: Option<SecretReference>,
+    /// The Windows base. Default: Nano Server `ltsc2022`, which Windows Server 2022 and 2025 nodes both run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseSpec>,
+    /// Arguments that the program is started with. Example: `["-listen", ":8080"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    pub args: Vec<String>,
+    /// Environment of the program. Secrets do not belong here: an image can be read by everyone who may pull it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub env: Vec<ImageEnvVar>,
+    /// TCP ports that the program listens on. Example: `[8080]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(range(min = 1, max = 65535)))]
+    pub ports: Vec<i32>,
+    /// Labels in the image's configuration. Example: `{org.opencontainers.image.vendor: Example Ltd}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 64))]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The Windows base image: a flavor and releases that the operator knows, or a reference.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[x_kube(validation = Rule::new("!(has(self.image) && (has(self.flavor) || has(self.releases)))")
+    .message("set image, or flavor and releases, not both"))]
+#[serde(rename_all = "camelCase")]
+pub struct BaseSpec {
+    /// `NanoServer` (about 115 MiB) or `ServerCore` (about 2 GiB). Default: `NanoServer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flavor: Option<BaseFlavor>,
+    /// Windows releases to build for, from one compile: one index that shares the program's layer. Default: `[ltsc2022]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8), inner(regex(pattern = patterns::RELEASE)))]
+    pub releases: Option<Vec<String>>,
+    /// A base of your own, by tag or digest, in place of flavor and releases. All its windows/amd64 entries are built.
+    /// Example: `registry.example.com/base/nanoserver@sha256:...`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]
+    pub image: Option<String>,
+}
+
+/// A family of Windows base images.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum BaseFlavor {
+    /// Nano Server: small, enough for nearly every Go program.
+    #[default]
+    NanoServer,
+    /// Server Core: for programs that need Windows APIs that Nano Server lacks.
+    ServerCore,
+}
+
+/// A variable in the image's configuration.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageEnvVar {
+    /// Name. `PATH` is refused: on Windows it would replace the base's own.
+    #[schemars(length(max = 256), regex(pattern = patterns::ENV_NAME))]
+    #[x_kube(validation = Rule::new("self.upperAscii() != 'PATH'").message("PATH is refused: on Windows it would replace the base's own"))]
+    pub name: String,
+    /// Value.
+    #[schemars(length(max = 32_768))]
+    pub value: String,
+}

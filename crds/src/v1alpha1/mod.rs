@@ -1,0 +1,110 @@
+//! Version `v1alpha1`: the root object, its printed columns and its cross-field rules.
+//!
+//! Every field that is not required is an `Option` or an empty collection whose default is documented, and the default is
+//! applied when the operator reads the object, never stored: an upgrade can improve a default.
+
+mod build;
+mod go;
+mod image;
+mod rollout;
+mod source;
+mod status;
+
+pub use build::{BuildCache, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheVolume};
+pub use go::{GoEnvVar, GoSpec};
+pub use image::{BaseFlavor, BaseSpec, ImageEnvVar, ImageSpec};
+pub use rollout::{HistorySpec, RolloutMode, RolloutSpec, TargetKind, TargetSpec};
+pub use source::{GitReference, GitSource, SourceSpec};
+pub use status::*;
+
+use crate::patterns;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// From this Go source, keep this small, correct Windows container image published, and keep these workloads running it.
+#[derive(CustomResource, Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[kube(
+    group = "gowindows.dev",
+    version = "v1alpha1",
+    kind = "GoWindowsImage",
+    plural = "gowindowsimages",
+    singular = "gowindowsimage",
+    shortname = "gwi",
+    category = "gowindows",
+    namespaced,
+    status = "GoWindowsImageStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.display.revision"),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.display.digest"),
+    printcolumn(name = "App", type_ = "string", json_path = ".status.display.app"),
+    printcolumn(name = "Rollout", type_ = "string", json_path = ".status.display.rollout"),
+    printcolumn(name = "Built", type_ = "date", json_path = ".status.image.builtAt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Releases", type_ = "string", json_path = ".status.display.releases", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct GoWindowsImageSpec {
+    /// Stop looking, building and rolling; what runs keeps running. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+    /// How often the source is looked at, as a Go duration, spread by up to a tenth so that many objects do not poll at once.
+    /// `0s`: only when the object changes or an order annotation asks. Otherwise at least `5s`. Default: `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::DURATION))]
+    pub interval: Option<String>,
+    /// Where the Go source comes from.
+    pub source: SourceSpec,
+    /// How the program is compiled. Default: the newest toolchain, the package in the module's root, stripped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go: Option<GoSpec>,
+    /// The image that is published.
+    pub image: ImageSpec,
+    /// How builds are run. Default: on any Linux node, without a cache between builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildSpec>,
+    /// Which workloads run the image. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
+    /// How many finished build Jobs are kept. Default: 5 succeeded and 3 failed ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistorySpec>,
+}
+
+/// The name of a Secret in the same namespace.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::OBJECT_NAME))]
+    pub name: String,
+}
+
+/// The CustomResourceDefinition as it is installed.
+///
+/// The derived one, plus a default for the status: without it an object that the operator has not seen yet counts as
+/// healthy for kstatus (fluxcd/kustomize-controller issue 387).
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = GoWindowsImage::crd();
+    let status = crd.spec.versions.iter_mut().filter_map(|version| {
+        let root = version.schema.as_mut()?.open_api_v3_schema.as_mut()?;
+        root.properties.as_mut()?.get_mut("status")
+    });
+    for schema in status {
+        schema.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
+    }
+    crd
+}
+
+/// The CustomResourceDefinition as YAML, as committed in `crds/gowindowsimages.yaml`.
+///
+/// # Errors
+/// Never in practice: the derived definition is plain data.
+pub fn crd_yaml() -> Result<String, serde_norway::Error> {
+    Ok(format!("# Generated by `cargo run --package gowindows-crds --bin crdgen`; do not edit.\n{}", serde_norway::to_string(&crd())?))
+}

@@ -1,0 +1,373 @@
+//! What does the operator report?
+//!
+//! Everything here can be derived again from Jobs, registry and workloads: the whole status may be deleted and comes
+//! back without a build or a rollout. Sizes are bytes as the registry stores them (compressed) unless a field says otherwise.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The state of a `GoWindowsImage`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GoWindowsImageStatus {
+    /// The generation that this status describes; -1 until the operator has seen the object.
+    #[serde(default = "unseen")]
+    pub observed_generation: i64,
+    /// Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// One word for people; the conditions are the truth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What the newest build was decided on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<InputsStatus>,
+    /// The last good image; its digest was read back from the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageStatus>,
+    /// The good image before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousImage>,
+    /// The newest build, while it runs and after it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildStatus>,
+    /// Where the targets stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+    /// The newest finished builds, newest first; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
+    /// Order tokens that were acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled: Option<Handled>,
+    /// Strings for the printed columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<Display>,
+}
+
+fn unseen() -> i64 {
+    -1
+}
+
+/// One word for people.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub enum Phase {
+    /// Not decided yet: the source, base or registry has not answered.
+    Pending,
+    /// A build waits for a node.
+    Queued,
+    /// A build runs.
+    Building,
+    /// The image is being verified and tagged.
+    Publishing,
+    /// Targets are moving to the new digest.
+    RollingOut,
+    /// All is as declared.
+    Ready,
+    /// The newest build or rollout failed, or the specification is refused.
+    Failed,
+    /// `spec.suspend` is true.
+    Suspended,
+}
+
+/// The resolved inputs of the newest build.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InputsStatus {
+    /// sha256 over the canonical form of every input, in hex.
+    pub fingerprint: String,
+    /// `<ref>@sha1:<commit>`.
+    pub revision: String,
+    /// The base references, each pinned by digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
+    /// The toolchain image, pinned by digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toolchain: Option<String>,
+}
+
+/// A published image, as read back from the registry. `gowindows build --json` prints the same.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStatus {
+    /// `<repository>@<digest>`: what a workload should name.
+    pub reference: String,
+    /// Digest of the index, or of the manifest where there is one release.
+    pub digest: String,
+    /// Tags that were moved to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// `<ref>@sha1:<commit>` of its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The fingerprint of its inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// When its build finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_at: Option<Time>,
+    /// How long its build took, as a Go duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+    /// Why it was built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// One entry per Windows release, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<PlatformStatus>,
+    /// The program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<BinaryStatus>,
+    /// What a node has to pull.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_bytes: Option<PullBytes>,
+}
+
+/// The image for one Windows release.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformStatus {
+    /// The base's full version, four parts. Example: `10.0.20348.5499`.
+    pub os_version: String,
+    /// The release's name, where its build number is known. Example: `ltsc2022`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Digest of this release's manifest.
+    pub digest: String,
+    /// Bytes of all layers and the configuration.
+    pub total_bytes: i64,
+    /// Bytes of the base's layers.
+    pub base_bytes: i64,
+    /// Bytes of our layer.
+    pub app_bytes: i64,
+    /// Number of layers.
+    pub layers: i32,
+}
+
+/// The compiled program.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BinaryStatus {
+    /// File name. Example: `storefront.exe`.
+    pub name: String,
+    /// Uncompressed bytes.
+    pub bytes: i64,
+    /// sha256 in hex.
+    pub sha256: String,
+}
+
+/// What a node has to pull for the newest release.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PullBytes {
+    /// A node that has the base already: configuration and our layer.
+    pub base_cached: i64,
+    /// A node that has nothing.
+    pub cold: i64,
+}
+
+/// An earlier good image.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousImage {
+    /// `<repository>@<digest>`.
+    pub reference: String,
+    /// Its digest.
+    pub digest: String,
+    /// `<ref>@sha1:<commit>` of its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+}
+
+/// The newest build.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildStatus {
+    /// Name of its Job.
+    pub job: String,
+    /// Fingerprint of its inputs.
+    pub fingerprint: String,
+    /// Where it stands.
+    pub phase: BuildPhase,
+    /// Which attempt at these inputs, from 1.
+    pub attempt: i32,
+    /// Why it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// When its Job was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its Job ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// `source`, `compile`, `assemble`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageStatus>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<BuildFailure>,
+    /// When the next attempt starts, where there will be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+}
+
+/// Where a build stands.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub enum BuildPhase {
+    /// Its pod does not run yet.
+    #[default]
+    Queued,
+    /// Its pod runs.
+    Running,
+    /// Its Job completed.
+    Succeeded,
+    /// Its Job failed.
+    Failed,
+}
+
+/// One stage of a build.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageStatus {
+    /// `source`, `compile` or `assemble`.
+    pub name: String,
+    /// When it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// Its exit code, once it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+/// Why a build failed.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildFailure {
+    /// The condition reason.
+    pub reason: String,
+    /// The stage that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Its exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// One or two sentences that say what to do.
+    pub message: String,
+    /// The end of its output, redacted, at most 2 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_tail: Option<String>,
+}
+
+/// Where the targets stand.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// The digest that is rolled.
+    pub digest: String,
+    /// The worst of the targets.
+    pub phase: RolloutPhase,
+    /// One entry per target, in the order of the specification.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetStatus>,
+}
+
+/// Where a rollout stands.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub enum RolloutPhase {
+    /// The target is not there yet, or nothing is published yet.
+    #[default]
+    Waiting,
+    /// Pods are being replaced.
+    Progressing,
+    /// All pods run the digest and are available.
+    Complete,
+    /// It cannot go on by itself.
+    Failed,
+}
+
+/// Where one target stands.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// `Deployment/storefront`.
+    pub target: String,
+    /// The container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Where it stands.
+    pub phase: RolloutPhase,
+    /// Pods that run the new template, of those wanted: `1/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated: Option<String>,
+    /// When the digest was written to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// What is wrong, or what is being waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A finished build.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// Name of its Job.
+    pub job: String,
+    /// `<ref>@sha1:<commit>`.
+    pub revision: String,
+    /// `Succeeded` or the reason of its failure.
+    pub result: String,
+    /// The digest that it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Why it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// How long it took, as a Go duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+}
+
+/// Order tokens that were acted on; each order acts once per value.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Handled {
+    /// Value of the last `requested-at` order (ours or Flux's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<String>,
+    /// Value of the last `rebuild` order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<String>,
+    /// Value of the last `cancel` order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<String>,
+}
+
+/// Strings for the printed columns: a column can neither shorten nor format.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Display {
+    /// `main@4f1c2e7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The first 12 hex digits of the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// `2.4 MB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// `Complete 3/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
+    /// `ltsc2022, ltsc2025`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releases: Option<String>,
+}

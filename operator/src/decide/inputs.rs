@@ -1,0 +1,101 @@
+//! What determines an image, and did it change?
+//!
+//! [`Inputs`] is the canonical list of everything that changes the bytes of an image; its hash is the fingerprint. Engine,
+//! nodes, retries, tags, generation and uid are not in it: an edit of those builds nothing.
+
+use super::Request;
+use crate::image::Assembly;
+use crate::render::Compile;
+use gowindows_crds::names;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Version of the canonical form; a change of the form rebuilds everything once.
+const FORMAT: u32 = 1;
+
+/// Everything that changes the bytes of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Inputs {
+    format: u32,
+    /// `<ref>@sha1:<commit>`; only the commit is hashed.
+    pub revision: String,
+    /// The commit.
+    pub commit: String,
+    /// The module's folder.
+    pub sub_path: String,
+    /// The toolchain image, pinned by digest.
+    pub toolchain: String,
+    /// How the program is compiled.
+    pub compile: Compile,
+    /// How the image is assembled; its epoch is the commit's and stays 0 here.
+    pub assembly: Assembly,
+}
+
+/// The references that were pinned for a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pins {
+    /// Bases as `reference@digest`.
+    pub bases: Vec<String>,
+    /// The toolchain as `reference@digest`.
+    pub toolchain: String,
+}
+
+impl Inputs {
+    /// The inputs of a request at a commit with pinned references.
+    pub fn new(request: &Request, name: &str, commit: &str, pins: Pins) -> Self {
+        Self {
+            format: FORMAT,
+            revision: format!("{name}@sha1:{commit}"),
+            commit: commit.to_owned(),
+            sub_path: request.sub_path.clone(),
+            toolchain: pins.toolchain,
+            compile: request.compile(commit),
+            assembly: request.assembly(commit, pins.bases),
+        }
+    }
+
+    /// sha256 over the canonical JSON, in hex. The reference's name is left out: the same commit on two branches is one build.
+    pub fn fingerprint(&self) -> String {
+        let unnamed = Self { revision: String::new(), ..self.clone() };
+        let canonical = serde_json::to_vec(&unnamed).unwrap_or_default();
+        hex::encode(Sha256::digest(canonical))
+    }
+
+    /// The tag under which the registry keeps the image of these inputs.
+    pub fn tag(&self) -> String {
+        names::fingerprint_tag(&self.fingerprint())
+    }
+
+    /// The pinned references.
+    pub fn pins(&self) -> Pins {
+        Pins { bases: self.assembly.bases.clone(), toolchain: self.toolchain.clone() }
+    }
+
+    /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
+    pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
+        let Self { format, revision: _, commit: _, sub_path, toolchain, compile, assembly } = self;
+        let pairs = [
+            ("format", *format == other.format),
+            ("source.subPath", *sub_path == other.sub_path),
+            ("go.version", *toolchain == other.toolchain),
+            ("go", *compile == other.compile),
+            ("image.base", assembly.bases == other.assembly.bases),
+            ("image.args", assembly.args == other.assembly.args),
+            ("image.env", assembly.env == other.assembly.env),
+            ("image.ports", assembly.ports == other.assembly.ports),
+            ("image.labels", assembly.labels == other.assembly.labels),
+        ];
+        pairs.iter().filter(|(_, same)| !same).map(|(field, _)| *field).collect()
+    }
+}
+
+impl Pins {
+    /// Whether these pins are pins of the references that a request asks for.
+    pub fn answer(&self, request: &Request) -> bool {
+        let pins_of = |pinned: &str, asked: &str| pinned == asked || pinned.strip_prefix(asked).is_some_and(|rest| rest.starts_with("@sha256:"));
+        self.bases.len() == request.bases.len()
+            && self.bases.iter().zip(&request.bases).all(|(pinned, asked)| pins_of(pinned, asked))
+            && pins_of(&self.toolchain, &request.toolchain)
+    }
+}

@@ -1,0 +1,32 @@
+//! What determines an image, beside the bytes of the program?
+
+use gowindows_crds::v1alpha1::ImageEnvVar;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that determines an image beside the program's bytes and the bases' manifests and configurations.
+///
+/// Travels as JSON from the controller to the `assemble` step. Same assembly, same program, same bases: same digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Assembly {
+    /// Base references; pinned by digest where reproducibility matters (the controller always pins them).
+    pub bases: Vec<String>,
+    /// Only these releases of the bases, by name (`ltsc2022`) or build (`10.0.20348`); empty: all windows/amd64 entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<String>,
+    /// The image's `Cmd`: arguments of the program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// The image's environment, beside the base's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<ImageEnvVar>,
+    /// TCP ports for `ExposedPorts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
+    /// Labels of the configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Seconds since 1970 for every time in the image: the commit's, or 0 outside a clean git tree.
+    pub epoch: i64,
+}

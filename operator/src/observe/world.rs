@@ -1,0 +1,245 @@
+//! What is known at the start of a pass?
+//!
+//! [`World`] is everything that [`crate::decide`] may look at. Kubernetes facts are complete when a pass starts (a failure to
+//! read them ends the pass); facts of the outside world are answers to [`Question`]s that `decide` asks when it needs them,
+//! and a failure to get one is an answer too.
+
+use crate::decide::{Inputs, Question};
+use gowindows_crds::GoWindowsImage;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, StageStatus, TargetKind};
+use k8s_openapi::jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything that a decision may depend on, the time included.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The time of this pass.
+    pub now: Timestamp,
+    /// The object.
+    pub object: Arc<GoWindowsImage>,
+    /// Its build Jobs, proven by the owner's uid, oldest first.
+    pub builds: Vec<Build>,
+    /// For each listed target, in order: the workload, or `None` where it does not exist.
+    pub workloads: Vec<Option<Workload>>,
+    /// What the outside world answered.
+    pub answers: Answers,
+}
+
+/// What the outside world answered, and which questions this pass has asked already.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// Questions that were put to the outside world in this pass: asked once, not again.
+    pub asked: Vec<Question>,
+    /// The commit that the source's reference names.
+    pub source: Seen<Revision>,
+    /// Digests of references that have been resolved.
+    pub digests: BTreeMap<String, Seen<String>>,
+    /// Images found at the registry, by `gw-` tag; `None` where the registry has none.
+    pub published: BTreeMap<String, Seen<Option<Published>>>,
+}
+
+/// A fact of the outside world. That it could not be learned is data, not an error.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Seen<T> {
+    /// Nobody asked yet.
+    #[default]
+    NotAsked,
+    /// As of this moment.
+    Fresh(T, Timestamp),
+    /// It was so before; the newest attempt to look failed.
+    Stale(T, Trouble),
+    /// It was never seen; the newest attempt to look failed.
+    Unknown(Trouble),
+}
+
+/// Why something of the outside world could not be learned or done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// For machines.
+    pub reason: Reason,
+    /// For people: what happened and what to do.
+    pub message: String,
+    /// When it was met.
+    pub at: Timestamp,
+    /// How often in a row.
+    pub times: u32,
+}
+
+/// A commit and the name under which it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// Branch or tag; the commit itself where one is pinned.
+    pub name: String,
+    /// 40 hex digits.
+    pub commit: String,
+}
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@sha1:{}", self.name, self.commit)
+    }
+}
+
+/// An image at the registry, read back and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// Reference, digest, platforms and sizes; nothing about its build.
+    pub image: ImageStatus,
+    /// Rules that it breaks, as sentences; empty for a good image.
+    pub violations: Vec<String>,
+}
+
+/// One build Job and what its pod says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Build {
+    /// Name of the Job.
+    pub job: String,
+    /// The first 32 hex digits of the fingerprint, from the Job's label.
+    pub fingerprint: String,
+    /// The inputs, where the annotation can be read and hashes to the label.
+    pub inputs: Option<Inputs>,
+    /// Revision from the annotation.
+    pub attempt: i32,
+    /// Why it was started.
+    pub cause: String,
+    /// The rebuild token that asked for it.
+    pub rebuild_token: Option<String>,
+    /// When the Job was created.
+    pub created: Timestamp,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+    /// When its pod got a node.
+    pub scheduled: Option<Timestamp>,
+    /// Its stages, in order.
+    pub stages: Vec<StageStatus>,
+    /// Where it stands.
+    pub state: BuildState,
+    /// Why the operator stopped it, from the annotation.
+    pub stopped: Option<String>,
+}
+
+/// Where a build stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BuildState {
+    /// No container has run yet; what the cluster says about why.
+    Queued(Option<String>),
+    /// A container runs.
+    Running,
+    /// The Job completed; what its last stage reported, where its pod is still there.
+    Succeeded(Option<BuildResult>),
+    /// The Job failed.
+    Failed(Failure),
+}
+
+/// What `assemble` reported: a hint until the registry confirms it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildResult {
+    /// Digest that was pushed.
+    pub digest: String,
+    /// The program in it.
+    pub binary: Option<BinaryStatus>,
+}
+
+/// Why a build failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For machines.
+    pub reason: Reason,
+    /// The stage, where one had started.
+    pub stage: Option<String>,
+    /// Its exit code.
+    pub exit_code: Option<i32>,
+    /// For people.
+    pub message: String,
+    /// The redacted end of its output.
+    pub log_tail: Option<String>,
+}
+
+/// A workload that is a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its kind.
+    pub kind: TargetKind,
+    /// Its name.
+    pub name: String,
+    /// Its uid: a write names it, so that a recreated one is not written by mistake.
+    pub uid: String,
+    /// Its containers.
+    pub containers: Vec<WorkloadContainer>,
+    /// `spec.paused`.
+    pub paused: bool,
+    /// Its controller has seen the newest template.
+    pub observed: bool,
+    /// Pods wanted.
+    pub replicas: i32,
+    /// Pods of the newest template.
+    pub updated: i32,
+    /// Available pods, of any template.
+    pub available: i32,
+    /// Pods in all.
+    pub total: i32,
+    /// Its own verdict that it does not progress, with its message.
+    pub stuck: Option<String>,
+    /// What is wrong with its newest pods; read only while a rollout is not complete.
+    pub pod_troubles: Vec<PodTrouble>,
+}
+
+/// A container of a workload's pod template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadContainer {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// The other manager that owns the image field through server-side apply.
+    pub applied_by: Option<String>,
+}
+
+/// A pod of a target that does not come up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodTrouble {
+    /// The pod.
+    pub pod: String,
+    /// The image that its container names.
+    pub image: String,
+    /// [`Reason::CrashLooping`] or [`Reason::ImagePullFailed`].
+    pub reason: Reason,
+    /// Exit code, restarts, the kubelet's message.
+    pub message: String,
+}
+
+impl<T> Seen<T> {
+    /// The value, fresh or stale.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Fresh(value, _) | Self::Stale(value, _) => Some(value),
+            Self::NotAsked | Self::Unknown(_) => None,
+        }
+    }
+
+    /// The newest trouble.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Stale(_, trouble) | Self::Unknown(trouble) => Some(trouble),
+            Self::NotAsked | Self::Fresh(..) => None,
+        }
+    }
+
+    /// When the newest attempt to look was made.
+    pub fn looked_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::NotAsked => None,
+            Self::Fresh(_, at) => Some(*at),
+            Self::Stale(_, trouble) | Self::Unknown(trouble) => Some(trouble.at),
+        }
+    }
+}
+
+impl BuildState {
+    /// The Job has not ended.
+    pub fn is_active(&self) -> bool {
+        matches!(self, Self::Queued(_) | Self::Running)
+    }
+}

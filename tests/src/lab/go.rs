@@ -1,0 +1,76 @@
+//! Which Go is on this machine, and how does it reach modules?
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::host;
+use super::packages::program;
+
+/// Where the lab's own Go modules are: `tests/tools`.
+pub const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools");
+
+/// The Go toolchain that the lab's `go.mod` files ask for.
+#[derive(Clone, Debug)]
+pub struct Toolchain {
+    settings: Settings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+struct Settings {
+    goroot: PathBuf,
+    goversion: String,
+    goproxy: String,
+    gosumdb: String,
+    gonosumdb: String,
+    gonoproxy: String,
+    goprivate: String,
+    goinsecure: String,
+}
+
+impl Toolchain {
+    /// Asks the `go` command of this machine. Blocks.
+    pub fn find() -> Result<Self> {
+        // Inside a module, because its go line may make the command switch to a newer toolchain.
+        let mut command = go(&Path::new(MODULES).join("pause"))?;
+        command.args(["env", "-json", "GOROOT", "GOVERSION", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"]);
+        let settings = serde_json::from_str(&host::run(&mut command)?).context("cannot read what `go env -json` prints")?;
+        Ok(Self { settings })
+    }
+
+    /// The toolchain's directory.
+    pub fn root(&self) -> &Path {
+        &self.settings.goroot
+    }
+
+    /// Its version, such as `1.26.0`.
+    pub fn version(&self) -> &str {
+        self.settings.goversion.trim_start_matches("go")
+    }
+
+    /// What a build in a pod must have in its environment to reach modules as this machine does: `GOPROXY` and its relatives.
+    pub fn module_environment(&self) -> Vec<(&'static str, String)> {
+        let Settings { goroot: _, goversion: _, goproxy, gosumdb, gonosumdb, gonoproxy, goprivate, goinsecure } = self.settings.clone();
+        let all = [
+            ("GOPROXY", goproxy),
+            ("GOSUMDB", gosumdb),
+            ("GONOSUMDB", gonosumdb),
+            ("GONOPROXY", gonoproxy),
+            ("GOPRIVATE", goprivate),
+            ("GOINSECURE", goinsecure),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+}
+
+/// The `go` command, in the module directory `module`.
+pub fn go(module: &Path) -> Result<Command> {
+    let usual = || Some(PathBuf::from("/usr/local/go/bin/go")).filter(|path| path.is_file());
+    let go = program("go").or_else(usual).context("there is no `go` in PATH or /usr/local/go: install Go 1.26 or later")?;
+    let mut command = Command::new(go);
+    command.current_dir(module);
+    Ok(command)
+}

@@ -1,0 +1,121 @@
+//! Which Linux images does the lab make, because nobody can pull any here?
+//!
+//! `pause` (a pod's sandbox), `golang` (this machine's toolchain) and the operator. The first two are kept in the cache: a later
+//! lab only pushes them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use super::go::Toolchain;
+use super::oci_layout::{Config, Tree, digest, write};
+use super::tools::Tools;
+use super::{host, run};
+
+/// The user of images that need no rights; the usual number of "nonroot".
+const NOBODY: &str = "65532:65532";
+/// The authorities that this machine trusts. A pod must reach the same servers.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Where images go: the lab's registry, and the program that pushes to it.
+#[derive(Clone, Debug)]
+pub struct Pusher {
+    crane: PathBuf,
+    registry: String,
+}
+
+impl Pusher {
+    pub(super) fn new(tools: &Tools, registry: String) -> Result<Self> {
+        Ok(Self { crane: tools.path("crane")?.to_owned(), registry })
+    }
+
+    /// Pushes the layout to `<registry>/lab/<name>` and returns the reference by digest. The tag `latest` is for people.
+    pub async fn push(&self, layout: &Path, name: &str) -> Result<String> {
+        let repository = format!("{}/lab/{name}", self.registry);
+        let mut crane = Command::new(&self.crane);
+        crane.args(["push", "--insecure"]).arg(layout).arg(format!("{repository}:latest"));
+        host::run_async(crane).await.with_context(|| format!("cannot push the image {name}"))?;
+        Ok(format!("{repository}@{}", digest(layout)?))
+    }
+}
+
+/// The image of a pod's sandbox, as an OCI layout. Blocks.
+pub(super) fn pause(tools: &Tools) -> Result<PathBuf> {
+    let program = tools.path("pause")?;
+    let config = Config { entrypoint: vec!["/pause".into()], env: Vec::new(), user: NOBODY };
+    cached("pause", &[&fs::read(program)?], &config, |tree| tree.copy(program, "pause", 0o755))
+}
+
+/// An image like the official `golang` ones, made from this machine's toolchain, as an OCI layout. Blocks.
+pub(super) fn golang(toolchain: &Toolchain) -> Result<PathBuf> {
+    let env = [
+        "PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        &format!("GOLANG_VERSION={}", toolchain.version()),
+        "GOTOOLCHAIN=local",
+        "GOPATH=/go",
+    ];
+    let config = Config { entrypoint: Vec::new(), env: env.map(Into::into).into(), user: "" };
+    let root = toolchain.root();
+    let key = [root.as_os_str().as_encoded_bytes(), toolchain.version().as_bytes(), &fs::read(AUTHORITIES)?].map(<[u8]>::to_vec);
+    cached("golang", &key.each_ref().map(Vec::as_slice), &config, |tree| {
+        system_files(tree)?;
+        for path in ["go", "go/bin", "go/src"] {
+            tree.directory(path, 0o1777)?;
+        }
+        // The toolchain's own tests and documents are more than half of it and build nothing.
+        let skipped = |path: &Path| path.starts_with("test") || path.starts_with("api") || path.starts_with("doc");
+        tree.copy_tree(root, "usr/local/go", &|path| skipped(path) || path.ends_with("testdata"))
+    })
+}
+
+/// An image with one program of this machine, the libraries that it names and the machine's authorities, as an OCI layout in
+/// `layout`. Blocks.
+pub(super) fn program(binary: &Path, layout: &Path) -> Result<()> {
+    let name = binary.file_name().context("the program has no name")?.to_string_lossy().into_owned();
+    let config = Config { entrypoint: vec![format!("/{name}")], env: Vec::new(), user: NOBODY };
+    let libraries = libraries(binary)?;
+    if layout.exists() {
+        fs::remove_dir_all(layout)?;
+    }
+    write(layout, &config, |tree| {
+        system_files(tree)?;
+        for library in &libraries {
+            tree.copy(library, library.to_string_lossy().trim_start_matches('/'), 0o755)?;
+        }
+        tree.copy(binary, &name, 0o755)
+    })
+}
+
+fn system_files(tree: &mut Tree) -> Result<()> {
+    tree.directory("tmp", 0o1777)?;
+    tree.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")?;
+    tree.file("etc/group", 0o644, b"root:x:0:\nnonroot:x:65532:\n")?;
+    tree.file("etc/nsswitch.conf", 0o644, b"hosts: files dns\n")?;
+    tree.copy(Path::new(AUTHORITIES), AUTHORITIES.trim_start_matches('/'), 0o644)
+}
+
+/// The shared libraries of a program by their paths on this machine, the loader among them; none for a static one.
+fn libraries(binary: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").arg(binary).output().context("cannot start `ldd`")?;
+    // It ends with status 1 for a static program, and says nothing else that would help.
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let path = |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(PathBuf::from);
+    Ok(listed.lines().filter_map(path).collect())
+}
+
+/// The layout `<cache>/images/<name>-<hash of key>`, written by `fill` when it is not there yet.
+fn cached(name: &str, key: &[&[u8]], config: &Config, fill: impl FnOnce(&mut Tree) -> Result<()>) -> Result<PathBuf> {
+    let mut hash = Sha256::new();
+    for part in key {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    let layout = run::cache()?.join("images").join(format!("{name}-{}", hex::encode(&hash.finalize()[..10])));
+    if !layout.exists() {
+        write(&layout, config, fill)?;
+    }
+    Ok(layout)
+}

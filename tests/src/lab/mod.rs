@@ -1,0 +1,213 @@
+//! A real cluster on this machine: what are its parts, and in which order do they start?
+//!
+//! ```text
+//! Run (number, directory, lock) ─ Network ─┬─ etcd ─ kube-apiserver ─┬─ controller manager, scheduler, kube-proxy
+//!                                          ├─ registry ─ pause image ─ containerd ─┴─ kubelet ─ node Ready
+//!                                          └─ git over HTTPS
+//! ```
+//!
+//! Nothing is faked but Windows itself. Everything that a lab starts is in its own network namespace and cgroup and noted in its
+//! record, so that it can be taken away without a trace, even by the next lab after a crash.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use kube::{Api, Client};
+use tokio::time::{Instant, sleep};
+
+mod apiserver;
+pub mod cgroup;
+mod cleaning;
+pub mod cni;
+mod containerd;
+mod controller_manager;
+mod credentials;
+mod etcd;
+pub mod go;
+pub mod host;
+pub mod images;
+mod kube_proxy;
+mod kubelet;
+pub mod network;
+pub mod oci_layout;
+pub mod packages;
+pub mod pki;
+pub mod process;
+pub mod progress;
+pub mod record;
+mod registry;
+pub mod run;
+mod scheduler;
+mod site;
+pub mod tools;
+
+use credentials::Credentials;
+use network::Network;
+use process::Process;
+use progress::Progress;
+use run::Run;
+use site::Site;
+use tools::Tools;
+
+/// Whether the lab can run here; if not, why.
+pub fn available() -> Result<(), String> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err("the lab runs on Linux on amd64 only".into());
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err("the lab needs root: it makes network namespaces, mounts and cgroups".into());
+    }
+    Ok(())
+}
+
+/// A running cluster. Dropping it takes it away.
+pub struct Lab {
+    client: Client,
+    kubeconfig: PathBuf,
+    registry: String,
+    network_list: PathBuf,
+    toolchain: go::Toolchain,
+    pusher: images::Pusher,
+    _processes: Vec<Process>,
+    site: Site,
+}
+
+impl Lab {
+    /// Starts a lab and waits until its Linux node is ready. The first start on a machine installs packages and builds the
+    /// components, which takes some ten minutes; later ones take less than half a minute.
+    pub async fn start(progress: &Progress) -> Result<Self> {
+        available().map_err(anyhow::Error::msg)?;
+        // Two providers are linked into nothing here, but whoever builds a TLS client first must not have to choose.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        packages::ensure(packages::CLUSTER, progress).await?;
+        let tools = Tools::ensure(&[tools::ETCD, tools::REGISTRY, tools::PAUSE, tools::KUBERNETES], progress).await?;
+        let site = reserve(tools, progress).await?;
+        let toolchain = go::Toolchain::find()?;
+        let credentials = Credentials::create(&site.folder("pki")?, site.run.dir().join("kubeconfig"), &site.network)?;
+        let registry = registry::address(&site.network);
+        let pusher = images::Pusher::new(&site.tools, registry.clone())?;
+        let network_list = cni::write_network(&site)?;
+
+        let mut processes = vec![etcd::start(&site)?];
+        let control_plane = progress.step("kube-apiserver", apiserver::start(&site, &credentials));
+        let node = progress.step("registry and containerd", start_runtime(&site, &pusher, &network_list));
+        let ((apiserver, client), runtime) = tokio::try_join!(control_plane, node)?;
+        processes.push(apiserver);
+        processes.extend(runtime);
+        processes.push(kubelet::start(&site, &credentials)?);
+        processes.push(controller_manager::start(&site, &credentials)?);
+        processes.push(scheduler::start(&site, &credentials)?);
+        processes.push(kube_proxy::start(&site, &credentials)?);
+        let kubeconfig = credentials.admin;
+        let lab = Self { client, kubeconfig, registry, network_list, toolchain, pusher, _processes: processes, site };
+        progress.step("the Linux node", lab.settled()).await?;
+        Ok(lab)
+    }
+
+    /// A client with all rights.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The registry's `host:port`, the same for the host, pods and containerd. It speaks plain HTTP.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The lab's network.
+    pub fn network(&self) -> &Network {
+        &self.site.network
+    }
+
+    /// The configuration list of the pods' network, for the plugins in [`cni::PLUGINS`].
+    pub fn network_list(&self) -> &Path {
+        &self.network_list
+    }
+
+    /// The run directory: all state of the lab, logs in `logs`.
+    pub fn dir(&self) -> &Path {
+        self.site.run.dir()
+    }
+
+    /// The path of a pinned tool, such as `kubectl` or `crane`.
+    pub fn tool(&self, name: &str) -> Result<&Path> {
+        self.site.tools.path(name)
+    }
+
+    /// The machine's Go toolchain.
+    pub fn toolchain(&self) -> &go::Toolchain {
+        &self.toolchain
+    }
+
+    /// Pushes images to the lab's registry.
+    pub fn pusher(&self) -> &images::Pusher {
+        &self.pusher
+    }
+
+    /// Pushes an image like the official `golang` ones and returns its reference by digest.
+    pub async fn golang_image(&self) -> Result<String> {
+        let toolchain = self.toolchain.clone();
+        let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain)).await??;
+        self.pusher.push(&layout, "golang").await
+    }
+
+    /// Pushes an image with `binary`, the libraries that it needs and the machine's certificate authorities to `lab/<name>`, and
+    /// returns its reference by digest.
+    pub async fn program_image(&self, binary: &Path, name: &str) -> Result<String> {
+        let (binary, layout) = (binary.to_owned(), self.site.folder("images")?.join(name));
+        let written = layout.clone();
+        tokio::task::spawn_blocking(move || images::program(&binary, &written)).await??;
+        self.pusher.push(&layout, name).await
+    }
+
+    /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.
+    async fn settled(&self) -> Result<()> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let accounts: Api<ServiceAccount> = Api::default_namespaced(self.client.clone());
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            let node = nodes.get_opt(credentials::LINUX_NODE).await?;
+            if node.as_ref().is_some_and(is_ready) && accounts.get_opt("default").await?.is_some() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let conditions = node.and_then(|node| node.status).and_then(|status| status.conditions);
+                let logs = self.dir().join("logs");
+                bail!("the Linux node is not ready after 90 s: {conditions:?}; see kubelet.log in {}", logs.display());
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Takes a number and makes the network and the cgroup.
+async fn reserve(tools: Tools, progress: &Progress) -> Result<Site> {
+    let speaker = progress.clone();
+    let reserve = move || -> Result<Site> {
+        let run = Run::reserve(&speaker)?;
+        let network = Network::create(run.number(), run.record())?;
+        run.record().note(record::Thing::Cgroup(network.name()))?;
+        cgroup::create(&network.name())?;
+        Ok(Site { run, network, tools })
+    };
+    progress.step("network and cgroup", async { tokio::task::spawn_blocking(reserve).await.context("the set-up broke")? }).await
+}
+
+/// The registry, the one image that every pod needs, and containerd.
+async fn start_runtime(site: &Site, pusher: &images::Pusher, network_list: &Path) -> Result<[Process; 2]> {
+    let registry = registry::start(site).await?;
+    let pause = pusher.push(&images::pause(&site.tools)?, "pause").await?;
+    Ok([registry, containerd::start(site, &pause, network_list).await?])
+}

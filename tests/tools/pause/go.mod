@@ -1,0 +1,3 @@
+module gowindows.dev/lab/pause
+
+go 1.26
