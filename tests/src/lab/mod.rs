@@ -42,6 +42,8 @@ pub mod run;
 mod scheduler;
 mod site;
 pub mod tools;
+pub mod windows_base;
+pub mod windows_node;
 
 use credentials::Credentials;
 use network::Network;

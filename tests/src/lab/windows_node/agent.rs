@@ -116,7 +116,8 @@ impl Agent {
             Duration::from_secs(seconds.max(0).cast_unsigned())
         });
         let uid = pod.uid().unwrap_or_default();
-        let over = pod.status.as_ref().and_then(|status| status.phase.as_deref()).is_some_and(|phase| matches!(phase, "Succeeded" | "Failed"));
+        let over =
+            pod.status.as_ref().and_then(|status| status.phase.as_deref()).is_some_and(|phase| matches!(phase, "Succeeded" | "Failed"));
         if let Some(looked) = pods.get(&uid) {
             if let Some(grace) = grace {
                 looked.delete.send_replace(true);

@@ -215,12 +215,8 @@ impl Life<'_> {
 
     async fn new_container(&self, image: Arc<Image>) -> Result<NewContainer> {
         self.check_user(&image)?;
-        let asker = Asker {
-            client: &self.node.client,
-            pod: self.pod,
-            ip: self.sandbox.ip().to_string(),
-            host: self.node.address.to_string(),
-        };
+        let asker =
+            Asker { client: &self.node.client, pod: self.pod, ip: self.sandbox.ip().to_string(), host: self.node.address.to_string() };
         let environment = asker.environment(self.container).await?;
         let Some(line) = CommandLine::new(self.container, &image.config, environment) else { bail!("no command specified") };
         let tracked = self.progress.borrow().containers.get(&self.container.name).cloned().unwrap_or_default();
@@ -233,7 +229,13 @@ impl Life<'_> {
             line,
             mounts: mounts(self.container, self.volumes)?,
             termination_log: path.to_owned(),
-            log: logs::file(&self.node.logs, &self.pod.namespace().unwrap_or_default(), &self.pod.name_any(), &self.container.name, restarts),
+            log: logs::file(
+                &self.node.logs,
+                &self.pod.namespace().unwrap_or_default(),
+                &self.pod.name_any(),
+                &self.container.name,
+                restarts,
+            ),
         })
     }
 

@@ -168,9 +168,12 @@ mod tests {
         let limits = BTreeMap::from([("cpu".to_owned(), Quantity("1500m".into())), ("memory".to_owned(), Quantity("128Mi".into()))]);
         let resources = Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
         let container = Container { resources, ..Container::default() };
-        for (resource, divisor, value) in
-            [("limits.cpu", None, "2"), ("limits.cpu", Some("1m"), "1500"), ("limits.memory", None, "134217728"), ("limits.memory", Some("1Mi"), "128")]
-        {
+        for (resource, divisor, value) in [
+            ("limits.cpu", None, "2"),
+            ("limits.cpu", Some("1m"), "1500"),
+            ("limits.memory", None, "134217728"),
+            ("limits.memory", Some("1Mi"), "128"),
+        ] {
             let divisor = divisor.map(|divisor| Quantity(divisor.into()));
             let selector = ResourceFieldSelector { resource: resource.into(), divisor, container_name: None };
             assert_eq!(resource_field(&selector, &container).unwrap(), value, "{resource}");

@@ -1,8 +1,7 @@
 //! What did a program write, and how does `kubectl logs` get it?
 //!
-//! Each run of a container has a plain file of its own. The kubelet's `/containerLogs` endpoint serves them over TLS with a
-//! certificate made on the spot, which the API server accepts as long as it is not told to check kubelets. Everyone who
-//! reaches the port may read: the lab's network is its own. `follow`, `previous` and `tailLines` are known, times are not.
+//! Each run of a container has a plain file of its own. The kubelet's `/containerLogs` endpoint serves them over TLS. Everyone
+//! who reaches the port may read: the lab's network is its own. `follow`, `previous` and `tailLines` are known, times are not.
 
 use std::{
     collections::HashMap,
@@ -27,9 +26,17 @@ use tokio::{
     io::{AsyncReadExt, AsyncSeekExt},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::{TlsAcceptor, rustls, server::TlsStream};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+    server::TlsStream,
+};
 
 use super::{agent::Agent, status::Now};
+use crate::lab::pki::Identity;
 
 /// How much of a log a kubelet takes as a termination message.
 const TAIL_LINES: usize = 80;
@@ -58,17 +65,17 @@ fn last_lines(text: &str, count: usize) -> &str {
     if count == 0 { "" } else { &text[start..] }
 }
 
-/// Serves the logs of `agent`'s pods on `address` for ever; gives the address that was bound.
-pub async fn serve(address: SocketAddr, agent: Agent, folder: PathBuf) -> Result<(SocketAddr, impl Future<Output = ()>)> {
+/// Serves the logs of `agent`'s pods on `address` for ever, as `identity`; gives the address that was bound.
+pub async fn serve(address: SocketAddr, identity: &Identity, agent: Agent, folder: PathBuf) -> Result<(SocketAddr, impl Future<Output = ()>)> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let certificate = rcgen::generate_simple_self_signed([address.ip().to_string()]).context("make a certificate")?;
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der());
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).context("read a certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).context("read a private key")?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.cert.der().clone()], key.into())?;
+        .with_single_cert(vec![certificate], key)?;
     let source = Source { agent, folder };
     let logs = move |path, query| answer(source.clone(), path, query);
     let router = Router::new().route("/containerLogs/{namespace}/{pod}/{container}", get(logs));

@@ -49,17 +49,14 @@ mod status;
 mod volumes;
 mod wine;
 
+use self::agent::{Agent, Node};
 pub use self::{
     images::{Image, ImageConfig, Pull},
     network::Cni,
     runtime::Runtime,
     wine::Wine,
 };
-use self::{
-    agent::{Agent, Node},
-    runtime::Runtime as _,
-};
-use crate::lab::record::Record;
+use crate::lab::{pki::Identity, record::Record};
 
 /// What a Windows node is made of.
 #[derive(Clone)]
@@ -78,6 +75,8 @@ pub struct Options {
     pub address: IpAddr,
     /// The port of the kubelet's endpoint at that address; 0 takes any that is free.
     pub port: u16,
+    /// What the kubelet's endpoint shows to the API server: a certificate for `address` by the authority that it trusts.
+    pub identity: Identity,
     /// The lab's run directory, which has its record.
     pub run: PathBuf,
     /// Where images, containers and volumes are kept.
@@ -100,7 +99,7 @@ pub struct WindowsNode {
 impl WindowsNode {
     /// Prepares Wine, registers the Node and begins to look after its pods.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { client, name, kernel_version, registry_plain_http, cni, address, port, run, folder, logs, backoff } = options;
+        let Options { client, name, kernel_version, registry_plain_http, cni, address, port, identity, run, folder, logs, backoff } = options;
         for folder in [&folder, &logs] {
             std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
         }
@@ -109,7 +108,7 @@ impl WindowsNode {
         let runtime = wine.clone();
         let node = Arc::new(Node { client, name, address, runtime, folder, logs: logs.clone(), backoff });
         let agent = Agent::new(node.clone());
-        let (endpoint, serve) = logs::serve(SocketAddr::new(address, port), agent.clone(), logs).await?;
+        let (endpoint, serve) = logs::serve(SocketAddr::new(address, port), &identity, agent.clone(), logs).await?;
         node::register(&node, &kernel_version, endpoint.port()).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(serve);

@@ -28,7 +28,7 @@ use serde_json::json;
 use super::{agent::Node, platform::WindowsVersion};
 
 /// What pods may have of the node.
-pub const ALLOCATABLE: [(&str, &str); 4] = [("cpu", "4"), ("memory", "16Gi"), ("pods", "110"), ("ephemeral-storage", "100Gi")];
+pub const ALLOCATABLE: [(&str, &str); 4] = [("cpu", "16"), ("memory", "64Gi"), ("pods", "110"), ("ephemeral-storage", "100Gi")];
 
 const LEASES: &str = "kube-node-lease";
 const LEASE_SECONDS: i32 = 40;
@@ -59,7 +59,7 @@ pub async fn register(node: &Node, kernel: &str, port: u16) -> Result<()> {
 pub async fn keep_alive(node: &Node) {
     loop {
         tokio::time::sleep(RENEWAL).await;
-        let beat = json!({ "status": { "conditions": conditions(), "images": images(node) } });
+        let beat = json!({ "status": { "conditions": conditions(None), "images": images(node) } });
         let renewed = renew_lease(node).await;
         if let Err(error) = renewed.and(write_status(node, &beat).await) {
             tracing::warn!(error = format!("{error:#}"), "the Windows node was not renewed");
@@ -98,7 +98,7 @@ fn status(node: &Node, kernel: &str, port: u16) -> NodeStatus {
         addresses: Some(vec![address("InternalIP", node.address.to_string()), address("Hostname", node.name.clone())]),
         allocatable: Some(resources.clone()),
         capacity: Some(resources),
-        conditions: Some(conditions()),
+        conditions: Some(conditions(Some(Time(Timestamp::now())))),
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: port.into() }) }),
         node_info: Some(NodeSystemInfo {
             architecture: "amd64".into(),
@@ -125,7 +125,8 @@ fn os_image(kernel: &str) -> &'static str {
     }
 }
 
-fn conditions() -> Vec<NodeCondition> {
+/// The conditions, which never change: `since` is given once, and what is not given later stays.
+fn conditions(since: Option<Time>) -> Vec<NodeCondition> {
     let now = Some(Time(Timestamp::now()));
     let condition = |type_: &str, status: &str, reason: &str, message: &str| NodeCondition {
         type_: type_.to_owned(),
@@ -133,6 +134,7 @@ fn conditions() -> Vec<NodeCondition> {
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         last_heartbeat_time: now.clone(),
+        last_transition_time: since.clone(),
         ..NodeCondition::default()
     };
     vec![

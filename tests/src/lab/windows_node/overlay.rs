@@ -16,7 +16,6 @@ use std::{
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::layer::DRIVE;
 use crate::lab::record::{Record, Thing};
 
 /// A mounted overlay; dropping it unmounts it and removes what was written.
@@ -42,11 +41,6 @@ impl Overlay {
     /// The merged folder: the container's Wine prefix.
     pub fn root(&self) -> PathBuf {
         self.folder.join("root")
-    }
-
-    /// The container's `C:\`.
-    pub fn drive(&self) -> PathBuf {
-        self.root().join(DRIVE)
     }
 
     /// A folder for sockets, outside the container's disk.

@@ -170,7 +170,15 @@ impl BoundPod {
     async fn write_status(&self, conditions: &mut Vec<PodCondition>) {
         let progress = self.progress.borrow().clone();
         let status = pod_status(&self.pod, &progress, self.node.address, conditions, &Time(Timestamp::now()));
-        let patch = Patch::Strategic(json!({ "metadata": { "uid": self.pod.uid() }, "status": status }));
+        let mut patch = json!({ "metadata": { "uid": self.pod.uid() }, "status": status });
+        // A strategic merge keeps what a condition does not name, such as the reason that it had before.
+        for condition in patch["status"]["conditions"].as_array_mut().into_iter().flatten() {
+            for field in ["reason", "message"] {
+                let value = condition[field].take();
+                condition[field] = value;
+            }
+        }
+        let patch = Patch::Strategic(patch);
         match self.api.patch_status(&self.pod.name_any(), &PatchParams::default(), &patch).await {
             Ok(_) => *conditions = status.conditions.unwrap_or_default(),
             Err(kube::Error::Api(error)) if error.code == 404 => {}

@@ -67,7 +67,8 @@ impl Default for Now {
 /// are kept where nothing has changed.
 pub fn pod_status(pod: &Pod, progress: &Progress, host: IpAddr, before: &[PodCondition], now: &Time) -> PodStatus {
     let spec = pod.spec.clone().unwrap_or_default();
-    let statuses = |names: Vec<(String, String)>| names.iter().map(|(name, image)| container_status(name, image, progress)).collect::<Vec<_>>();
+    let statuses =
+        |names: Vec<(String, String)>| names.iter().map(|(name, image)| container_status(name, image, progress)).collect::<Vec<_>>();
     let apps = statuses(spec.containers.iter().map(|c| (c.name.clone(), c.image.clone().unwrap_or_default())).collect());
     let inits = statuses(spec.init_containers.iter().flatten().map(|c| (c.name.clone(), c.image.clone().unwrap_or_default())).collect());
     let phase = phase(&spec, progress);
@@ -92,7 +93,9 @@ pub fn pod_status(pod: &Pod, progress: &Progress, host: IpAddr, before: &[PodCon
 fn container_status(name: &str, image: &str, progress: &Progress) -> ContainerStatus {
     let tracked = progress.containers.get(name).cloned().unwrap_or_default();
     let state = match tracked.state {
-        Now::Waiting(_, _) if !progress.initialized && tracked.id.is_none() && tracked.image_id.is_empty() => waiting("PodInitializing", None),
+        Now::Waiting(_, _) if !progress.initialized && tracked.id.is_none() && tracked.image_id.is_empty() => {
+            waiting("PodInitializing", None)
+        }
         Now::Waiting(reason, message) => waiting(reason, message),
         Now::Running(since) => {
             ContainerState { running: Some(ContainerStateRunning { started_at: Some(since) }), ..ContainerState::default() }

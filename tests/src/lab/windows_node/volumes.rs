@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{
-        Container, DownwardAPIVolumeFile, KeyToPath, PersistentVolume, PersistentVolumeClaim, ServiceAccount, ServiceAccountTokenProjection,
-        Volume, VolumeProjection,
+        Container, DownwardAPIVolumeFile, KeyToPath, PersistentVolume, PersistentVolumeClaim, ServiceAccount,
+        ServiceAccountTokenProjection, Volume, VolumeProjection,
     },
 };
 use kube::{Api, ResourceExt, api::PostParams};
