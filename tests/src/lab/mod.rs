@@ -40,7 +40,7 @@ pub mod pki;
 pub mod process;
 pub mod progress;
 pub mod record;
-mod registry;
+pub mod registry;
 pub mod run;
 mod scheduler;
 mod site;
@@ -86,7 +86,7 @@ impl Lab {
     /// components, which takes some ten minutes; later ones take less than half a minute.
     pub async fn start(progress: &Progress) -> Result<Self> {
         available().map_err(anyhow::Error::msg)?;
-        // Two providers are linked into nothing here, but whoever builds a TLS client first must not have to choose.
+        // Clients that do not name a provider take this one; a second lab in the same process finds it in place.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         packages::ensure(packages::CLUSTER, progress).await?;
         let tools = Tools::ensure(&[tools::ETCD, tools::REGISTRY, tools::PAUSE, tools::KUBERNETES], progress).await?;
@@ -187,6 +187,11 @@ impl Lab {
         let written = layout.clone();
         tokio::task::spawn_blocking(move || images::program(&binary, &written)).await??;
         self.pusher.push(&layout, name).await
+    }
+
+    /// Starts a second registry, which wants a login.
+    pub async fn start_private_registry(&self) -> Result<registry::PrivateRegistry> {
+        registry::start_private(&self.site).await
     }
 
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.
