@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 mod apiserver;
 pub mod cgroup;
@@ -25,6 +26,8 @@ mod containerd;
 mod controller_manager;
 mod credentials;
 mod etcd;
+pub mod git;
+mod git_http;
 pub mod go;
 pub mod host;
 pub mod images;
@@ -37,15 +40,17 @@ pub mod pki;
 pub mod process;
 pub mod progress;
 pub mod record;
-mod registry;
+pub mod registry;
 pub mod run;
 mod scheduler;
 mod site;
+mod storage;
 pub mod tools;
 pub mod windows_base;
 pub mod windows_node;
 
 use credentials::Credentials;
+use git::GitServer;
 use network::Network;
 use process::Process;
 use progress::Progress;
@@ -72,6 +77,8 @@ pub struct Lab {
     network_list: PathBuf,
     toolchain: go::Toolchain,
     pusher: images::Pusher,
+    git: GitServer,
+    _storage: AbortOnDropHandle<()>,
     _processes: Vec<Process>,
     site: Site,
 }
@@ -81,7 +88,7 @@ impl Lab {
     /// components, which takes some ten minutes; later ones take less than half a minute.
     pub async fn start(progress: &Progress) -> Result<Self> {
         available().map_err(anyhow::Error::msg)?;
-        // Two providers are linked into nothing here, but whoever builds a TLS client first must not have to choose.
+        // Clients that do not name a provider take this one; a second lab in the same process finds it in place.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         packages::ensure(packages::CLUSTER, progress).await?;
         let tools = Tools::ensure(&[tools::ETCD, tools::REGISTRY, tools::PAUSE, tools::KUBERNETES], progress).await?;
@@ -102,8 +109,18 @@ impl Lab {
         processes.push(controller_manager::start(&site, &credentials)?);
         processes.push(scheduler::start(&site, &credentials)?);
         processes.push(kube_proxy::start(&site, &credentials)?);
-        let kubeconfig = credentials.admin;
-        let lab = Self { client, kubeconfig, registry, network_list, toolchain, pusher, _processes: processes, site };
+        let lab = Self {
+            git: GitServer::start(site.folder("git")?, &site.network).await?,
+            _storage: storage::start(client.clone(), site.folder("volumes")?).await?,
+            kubeconfig: credentials.admin,
+            client,
+            registry,
+            network_list,
+            toolchain,
+            pusher,
+            _processes: processes,
+            site,
+        };
         progress.step("the Linux node", lab.settled()).await?;
         Ok(lab)
     }
@@ -121,6 +138,11 @@ impl Lab {
     /// The registry's `host:port`, the same for the host, pods and containerd. It speaks plain HTTP.
     pub fn registry(&self) -> &str {
         &self.registry
+    }
+
+    /// Git over HTTPS.
+    pub fn git(&self) -> &GitServer {
+        &self.git
     }
 
     /// The lab's network.
@@ -167,6 +189,11 @@ impl Lab {
         let written = layout.clone();
         tokio::task::spawn_blocking(move || images::program(&binary, &written)).await??;
         self.pusher.push(&layout, name).await
+    }
+
+    /// Starts a second registry, which wants a login.
+    pub async fn start_private_registry(&self) -> Result<registry::PrivateRegistry> {
+        registry::start_private(&self.site).await
     }
 
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.

@@ -1,0 +1,232 @@
+//! Does the lab itself keep its promises? Every other lab test stands on what is proved here.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use gowindows_tests::lab::git::Access;
+use gowindows_tests::lab::progress::Progress;
+use gowindows_tests::lab::registry::{PASSWORD, USER};
+use gowindows_tests::lab::{Lab, available, host};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim};
+use kube::Api;
+use kube::api::PostParams;
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, sleep};
+
+/// A namespace under Pod Security `restricted`.
+const NAMESPACE: &str = "restricted";
+const DATE: &str = "2026-01-02T03:04:05Z";
+
+fn main() {
+    let reason = available().err();
+    if let Some(reason) = &reason {
+        eprintln!("ignored: {reason}");
+    }
+    // One lab for all: the tests of this file do not disturb each other.
+    let trial = Trial::test("a_lab_is_a_cluster", || run().map_err(|error| Failed::from(format!("{error:#}"))));
+    libtest_mimic::run(&Arguments::from_args(), vec![trial.with_ignored_flag(reason.is_some())]).exit();
+}
+
+fn run() -> Result<()> {
+    let progress = Progress::stderr();
+    let runtime = Runtime::new()?;
+    runtime.block_on(async {
+        let lab = Lab::start(&progress).await?;
+        let namespace = json!({"metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+        Api::<Namespace>::all(lab.client()).create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
+        let golang = progress.step("golang image", lab.golang_image()).await?;
+        progress.step("a restricted Job compiles for Windows", compiles_for_windows(&lab, &golang)).await?;
+        progress.step("a pod uses a Service and a volume", uses_service_and_volume(&lab, &golang)).await?;
+        progress.step("a program of this machine in a pod", runs_own_program(&lab)).await?;
+        progress.step("a registry with a login", wants_a_login(&lab)).await?;
+        progress.step("git over HTTPS", serves_git(&lab)).await?;
+        progress.step("a second lab beside the first", has_room_for_another(&lab)).await?;
+        let dir = lab.dir().to_owned();
+        progress.step("taking the lab away", tokio::task::spawn_blocking(move || drop(lab))).await?;
+        ensure!(!dir.exists(), "{} is still there", dir.display());
+        Ok(())
+    })
+}
+
+async fn compiles_for_windows(lab: &Lab, golang: &str) -> Result<()> {
+    let program = "golang.org/x/example/hello@v0.0.0-20250915201037-7f05d217867b";
+    let install = container("compile", golang, &["go", "install", program]);
+    let show = container("show", golang, &["go", "version", "-m", "/work/go/bin/windows_amd64/hello.exe"]);
+    run_job(lab, "compile", json!({"initContainers": [install], "containers": [show], "volumes": [work()]})).await?;
+    let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "job/compile"]).await?;
+    ensure!(log.contains("GOOS=windows"), "`go version -m` in the pod says: {log}");
+    Ok(())
+}
+
+async fn uses_service_and_volume(lab: &Lab, golang: &str) -> Result<()> {
+    let source = json!({"metadata": {"name": "probe"}, "data": {"main.go": include_str!("lab_cluster/probe.go")}});
+    create::<ConfigMap>(lab, source).await?;
+    let access = json!({"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}});
+    create::<PersistentVolumeClaim>(lab, json!({"metadata": {"name": "shared"}, "spec": access})).await?;
+
+    let mut probe = container("probe", golang, &["go", "run", "/source/main.go"]);
+    probe["env"] = environment(lab, "linux");
+    probe["volumeMounts"] = json!([
+        {"name": "work", "mountPath": "/work"},
+        {"name": "source", "mountPath": "/source"},
+        {"name": "shared", "mountPath": "/shared"},
+    ]);
+    let shared = json!({"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}});
+    let volumes = json!([work(), {"name": "source", "configMap": {"name": "probe"}}, shared]);
+    run_job(lab, "probe", json!({"containers": [probe], "volumes": volumes})).await?;
+
+    let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "job/probe"]).await?;
+    ensure!(log.contains("\"gitVersion\": \"v1.34"), "the API server told the pod: {log}");
+    let path = "jsonpath={.items[0].spec.hostPath.path}";
+    let volume = kubectl(lab, &["get", "persistentvolumes", "--output", path]).await?;
+    let written = std::fs::read_to_string(Path::new(&volume).join("from-pod")).context("the pod's file is not in the volume")?;
+    ensure!(written == "hello", "the pod wrote `{written}`");
+    Ok(())
+}
+
+async fn runs_own_program(lab: &Lab) -> Result<()> {
+    let image = lab.program_image(&std::env::current_exe()?, "program").await?;
+    // No command: the image's entry point is the program.
+    let mut program = container("program", &image, &[]);
+    program["args"] = json!(["--list"]);
+    run_job(lab, "program", json!({"containers": [program], "volumes": [work()]})).await?;
+    let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "job/program"]).await?;
+    ensure!(log.contains("a_lab_is_a_cluster"), "this program in a pod says: {log}");
+    Ok(())
+}
+
+async fn wants_a_login(lab: &Lab) -> Result<()> {
+    let private = lab.start_private_registry().await?;
+    let ping = format!("http://{}/v2/", private.address());
+    let client = reqwest::Client::new();
+    let stranger = client.get(&ping).send().await?.status();
+    ensure!(stranger == 401, "a stranger was answered {stranger}");
+    let friend = client.get(&ping).basic_auth(USER, Some(PASSWORD)).send().await?.status();
+    ensure!(friend == 200, "with the login it was answered {friend}");
+    Ok(())
+}
+
+async fn serves_git(lab: &Lab) -> Result<()> {
+    let files = [("go.mod", "module example.test/hello\n"), ("cmd/hello/main.go", "package main\n\nfunc main() {}\n")];
+    let open = lab.git().create("open", Access::Public).await?;
+    let first = open.commit_files(&files, "First", DATE).await?;
+    let second = open.commit_files(&[("README", "hello\n")], "Second", DATE).await?;
+    ensure!(clone(lab, open.url(), &[]).await? == second, "the clone's head is not the last commit");
+
+    let login = Access::Password { user: "reader".into(), password: "secret".into() };
+    let closed = lab.git().create("team/closed", login).await?;
+    let same = closed.commit_files(&files, "First", DATE).await?;
+    ensure!(same == first, "the same files, message and date made {same} and {first}");
+    ensure!(clone(lab, closed.url(), &[]).await.is_err(), "a closed repository let a stranger in");
+    let with_login = closed.url().replace("https://", "https://reader:secret@");
+    ensure!(clone(lab, &with_login, &[]).await? == first, "the clone's head is not the commit");
+
+    let token = lab.git().create("token", Access::Token("t0ken".into())).await?;
+    token.commit_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/pause")), "Pause", DATE).await?;
+    clone(lab, token.url(), &["-c", "http.extraHeader=Authorization: Bearer t0ken"]).await?;
+
+    lab.git().set_reachable(false);
+    ensure!(clone(lab, open.url(), &[]).await.is_err(), "an unreachable server answered");
+    lab.git().set_reachable(true);
+    clone(lab, open.url(), &[]).await?;
+    Ok(())
+}
+
+/// Clones as anybody would who trusts the private authority, and returns the commit that is checked out.
+async fn clone(lab: &Lab, url: &str, settings: &[&str]) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let authority = folder.path().join("ca.crt");
+    std::fs::write(&authority, lab.git().authority())?;
+    let target = folder.path().join("clone");
+    let mut git = Command::new("git");
+    git.env("GIT_SSL_CAINFO", &authority).env("GIT_TERMINAL_PROMPT", "0").args(settings).args(["clone", "--quiet", url]).arg(&target);
+    host::run_async(git).await?;
+    let mut head = Command::new("git");
+    head.arg("-C").arg(&target).args(["rev-parse", "HEAD"]);
+    Ok(host::run_async(head).await?.trim().to_owned())
+}
+
+async fn has_room_for_another(lab: &Lab) -> Result<()> {
+    let other = Lab::start(&Progress::silent()).await?;
+    ensure!(other.registry() != lab.registry() && other.network().name() != lab.network().name(), "two labs share a network");
+    let names = kubectl(&other, &["get", "namespaces", "--output", "name"]).await?;
+    ensure!(!names.contains(NAMESPACE), "the second lab has the first one's namespace");
+    tokio::task::spawn_blocking(move || drop(other)).await?;
+    kubectl(lab, &["get", "nodes"]).await.map(drop)
+}
+
+/// A container that Pod Security `restricted` admits, with all that may be written in `/work`.
+fn container(name: &str, image: &str, command: &[&str]) -> Value {
+    json!({
+        "name": name,
+        "image": image,
+        "command": command,
+        "volumeMounts": [{"name": "work", "mountPath": "/work"}],
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": true,
+        },
+    })
+}
+
+fn work() -> Value {
+    json!({"name": "work", "emptyDir": {}})
+}
+
+fn environment(lab: &Lab, system: &str) -> Value {
+    let own = [("HOME", "/work"), ("TMPDIR", "/work"), ("GOCACHE", "/work/cache"), ("GOPATH", "/work/go"), ("GOOS", system)];
+    let own = own.map(|(name, value)| (name, value.to_owned()));
+    own.into_iter().chain(lab.toolchain().module_environment()).map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+/// Runs a Job whose pod is restricted, and waits until it has succeeded.
+async fn run_job(lab: &Lab, name: &str, mut pod: Value) -> Result<()> {
+    pod["restartPolicy"] = json!("Never");
+    pod["securityContext"] = json!({"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}});
+    for list in ["initContainers", "containers"] {
+        for container in pod[list].as_array_mut().into_iter().flatten() {
+            if container["env"].is_null() {
+                container["env"] = environment(lab, "windows");
+            }
+        }
+    }
+    create::<Job>(lab, json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}})).await?;
+    let jobs: Api<Job> = Api::namespaced(lab.client(), NAMESPACE);
+    let deadline = Instant::now() + Duration::from_secs(240);
+    loop {
+        let status = jobs.get(name).await?.status.unwrap_or_default();
+        if status.succeeded == Some(1) {
+            return Ok(());
+        }
+        if status.failed.is_some() || Instant::now() > deadline {
+            let pods = kubectl(lab, &["describe", "pods", "--namespace", NAMESPACE]).await?;
+            let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "--all-containers", &format!("job/{name}")]).await;
+            bail!("the Job {name} did not succeed: {status:?}\n{pods}\n{}", log.unwrap_or_else(|error| format!("{error:#}")));
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn create<K>(lab: &Lab, object: Value) -> Result<()>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(lab.client(), NAMESPACE);
+    api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    Ok(())
+}
+
+async fn kubectl(lab: &Lab, arguments: &[&str]) -> Result<String> {
+    let mut kubectl = Command::new(lab.tool("kubectl")?);
+    kubectl.arg("--kubeconfig").arg(lab.kubeconfig()).args(arguments);
+    host::run_async(kubectl).await
+}
