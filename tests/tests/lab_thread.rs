@@ -14,7 +14,8 @@ mod thread;
 use anyhow::Result;
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_node::WindowsNode;
-use gowindows_tests::lab::{Lab, available, windows};
+use gowindows_tests::lab::windows_base::{self, Sizes};
+use gowindows_tests::lab::{Lab, available};
 use gowindows_tests::thread::Operator;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
@@ -98,7 +99,8 @@ fn prepared(stage: &OnceLock<(Runtime, Arc<Stage>)>, setup: &std::sync::Mutex<()
 async fn set_up() -> Result<Stage> {
     let progress = Progress::stderr();
     let lab = Lab::start(&progress).await?;
-    let node = windows::add_node(&lab, &progress).await?;
+    progress.step("the Windows bases", windows_base::publish(lab.registry(), Sizes::default())).await?;
+    let node = lab.windows_node("windows-1", "10.0.20348.5499", &progress).await?;
     let operator = Operator::install(&lab, &progress).await?;
     Ok(Stage { lab, operator, _node: node })
 }

@@ -6,7 +6,8 @@ use gowindows_crds::GoWindowsImage;
 use gowindows_crds::v1alpha1::{GoWindowsImageStatus, ImageStatus, RolloutPhase};
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::progress::Progress;
-use gowindows_tests::lab::{Lab, available, windows};
+use gowindows_tests::lab::windows_base::{self, Sizes};
+use gowindows_tests::lab::{Lab, available};
 use gowindows_tests::thread::{Operator, Storefront, Tenant, follow, page};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,7 +37,7 @@ async fn main() -> ExitCode {
         eprintln!("sandbox: {reason}");
         return ExitCode::FAILURE;
     }
-    let progress = Progress::stdout("sandbox");
+    let progress = Progress::stdout();
     let mut terminate = match signal(SignalKind::terminate()) {
         Ok(signal) => signal,
         Err(error) => {
@@ -61,7 +62,8 @@ async fn main() -> ExitCode {
 
 async fn show(progress: &Progress, once: bool) -> Result<()> {
     let lab = Lab::start(progress).await?;
-    let node = windows::add_node(&lab, progress).await?;
+    progress.step("the Windows bases", windows_base::publish(lab.registry(), Sizes::default())).await?;
+    let node = lab.windows_node("windows-1", "10.0.20348.5499", progress).await?;
     let operator = Operator::install(&lab, progress).await?;
     let result = thread(&lab, progress, &operator).await;
     if let Err(error) = result {

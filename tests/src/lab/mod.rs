@@ -46,6 +46,8 @@ mod scheduler;
 mod site;
 mod storage;
 pub mod tools;
+pub mod windows_base;
+pub mod windows_node;
 
 use credentials::Credentials;
 use git::GitServer;
@@ -86,7 +88,7 @@ impl Lab {
     /// components, which takes some ten minutes; later ones take less than half a minute.
     pub async fn start(progress: &Progress) -> Result<Self> {
         available().map_err(anyhow::Error::msg)?;
-        // Two providers are linked into nothing here, but whoever builds a TLS client first must not have to choose.
+        // Clients that do not name a provider take this one; a second lab in the same process finds it in place.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         packages::ensure(packages::CLUSTER, progress).await?;
         let tools = Tools::ensure(&[tools::ETCD, tools::REGISTRY, tools::PAUSE, tools::KUBERNETES], progress).await?;
@@ -108,7 +110,7 @@ impl Lab {
         processes.push(scheduler::start(&site, &credentials)?);
         processes.push(kube_proxy::start(&site, &credentials)?);
         let lab = Self {
-            git: GitServer::start(site.folder("git")?, &site.network).await?,
+            git: GitServer::start(site.folder("git")?, &site.network, git::PORT).await?,
             _storage: storage::start(client.clone(), site.folder("volumes")?).await?,
             kubeconfig: credentials.admin,
             client,
@@ -138,9 +140,14 @@ impl Lab {
         &self.registry
     }
 
-    /// The `host:port` of a registry that asks for [`registry::LOGIN`]. It speaks plain HTTP.
-    pub fn guarded_registry(&self) -> String {
-        registry::guarded_address(&self.site.network)
+    /// The `host:port` of the registry with a login, once [`Lab::start_private_registry`] has started it. It speaks plain HTTP.
+    pub fn private_registry(&self) -> String {
+        registry::private_address(&self.site.network)
+    }
+
+    /// Another git server, for a test that makes it unreachable.
+    pub async fn start_git(&self, name: &str) -> Result<GitServer> {
+        GitServer::start(self.site.folder(name)?, &self.site.network, 0).await
     }
 
     /// Git over HTTPS.
@@ -194,6 +201,11 @@ impl Lab {
         self.pusher.push(&layout, name).await
     }
 
+    /// Starts a second registry, which wants a login.
+    pub async fn start_private_registry(&self) -> Result<registry::PrivateRegistry> {
+        registry::start_private(&self.site).await
+    }
+
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.
     async fn settled(&self) -> Result<()> {
         let nodes: Api<Node> = Api::all(self.client.clone());
@@ -233,8 +245,8 @@ async fn reserve(tools: Tools, progress: &Progress) -> Result<Site> {
 }
 
 /// The registries, the one image that every pod needs, and containerd.
-async fn start_runtime(site: &Site, pusher: &images::Pusher, network_list: &Path) -> Result<[Process; 3]> {
-    let (registry, guarded) = tokio::try_join!(registry::start(site), registry::start_guarded(site))?;
+async fn start_runtime(site: &Site, pusher: &images::Pusher, network_list: &Path) -> Result<[Process; 2]> {
+    let registry = registry::start(site).await?;
     let pause = pusher.push(&images::pause(&site.tools)?, "pause").await?;
-    Ok([registry, guarded, containerd::start(site, &pause, network_list).await?])
+    Ok([registry, containerd::start(site, &pause, network_list).await?])
 }

@@ -1,5 +1,6 @@
-//! The image registries, plain HTTP: an open one with one address for host, pods and containerd, and a guarded one that asks
-//! for a login.
+//! The image registries: plain HTTP, one address for host, pods and containerd.
+//!
+//! Everybody may read and write the first one. A second one, for those who ask for it, wants a login for everything.
 
 use std::time::Duration;
 
@@ -11,41 +12,60 @@ use super::network::Network;
 use super::process::Process;
 use super::site::{Site, write};
 
-/// The guarded registry's only login.
-pub const LOGIN: (&str, &str) = ("pusher", "letmein");
-/// [`LOGIN`] as htpasswd has it. The registry takes bcrypt only; the cost is the lowest.
-const HTPASSWD: &str = "pusher:$2b$05$abcdefghijklmnopqrstuuKwWV7ESJpzKzf9FQg57dBvMuv92X9HS\n";
+/// The user that the private registry lets in.
+pub const USER: &str = "lab";
+/// That user's password.
+pub const PASSWORD: &str = "lab";
+/// The line of a password file for them. The registry takes bcrypt only.
+const LOGIN: &str = "lab:$2b$05$gowindowslabgowindows.tD.r2IofKVrjadZOwqUof0yAlpxz.Lu\n";
 
-/// The open registry's address, `host:port`.
+/// A registry that wants the login [`USER`] and [`PASSWORD`]; it runs as long as the lab.
+#[derive(Debug)]
+pub struct PrivateRegistry {
+    address: String,
+    _process: Process,
+}
+
+impl PrivateRegistry {
+    /// Its `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+/// The address of the registry without a login, `host:port`.
 pub(super) fn address(network: &Network) -> String {
     format!("{}:5000", network.address())
 }
 
-/// The guarded registry's address, `host:port`.
-pub(super) fn guarded_address(network: &Network) -> String {
+/// The address of the registry with a login, `host:port`.
+pub(super) fn private_address(network: &Network) -> String {
     format!("{}:5001", network.address())
 }
 
-/// Starts the open registry and waits until it listens.
+/// Starts the registry without a login.
 pub(super) async fn start(site: &Site) -> Result<Process> {
-    serve(site, "registry", address(&site.network), json!({})).await
+    run(site, "registry", &address(&site.network), None).await
 }
 
-/// Starts the guarded registry and waits until it listens.
-pub(super) async fn start_guarded(site: &Site) -> Result<Process> {
-    let passwords = write(site.folder("guarded-registry")?.join("htpasswd"), HTPASSWD)?;
-    let auth = json!({"htpasswd": {"realm": "lab", "path": passwords}});
-    serve(site, "guarded-registry", guarded_address(&site.network), auth).await
+/// Starts the registry with a login.
+pub(super) async fn start_private(site: &Site) -> Result<PrivateRegistry> {
+    let address = private_address(&site.network);
+    let logins = write(site.folder("private-registry")?.join("logins"), LOGIN)?;
+    let auth = json!({"htpasswd": {"realm": "lab", "path": logins}});
+    let process = run(site, "private-registry", &address, Some(auth)).await?;
+    Ok(PrivateRegistry { address, _process: process })
 }
 
-async fn serve(site: &Site, name: &str, address: String, auth: Value) -> Result<Process> {
+/// Starts a registry and waits until it listens.
+async fn run(site: &Site, name: &str, address: &str, auth: Option<Value>) -> Result<Process> {
     let mut config = json!({
         "version": "0.1",
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": site.folder(&format!("{name}/data"))?}, "delete": {"enabled": true}},
         "http": {"addr": address},
     });
-    if auth.as_object().is_some_and(|auth| !auth.is_empty()) {
+    if let Some(auth) = auth {
         config["auth"] = auth;
     }
     // JSON is YAML as well.
@@ -53,6 +73,6 @@ async fn serve(site: &Site, name: &str, address: String, auth: Value) -> Result<
     let mut registry = site.tool("registry")?;
     registry.arg("serve").arg(config);
     let mut process = site.spawn(name, registry)?;
-    process.ready(Duration::from_secs(20), || async { TcpStream::connect(&address).await.is_ok() }).await?;
+    process.ready(Duration::from_secs(20), || async { TcpStream::connect(address).await.is_ok() }).await?;
     Ok(process)
 }

@@ -73,7 +73,7 @@ fn settings_of(lab: &Lab, image: &str, golang: &str) -> Value {
             "NanoServer": format!("{registry}/windows/nanoserver"),
             "ServerCore": format!("{registry}/windows/servercore"),
         },
-        "registries": [{"host": registry, "plainHTTP": true}, {"host": lab.guarded_registry(), "plainHTTP": true}],
+        "registries": [{"host": registry, "plainHTTP": true}, {"host": lab.private_registry(), "plainHTTP": true}],
     });
     for (name, value) in lab.toolchain().module_environment() {
         match name {

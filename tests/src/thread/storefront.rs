@@ -2,7 +2,7 @@
 
 use super::install::repository;
 use crate::lab::Lab;
-use crate::lab::git::{Access, Repository};
+use crate::lab::git::{Access, GitServer, Repository};
 use anyhow::{Context, Result};
 
 const GREETING: &str = "Fresh bread, every morning.";
@@ -18,9 +18,14 @@ pub struct Storefront {
 impl Storefront {
     /// A new repository with one commit.
     pub async fn create(lab: &Lab, name: &str, access: Access) -> Result<Self> {
+        Self::create_on(lab.git(), name, access).await
+    }
+
+    /// The same on another git server.
+    pub async fn create_on(git: &GitServer, name: &str, access: Access) -> Result<Self> {
         let folder = repository().join("tests/programs/storefront");
         let source = std::fs::read_to_string(folder.join(MAIN)).with_context(|| format!("read {MAIN}"))?;
-        let repository = lab.git().create(name, access).await?;
+        let repository = git.create(name, access).await?;
         repository.commit_folder(&folder, "Open the storefront", "2026-01-02T03:04:05Z").await?;
         Ok(Self { repository, source })
     }

@@ -3,6 +3,7 @@
 use super::Kubectl;
 use super::install::repository;
 use crate::lab::Lab;
+use crate::lab::git::GitServer;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
@@ -35,6 +36,11 @@ impl Tenant {
         })
     }
 
+    /// The same, with its repositories on another git server.
+    pub fn with_git(self, git: &GitServer) -> Self {
+        Self { git: git.base().to_owned(), authority: git.authority().to_owned(), ..self }
+    }
+
     /// A sample with the lab's git server and registry. `application` replaces `storefront` as the name of everything in it.
     pub fn sample(&self, file: &str, application: &str) -> Result<String> {
         let path = repository().join("config/samples").join(file);
@@ -58,6 +64,11 @@ impl Tenant {
     pub fn git_secret(&self, user: &str, password: &str) -> String {
         let data = json!({"username": user, "password": password, "ca.crt": self.authority});
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-auth"}, "stringData": data}).to_string()
+    }
+
+    /// The Secret `git-auth` with nothing but the authority of the lab's git server.
+    pub fn authority_secret(&self) -> String {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-auth"}, "stringData": {"ca.crt": self.authority}}).to_string()
     }
 
     /// The Secret `registry-auth`.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_tests::lab::git::Access;
-use gowindows_tests::lab::registry::LOGIN;
+use gowindows_tests::lab::registry::{PASSWORD, USER};
 use gowindows_tests::thread::{Storefront, Tenant, until};
 use std::sync::Arc;
 
@@ -42,15 +42,19 @@ async fn untouched(tenant: &Tenant, before: &GoWindowsImageStatus, pods_before: 
 }
 
 pub async fn git_unreachable(stage: Arc<Stage>) -> Result<()> {
-    let (tenant, storefront) = storefront(&stage, "git-unreachable").await?;
+    let git = stage.lab.start_git("other-git").await?;
+    let tenant = Tenant::create(&stage.lab, "git-unreachable").await?.with_git(&git);
+    Storefront::create_on(&git, "git-unreachable/storefront", Access::Public).await?;
+    tenant.grant_access(("git", "sesame"), None).await?;
+    tenant.kubectl.apply(&tenant.sample("storefront-deployment.yaml", "storefront")?).await?;
     tenant.kubectl.apply(&object(&tenant)?).await?;
     let before = until(&stage.lab.client(), "git-unreachable", "storefront", LIMIT, is_ready).await?;
     let pods = pods(&tenant).await?;
-    storefront.repository.set_reachable(false);
+    git.set_reachable(false);
     let after = fails_with(&stage, "git-unreachable", ConditionType::SourceResolved, Reason::SourceUnreachable, &["storefront.git", "Still at main@"]).await?;
     untouched(&tenant, &before, &pods, &after).await?;
     ensure!(is_ready(&after), "what runs still runs: {:?}", after.conditions);
-    storefront.repository.set_reachable(true);
+    git.set_reachable(true);
     let resolved = |status: &GoWindowsImageStatus| find(&status.conditions, ConditionType::SourceResolved).is_some_and(|c| c.status == "True");
     until(&stage.lab.client(), "git-unreachable", "storefront", LIMIT, resolved).await.map(drop)
 }
@@ -89,8 +93,9 @@ pub async fn compile_error(stage: Arc<Stage>) -> Result<()> {
 pub async fn registry_refuses_the_login(stage: Arc<Stage>) -> Result<()> {
     let tenant = Tenant::create(&stage.lab, "registry-login").await?;
     let _storefront = Storefront::create(&stage.lab, "registry-login/storefront", Access::Password { user: "git".into(), password: "sesame".into() }).await?;
-    let guarded = stage.lab.guarded_registry();
-    tenant.grant_access(("git", "sesame"), Some((&guarded, LOGIN.0, "not the password"))).await?;
+    let registry = stage.lab.start_private_registry().await?;
+    let guarded = registry.address().to_owned();
+    tenant.grant_access(("git", "sesame"), Some((&guarded, USER, "not the password"))).await?;
     let here = format!("repository: {}/", stage.lab.registry());
     let object = object(&tenant)?.replace(&here, &format!("repository: {guarded}/"));
     let object = object.replace("  rollout:\n", "  rollout:\n    mode: StatusOnly\n");
@@ -99,7 +104,7 @@ pub async fn registry_refuses_the_login(stage: Arc<Stage>) -> Result<()> {
     ensure!(status.image.is_none(), "{:?}", status.image);
     let everything = tenant.kubectl.run(&["get", "gwi,jobs,events", "--output", "yaml"]).await?;
     ensure!(!everything.contains("not the password"), "a password is in an object or an event");
-    tenant.kubectl.apply(&tenant.registry_secret(&guarded, LOGIN.0, LOGIN.1)).await?;
+    tenant.kubectl.apply(&tenant.registry_secret(&guarded, USER, PASSWORD)).await?;
     let published = |status: &GoWindowsImageStatus| status.image.is_some();
     let status = until(&stage.lab.client(), "registry-login", "storefront", LIMIT, published).await?;
     ensure!(find(&status.conditions, ConditionType::RolledOut).is_some_and(|c| c.reason == "StatusOnly"), "{:?}", status.conditions);
