@@ -13,8 +13,8 @@ mod thread;
 
 use anyhow::Result;
 use gowindows_tests::lab::progress::Progress;
-use gowindows_tests::lab::windows_node::WindowsNode;
 use gowindows_tests::lab::windows_base::{self, Sizes};
+use gowindows_tests::lab::windows_node::WindowsNode;
 use gowindows_tests::lab::{Lab, available};
 use gowindows_tests::thread::Operator;
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -104,7 +104,10 @@ async fn thread(lab: &Lab, progress: &Progress, operator: &Operator) -> Result<(
     }
     sizes(&second);
     println!("\n$ kubectl get gwi -o wide\n{}", tenant.kubectl.run(&["get", "gwi", "-o", "wide"]).await?);
-    println!("$ kubectl get events\n{}", tenant.kubectl.run(&["get", "events", "--field-selector", "involvedObject.kind=GoWindowsImage"]).await?);
+    println!(
+        "$ kubectl get events\n{}",
+        tenant.kubectl.run(&["get", "events", "--field-selector", "involvedObject.kind=GoWindowsImage"]).await?
+    );
     println!("the same on this machine, without the cluster: {} build --help", operator.program.display());
     Ok(())
 }
@@ -131,7 +134,12 @@ fn sizes(image: &ImageStatus) {
     println!("digest                 {}", image.digest);
     for platform in &image.platforms {
         println!("os.version             {}", platform.os_version);
-        println!("our layer              {}, of {} in {} layers", megabytes(platform.app_bytes), megabytes(platform.total_bytes), platform.layers);
+        println!(
+            "our layer              {}, of {} in {} layers",
+            megabytes(platform.app_bytes),
+            megabytes(platform.total_bytes),
+            platform.layers
+        );
     }
     if let Some(binary) = &image.binary {
         println!("program                {}, {}", binary.name, megabytes(binary.bytes));

@@ -206,6 +206,22 @@ impl Lab {
         registry::start_private(&self.site).await
     }
 
+    /// Copies the logs to where they outlive the lab, and returns that folder.
+    pub fn keep_logs(&self) -> Result<PathBuf> {
+        let kept = run::cache()?.join("kept-logs").join(self.site.run.number().to_string());
+        if kept.exists() {
+            std::fs::remove_dir_all(&kept)?;
+        }
+        std::fs::create_dir_all(&kept)?;
+        for entry in std::fs::read_dir(self.dir().join("logs"))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::copy(entry.path(), kept.join(entry.file_name()))?;
+            }
+        }
+        Ok(kept)
+    }
+
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.
     async fn settled(&self) -> Result<()> {
         let nodes: Api<Node> = Api::all(self.client.clone());

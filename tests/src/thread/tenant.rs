@@ -68,7 +68,8 @@ impl Tenant {
 
     /// The Secret `git-auth` with nothing but the authority of the lab's git server.
     pub fn authority_secret(&self) -> String {
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-auth"}, "stringData": {"ca.crt": self.authority}}).to_string()
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-auth"}, "stringData": {"ca.crt": self.authority}})
+            .to_string()
     }
 
     /// The Secret `registry-auth`.

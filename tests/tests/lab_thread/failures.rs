@@ -30,7 +30,10 @@ async fn fails_with(stage: &Stage, namespace: &str, kind: ConditionType, reason:
 }
 
 async fn pods(tenant: &Tenant) -> Result<String> {
-    tenant.kubectl.run(&["get", "pods", "--selector", "app=storefront", "--field-selector", "status.phase=Running", "--output", "name"]).await
+    tenant
+        .kubectl
+        .run(&["get", "pods", "--selector", "app=storefront", "--field-selector", "status.phase=Running", "--output", "name"])
+        .await
 }
 
 /// The last good image and its pods are as they were.
@@ -51,11 +54,19 @@ pub async fn git_unreachable(stage: Arc<Stage>) -> Result<()> {
     let before = until(&stage.lab.client(), "git-unreachable", "storefront", LIMIT, is_ready).await?;
     let pods = pods(&tenant).await?;
     git.set_reachable(false);
-    let after = fails_with(&stage, "git-unreachable", ConditionType::SourceResolved, Reason::SourceUnreachable, &["storefront.git", "Still at main@"]).await?;
+    let after = fails_with(
+        &stage,
+        "git-unreachable",
+        ConditionType::SourceResolved,
+        Reason::SourceUnreachable,
+        &["storefront.git", "Still at main@"],
+    )
+    .await?;
     untouched(&tenant, &before, &pods, &after).await?;
     ensure!(is_ready(&after), "what runs still runs: {:?}", after.conditions);
     git.set_reachable(true);
-    let resolved = |status: &GoWindowsImageStatus| find(&status.conditions, ConditionType::SourceResolved).is_some_and(|c| c.status == "True");
+    let resolved =
+        |status: &GoWindowsImageStatus| find(&status.conditions, ConditionType::SourceResolved).is_some_and(|c| c.status == "True");
     until(&stage.lab.client(), "git-unreachable", "storefront", LIMIT, resolved).await.map(drop)
 }
 
@@ -92,7 +103,9 @@ pub async fn compile_error(stage: Arc<Stage>) -> Result<()> {
 
 pub async fn registry_refuses_the_login(stage: Arc<Stage>) -> Result<()> {
     let tenant = Tenant::create(&stage.lab, "registry-login").await?;
-    let _storefront = Storefront::create(&stage.lab, "registry-login/storefront", Access::Password { user: "git".into(), password: "sesame".into() }).await?;
+    let _storefront =
+        Storefront::create(&stage.lab, "registry-login/storefront", Access::Password { user: "git".into(), password: "sesame".into() })
+            .await?;
     let registry = stage.lab.start_private_registry().await?;
     let guarded = registry.address().to_owned();
     tenant.grant_access(("git", "sesame"), Some((&guarded, USER, "not the password"))).await?;

@@ -58,7 +58,9 @@ pub async fn an_object_becomes_a_running_windows_program(stage: Arc<Stage>) -> R
 
     let commit = storefront.greet("And cake.").await?;
     let before = first.image.clone().context("an image")?;
-    let second = until(&client, "thread", "storefront", LIMIT, |s| is_ready(s) && s.image.as_ref().is_some_and(|i| i.digest != before.digest)).await?;
+    let second =
+        until(&client, "thread", "storefront", LIMIT, |s| is_ready(s) && s.image.as_ref().is_some_and(|i| i.digest != before.digest))
+            .await?;
     let answer = page(&url).await?;
     ensure!(answer.contains("And cake.") && answer.contains(&commit), "the page is: {answer}");
     ensure!(second.previous.as_ref().is_some_and(|previous| previous.digest == before.digest), "{:?}", second.previous);
@@ -110,13 +112,19 @@ pub async fn the_smallest_object_works(stage: Arc<Stage>) -> Result<()> {
     let tenant = Tenant::create(&stage.lab, "smallest").await?;
     // Its git server has a certificate of a public authority and no login; the lab's has neither, so a CA Secret is all that is added.
     let storefront = Storefront::create(&stage.lab, "smallest/storefront", Access::Public).await?;
-    storefront.repository.commit_files(&[("main.go", "package main\n\nfunc main() { select {} }\n")], "Stand still", "2026-01-02T03:04:05Z").await?;
+    storefront
+        .repository
+        .commit_files(&[("main.go", "package main\n\nfunc main() { select {} }\n")], "Stand still", "2026-01-02T03:04:05Z")
+        .await?;
     tenant.kubectl.apply(&tenant.sample("secret-access.yaml", "storefront")?).await?;
     tenant.kubectl.apply(&tenant.authority_secret()).await?;
     let smallest = tenant.sample("smallest.yaml", "storefront")?;
     let git = format!("{}/smallest/storefront.git\"", stage.lab.git().base());
     tenant.kubectl.apply(&smallest.replace(&git, &format!("{git}, secretRef: {{name: git-auth}}"))).await?;
-    let status = until(&stage.lab.client(), "smallest", "storefront", LIMIT, |s| find(&s.conditions, ConditionType::Ready).is_some_and(|c| c.status == "True")).await?;
+    let status = until(&stage.lab.client(), "smallest", "storefront", LIMIT, |s| {
+        find(&s.conditions, ConditionType::Ready).is_some_and(|c| c.status == "True")
+    })
+    .await?;
     let rolled = find(&status.conditions, ConditionType::RolledOut).context("RolledOut")?;
     ensure!(rolled.reason == "TargetNotFound", "an image object comes before its workload: {rolled:?}");
     let image = status.image.context("an image")?;

@@ -5,6 +5,7 @@
 //! they are found in place, mounted from a neighbouring repository, or streamed from one registry to another.
 
 mod blobs;
+mod client;
 mod credentials;
 mod error;
 mod manifests;
@@ -13,6 +14,7 @@ mod token;
 mod transport;
 
 pub use blobs::Progress;
+pub use client::OciRegistry;
 pub use credentials::{Credential, Credentials};
 pub use error::OciError;
 pub use manifests::{Fetched, Resolved};
