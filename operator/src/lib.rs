@@ -4,3 +4,4 @@ pub mod clients;
 pub mod image;
 pub mod render;
 pub mod settings;
+pub mod step;

@@ -1,0 +1,7 @@
+//! What runs inside a build pod?
+
+pub mod assemble;
+pub mod assemble_pipeline;
+pub mod assemble_request;
+
+pub use assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
