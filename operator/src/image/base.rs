@@ -8,7 +8,24 @@ use super::config::ImageConfig;
 use super::digest::Digest;
 use super::manifest::{Descriptor, Document, Index, Manifest, Platform, media_type};
 use super::release;
+use gowindows_crds::v1alpha1::BaseFlavor;
+use std::collections::BTreeMap;
 use thiserror::Error;
+
+/// The release that is built for when none is named: nodes of Windows Server 2022 and 2025 both run it.
+pub const DEFAULT_RELEASE: &str = "ltsc2022";
+
+/// The base references of a flavor, one per release (the default one, when none is named). `repositories` are the settings'
+/// `bases`, by flavor; Microsoft's are taken where they name none.
+pub fn references(repositories: &BTreeMap<String, String>, flavor: BaseFlavor, releases: &[String]) -> Vec<String> {
+    let (key, default) = match flavor {
+        BaseFlavor::NanoServer => ("NanoServer", "mcr.microsoft.com/windows/nanoserver"),
+        BaseFlavor::ServerCore => ("ServerCore", "mcr.microsoft.com/windows/servercore"),
+    };
+    let repository = repositories.get(key).map_or(default, String::as_str);
+    let tagged = |release: &str| format!("{repository}:{release}");
+    if releases.is_empty() { vec![tagged(DEFAULT_RELEASE)] } else { releases.iter().map(|release| tagged(release)).collect() }
+}
 
 /// Why a base cannot be built on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -132,7 +149,7 @@ impl Base {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Candidates {
     /// The base is this one image.
-    Single(Manifest),
+    Single(Box<Manifest>),
     /// The base is an index: these of its entries are to be read.
     Children(Vec<Descriptor>),
 }
@@ -143,7 +160,7 @@ pub enum Candidates {
 /// The index has nothing for windows/amd64, or an entry of it without a full `os.version`.
 pub fn candidates(reference: &str, document: Document) -> Result<Candidates, InvalidBase> {
     let index = match document {
-        Document::Manifest(manifest) => return Ok(Candidates::Single(manifest)),
+        Document::Manifest(manifest) => return Ok(Candidates::Single(Box::new(manifest))),
         Document::Index(index) => index,
     };
     let windows: Vec<Descriptor> =
@@ -311,6 +328,14 @@ pub(crate) mod tests {
         assert_eq!(select(vec![base("10.0.20348.1"), base("10.0.20348.1")], &[], &[]).map(|bases| bases.len()), Ok(1));
         let other = Base { digest: Digest::of(b"other"), ..base("10.0.20348.1") };
         assert!(matches!(select(vec![base("10.0.20348.1"), other], &[], &[]), Err(InvalidBase::Twice(_))));
+    }
+
+    #[test]
+    fn a_flavor_is_a_repository_and_a_release_its_tag() {
+        let ours = BTreeMap::from([("NanoServer".to_string(), "r.example/nano".to_string())]);
+        assert_eq!(references(&ours, BaseFlavor::NanoServer, &[]), ["r.example/nano:ltsc2022"]);
+        let two = ["ltsc2022".to_string(), "ltsc2025".to_string()];
+        assert_eq!(references(&ours, BaseFlavor::ServerCore, &two)[1], "mcr.microsoft.com/windows/servercore:ltsc2025");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 
 /// The largest manifest or index that is read (HR1); the specification asks registries for at least this much.
-pub const LARGEST_MANIFEST: usize = 4 * 1024 * 1024;
+pub(super) const LARGEST_MANIFEST: usize = 4 * 1024 * 1024;
 
 /// What a reference points at.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,10 @@ mod blobs;
 mod client;
 mod credentials;
 mod error;
+mod layout;
 mod manifests;
 mod published;
+mod source;
 mod token;
 mod transport;
 
@@ -17,9 +19,11 @@ pub use blobs::Progress;
 pub use client::OciRegistry;
 pub use credentials::{Credential, Credentials};
 pub use error::OciError;
+pub use layout::Layout;
 pub use manifests::{Fetched, Resolved};
 pub use oci_spec::distribution::Reference;
-pub use published::{BaseError, Published};
+pub use published::Published;
+pub use source::{BaseError, Bases, Source};
 
 use crate::settings::RegistrySettings;
 use transport::{Purpose, Transport};
