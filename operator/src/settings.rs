@@ -4,6 +4,47 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
+use thiserror::Error;
+
+/// Why settings cannot be used.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read the settings {file}: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the settings {file} cannot be used: {source}")]
+    Parse {
+        /// The file.
+        file: String,
+        /// Where and why.
+        source: serde_norway::Error,
+    },
+    /// A registry's certificates cannot be read.
+    #[error("the settings name caFile {file} for registry {host}, which cannot be read: {source}")]
+    ReadCa {
+        /// The registry.
+        host: String,
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A registry without a usable host, or twice.
+    #[error("the settings' registry {host:?} {problem}")]
+    Registry {
+        /// The registry.
+        host: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
 
 /// The operator's settings file (YAML).
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
@@ -43,4 +84,87 @@ pub struct RegistrySettings {
     /// The same certificates in place: this is what travels to build pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
+}
+
+impl Settings {
+    /// Reads settings; afterwards every registry's certificates are in `ca_pem`. A relative `caFile` is looked for beside the
+    /// settings.
+    ///
+    /// # Errors
+    /// The file, a certificate file, or what is wrong with the content.
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { file: file.clone(), source })?;
+        let mut settings = Self::parse(&text).map_err(|source| SettingsError::Parse { file, source })?;
+        let mut hosts = std::collections::BTreeSet::new();
+        for registry in &mut settings.registries {
+            if let Some(problem) = registry.problem().or_else(|| (!hosts.insert(registry.host.clone())).then_some("is listed twice")) {
+                return Err(SettingsError::Registry { host: registry.host.clone(), problem });
+            }
+            if let Some(ca_file) = registry.ca_file.take() {
+                let ca_path = path.parent().unwrap_or(Path::new(".")).join(&ca_file);
+                let pem = std::fs::read_to_string(&ca_path);
+                let failed = |source| SettingsError::ReadCa { host: registry.host.clone(), file: ca_path.display().to_string(), source };
+                registry.ca_pem = Some(pem.map_err(failed)?);
+            }
+        }
+        Ok(settings)
+    }
+
+    fn parse(text: &str) -> Result<Self, serde_norway::Error> {
+        // An empty file, or one of comments only, says nothing: that is no error.
+        Ok(serde_norway::from_str::<Option<Self>>(text)?.unwrap_or_default())
+    }
+}
+
+impl RegistrySettings {
+    fn problem(&self) -> Option<&'static str> {
+        let Self { host, plain_http, ca_file, ca_pem } = self;
+        match () {
+            () if host.is_empty() => Some("has no host"),
+            () if host.contains('/') => Some("is not a bare host or host:port: leave out scheme and path"),
+            () if ca_file.is_some() && ca_pem.is_some() => Some("has caFile and caPem; set one of them"),
+            () if *plain_http && (ca_file.is_some() || ca_pem.is_some()) => Some("has plainHTTP and a certificate; set one of them"),
+            () => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(yaml: &str) -> Result<Settings, SettingsError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("ca.pem"), "PEM").expect("written");
+        let path = folder.path().join("settings.yaml");
+        std::fs::write(&path, yaml).expect("written");
+        Settings::load(&path)
+    }
+
+    #[test]
+    fn certificates_are_read_from_beside_the_settings() {
+        let settings = load("registries: [{host: r.example, caFile: ca.pem}]").expect("settings");
+        assert_eq!((settings.registries[0].ca_pem.as_deref(), &settings.registries[0].ca_file), (Some("PEM"), &None));
+    }
+
+    #[test]
+    fn nothing_is_no_error_and_a_typing_error_is_one() {
+        assert_eq!(load("# nothing yet\n").expect("settings"), Settings::default());
+        assert!(load("registrys: []").is_err_and(|error| error.to_string().contains("registrys")));
+        assert!(Settings::load(Path::new("/nonexistent")).is_err_and(|error| error.to_string().contains("/nonexistent")));
+    }
+
+    #[test]
+    fn registries_that_cannot_be_meant_are_refused() {
+        for yaml in [
+            "{host: ''}",
+            "{host: 'https://r'}",
+            "{host: r, caFile: nope.pem}",
+            "{host: r, plainHTTP: true, caFile: ca.pem}",
+            "{host: r}, {host: r}",
+        ] {
+            assert!(load(&format!("registries: [{yaml}]")).is_err(), "{yaml}");
+        }
+    }
 }
