@@ -11,7 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum SettingsError {
     /// The file cannot be read.
-    #[error("cannot read the settings {file}: {source}")]
+    #[error("cannot read the settings {file}")]
     Read {
         /// The file.
         file: String,
@@ -19,7 +19,7 @@ pub enum SettingsError {
         source: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("the settings {file} cannot be used: {source}")]
+    #[error("the settings {file} cannot be used")]
     Parse {
         /// The file.
         file: String,
@@ -27,7 +27,7 @@ pub enum SettingsError {
         source: serde_norway::Error,
     },
     /// A registry's certificates cannot be read.
-    #[error("the settings name caFile {file} for registry {host}, which cannot be read: {source}")]
+    #[error("the settings name caFile {file} for registry {host}, which cannot be read")]
     ReadCa {
         /// The registry.
         host: String,
@@ -151,7 +151,9 @@ mod tests {
     #[test]
     fn nothing_is_no_error_and_a_typing_error_is_one() {
         assert_eq!(load("# nothing yet\n").expect("settings"), Settings::default());
-        assert!(load("registrys: []").is_err_and(|error| error.to_string().contains("registrys")));
+        let error = load("registrys: []").expect_err("a typing error");
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        assert!(cause.is_some_and(|cause| cause.contains("registrys")));
         assert!(Settings::load(Path::new("/nonexistent")).is_err_and(|error| error.to_string().contains("/nonexistent")));
     }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 /// it as an OCI layout). No Windows, no container runtime and no root are needed, and no layer of the base is downloaded
 /// unless the target registry lacks it. The same commit, Go release and base give the same digest, here and in a cluster.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("destination").required(true).args(["push", "output"])))]
 #[command(after_help = "\
 Examples:
   gowindows build --push registry.example.com/shop/storefront:v1
@@ -39,7 +40,7 @@ pub struct BuildArgs {
     #[arg(long = "tag", value_name = "T")]
     pub tags: Vec<String>,
     /// Repository to push to, with or without a tag
-    #[arg(long, value_name = "REF", required_unless_present = "output", conflicts_with = "output")]
+    #[arg(long, value_name = "REF")]
     pub push: Option<String>,
     /// Write an OCI layout to this folder instead of pushing
     #[arg(long, value_name = "DIR")]

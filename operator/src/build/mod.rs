@@ -1,6 +1,6 @@
 //! `gowindows build`: from a folder with Go source to a Windows image, on this machine, without a cluster.
 //!
-//!     arguments and declaration -> plan -> compile (the local `go`) -> assemble -> push or write -> report
+//!     arguments and declaration -> plan -> bases -> compile (the local `go`) -> assemble -> push or write -> report
 //!
 //! The same flags and the same writer as in the cluster: the same commit, toolchain and base give the same digest.
 
@@ -15,9 +15,11 @@ pub use arguments::BuildArgs;
 
 use crate::clients::oci::{Credentials, Registry};
 use crate::settings::{RegistrySettings, Settings};
-use crate::step::assemble_pipeline::{Program, prepare};
+use crate::step::assemble_pipeline::{Program, find_bases, prepare};
 use anyhow::Context as _;
 use gowindows_crds::v1alpha1::ImageStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use plan::{Destination, Plan};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,15 +81,17 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     }
     let registry = Registry::new(&registries(settings.registries, &args.insecure_registry), credentials)?.with_tries(TRIES);
 
+    let bases = find_bases(&registry, &assembly, &say).await?;
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;
-    let prepared = prepare(&registry, &assembly, &program, level, &say).await?;
+    let prepared = prepare(bases, &assembly, &program, level, &say).await?;
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
         Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,
     };
-    Ok(ImageStatus { tags, revision: revision.display(), duration: Some(format!("{}s", start.elapsed().as_secs().max(1))), ..status })
+    let duration = Some(format!("{}s", start.elapsed().as_secs().max(1)));
+    Ok(ImageStatus { tags, revision: revision.display(), built_at: Some(Time(Timestamp::now())), duration, ..status })
 }
 
 /// `$DOCKER_CONFIG/config.json`, or the one in the home folder; none is no error.

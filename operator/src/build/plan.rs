@@ -43,11 +43,11 @@ pub enum Destination {
 /// # Errors
 /// It does not exist.
 pub fn module_folder(dir: &Path, declared: Option<&GoWindowsImageSpec>) -> anyhow::Result<PathBuf> {
-    let sub_path = declared.and_then(|spec| spec.source.sub_path.as_deref()).unwrap_or(".");
+    let sub_path = declared.and_then(|spec| spec.source.sub_path.as_deref()).unwrap_or_default();
     if sub_path.starts_with('/') || sub_path.split('/').any(|part| part == "..") {
         bail!("source.subPath {sub_path:?} leads out of the repository");
     }
-    let folder = dir.join(sub_path);
+    let folder = if sub_path.is_empty() { dir.to_path_buf() } else { dir.join(sub_path) };
     let folder = folder.canonicalize().with_context(|| format!("cannot open the folder {}", folder.display()))?;
     if !folder.is_dir() {
         bail!("{} is not a folder; name the folder of the Go module", folder.display());

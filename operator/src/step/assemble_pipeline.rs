@@ -39,7 +39,7 @@ pub enum AssembleError {
         found: String,
     },
     /// The program cannot be read.
-    #[error("cannot read the program {path}: {source}")]
+    #[error("cannot read the program {path}")]
     ReadProgram {
         /// The file.
         path: PathBuf,
@@ -56,13 +56,13 @@ pub enum AssembleError {
     #[error(transparent)]
     Base(#[from] BaseError),
     /// The layer cannot be written.
-    #[error("cannot write the layer to a temporary file (in TMPDIR): {0}")]
+    #[error("cannot write the layer to a temporary file (in TMPDIR)")]
     WriteLayer(#[source] std::io::Error),
     /// The layer cannot be read back.
-    #[error("the layer that was read back is damaged: {0}")]
+    #[error("the layer that was read back is damaged")]
     ReadLayer(#[source] std::io::Error),
     /// Our own JSON.
-    #[error("cannot write the manifests: {0}")]
+    #[error("cannot write the manifests")]
     Json(#[from] serde_json::Error),
     /// The registry (or folder) that the image goes to.
     #[error(transparent)]
@@ -155,6 +155,12 @@ impl Program {
     }
 }
 
+/// The bases that an image will stand on, and where their layers are.
+pub struct FoundBases<'a> {
+    bases: Vec<Base>,
+    sources: BTreeMap<String, Source<'a>>,
+}
+
 /// An image that is complete except for being somewhere.
 pub struct Prepared<'a> {
     /// Manifests and configurations.
@@ -162,41 +168,16 @@ pub struct Prepared<'a> {
     /// The application layer.
     pub layer: Layer,
     layer_file: tempfile::NamedTempFile,
-    bases: Vec<Base>,
-    sources: BTreeMap<String, Source<'a>>,
+    found: FoundBases<'a>,
     program: ProgramName,
 }
 
-/// Reads the bases, compresses the program into a temporary file (it is gone with the result), and makes the manifests.
+/// Reads the manifests and configurations of the bases, and chooses among them. A wrong base is found before anything is
+/// compiled.
 ///
 /// # Errors
-/// See [`AssembleError`]; nothing has been written anywhere else.
-pub async fn prepare<'a>(
-    registry: &'a Registry,
-    assembly: &Assembly,
-    program: &Program,
-    level: u32,
-    say: Say<'_>,
-) -> Result<Prepared<'a>, AssembleError> {
-    let (bases, sources) = read_bases(registry, assembly, say).await?;
-    let (owned, epoch) = (program.clone(), assembly.epoch);
-    let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
-    let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
-    say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
-    let image = assemble(assembly, &bases, &program.name, &layer)?;
-    let before = ReadBack::from_assembled(&image)?;
-    let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &bases)).collect();
-    match verify::complaint(&findings) {
-        Some(complaint) => Err(AssembleError::Verify(complaint)),
-        None => Ok(Prepared { image, layer, layer_file, bases, sources, program: program.name.clone() }),
-    }
-}
-
-async fn read_bases<'a>(
-    registry: &'a Registry,
-    assembly: &Assembly,
-    say: Say<'_>,
-) -> Result<(Vec<Base>, BTreeMap<String, Source<'a>>), AssembleError> {
+/// [`AssembleError::Base`].
+pub async fn find_bases<'a>(registry: &'a Registry, assembly: &Assembly, say: Say<'_>) -> Result<FoundBases<'a>, AssembleError> {
     let (mut all, mut all_listed, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
     for text in &assembly.bases {
         let source = Source::parse(registry, text).map_err(BaseError::Read)?;
@@ -209,7 +190,31 @@ async fn read_bases<'a>(
     for base in &bases {
         say(format!("base: {} is {}", base.reference, base.os_version));
     }
-    Ok((bases, sources))
+    Ok(FoundBases { bases, sources })
+}
+
+/// Compresses the program into a temporary file (it is gone with the result), and makes the manifests.
+///
+/// # Errors
+/// See [`AssembleError`]; nothing has been written anywhere else.
+pub async fn prepare<'a>(
+    found: FoundBases<'a>,
+    assembly: &Assembly,
+    program: &Program,
+    level: u32,
+    say: Say<'_>,
+) -> Result<Prepared<'a>, AssembleError> {
+    let (owned, epoch) = (program.clone(), assembly.epoch);
+    let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
+    let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
+    say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
+    let image = assemble(assembly, &found.bases, &program.name, &layer)?;
+    let before = ReadBack::from_assembled(&image)?;
+    let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
+    match verify::complaint(&findings) {
+        Some(complaint) => Err(AssembleError::Verify(complaint)),
+        None => Ok(Prepared { image, layer, layer_file, found, program: program.name.clone() }),
+    }
 }
 
 fn write_layer(program: &Program, epoch: i64, level: u32) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
@@ -292,7 +297,7 @@ impl Prepared<'_> {
     /// Every layer of every base once, with the base that it comes from.
     fn base_layers(&self) -> Vec<(&Descriptor, &Base)> {
         let mut seen = BTreeSet::new();
-        let all = self.bases.iter().flat_map(|base| base.manifest.layers.iter().map(move |layer| (layer, base)));
+        let all = self.found.bases.iter().flat_map(|base| base.manifest.layers.iter().map(move |layer| (layer, base)));
         all.filter(|(layer, _)| seen.insert(&layer.digest)).collect()
     }
 
@@ -309,7 +314,7 @@ impl Prepared<'_> {
         }
         let progress = Progress::default();
         let label = format!("push: layer of base {}, once", base.os_version);
-        match self.sources.get(&base.reference) {
+        match self.found.sources.get(&base.reference) {
             Some(Source::Registry(_, from)) => {
                 if registry.mount(repository, &layer.digest, from).await? {
                     say(format!("push: base layer shared with {}", from.repository()));
@@ -339,7 +344,7 @@ impl Prepared<'_> {
         }
         // Complete or absent: a half layer must not be taken for a whole one by the next run.
         let partial = path.with_extension("partial");
-        match self.sources.get(&base.reference) {
+        match self.found.sources.get(&base.reference) {
             Some(Source::Registry(registry, from)) => {
                 say(format!("output: reading a layer of base {} ({})", base.os_version, megabytes(layer.size)));
                 let mut file = tokio::fs::File::create(&partial).await.map_err(failed)?;
@@ -361,7 +366,7 @@ impl Prepared<'_> {
     async fn read_back(&self, registry: &Registry, repository: &Reference) -> Result<Published, AssembleError> {
         let Some(top) = self.image.top() else { return Err(AssembleError::Verify("the image has no platform".into())) };
         let reference = at_digest(repository, &top.digest);
-        let published = registry.published(&reference, &self.bases).await?;
+        let published = registry.published(&reference, &self.found.bases).await?;
         let Some(mut published) = published else {
             return Err(AssembleError::Verify(format!("{reference} is not there right after it was pushed")));
         };
