@@ -1,6 +1,7 @@
 //! The `assemble` step: the compiled program of this pod becomes a verified image in the registry.
 
-use super::assemble_pipeline::{AssembleError, Program, find_bases, prepare};
+use super::assemble_error::AssembleError;
+use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::layer;

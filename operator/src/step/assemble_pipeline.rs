@@ -4,15 +4,15 @@
 //!
 //! Nothing has a tag before it was read back and verified. The build pod and the command line both go this way.
 
+use super::assemble_error::AssembleError;
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
 use crate::image::assemble::{Image, assemble};
-use crate::image::base::{self, Base, InvalidBase};
+use crate::image::base::{self, Base};
 use crate::image::layer::{self, Layer, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
 use crate::image::{Assembly, pe, sizes};
-use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,89 +20,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use thiserror::Error;
 
 /// Somebody waits: no silence is longer than this.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// What a layer holds beside the program.
 const TAR_OVERHEAD: u64 = 64 * 1024;
-
-/// Why there is no image.
-#[derive(Debug, Error)]
-pub enum AssembleError {
-    /// The compiler left no program, or several.
-    #[error("{folder} should hold exactly one .exe, but holds {found}; is the package a main package?")]
-    FindProgram {
-        /// Where was looked.
-        folder: PathBuf,
-        /// What was there.
-        found: String,
-    },
-    /// The program cannot be read.
-    #[error("cannot read the program {path}")]
-    ReadProgram {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Its name.
-    #[error(transparent)]
-    ProgramName(#[from] layer::InvalidProgramName),
-    /// Its kind.
-    #[error(transparent)]
-    NotRunnable(#[from] pe::NotRunnable),
-    /// The base.
-    #[error(transparent)]
-    Base(#[from] BaseError),
-    /// The layer cannot be written.
-    #[error("cannot write the layer to a temporary file (in TMPDIR)")]
-    WriteLayer(#[source] std::io::Error),
-    /// The layer cannot be read back.
-    #[error("the layer that was read back is damaged")]
-    ReadLayer(#[source] std::io::Error),
-    /// Our own JSON.
-    #[error("cannot write the manifests")]
-    Json(#[from] serde_json::Error),
-    /// The registry (or folder) that the image goes to.
-    #[error(transparent)]
-    Target(#[from] OciError),
-    /// What came back is not what was assembled.
-    #[error("the image that was read back must not be used: {0}")]
-    Verify(String),
-    /// A task of ours ended early.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl From<InvalidBase> for AssembleError {
-    fn from(error: InvalidBase) -> Self {
-        Self::Base(error.into())
-    }
-}
-
-impl AssembleError {
-    /// The condition reason.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
-            Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
-            Self::Target(error) => error.reason(),
-            Self::Verify(_) | Self::ReadLayer(_) => Reason::VerificationFailed,
-            Self::Interrupted => Reason::Lost,
-            _ => Reason::AssembleFailed,
-        }
-    }
-
-    /// Whether the same attempt may succeed later.
-    pub fn transient(&self) -> bool {
-        match self {
-            Self::Base(BaseError::Read(error)) | Self::Target(error) => error.transient(),
-            Self::Interrupted => true,
-            _ => false,
-        }
-    }
-}
 
 /// Takes lines for people.
 pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);

@@ -1,7 +1,9 @@
 //! What runs inside a build pod?
 
 pub mod assemble;
+pub mod assemble_error;
 pub mod assemble_pipeline;
 pub mod assemble_request;
 
+pub use assemble_error::AssembleError;
 pub use assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
