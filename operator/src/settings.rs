@@ -4,7 +4,50 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use thiserror::Error;
+
+/// Why settings cannot be used.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read the settings {file}")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the settings {file} cannot be used")]
+    Parse {
+        /// The file.
+        file: String,
+        /// Where and why.
+        source: serde_norway::Error,
+    },
+    /// A registry's certificates cannot be read.
+    #[error("the settings name caFile {file} for registry {host}, which cannot be read")]
+    ReadCa {
+        /// The registry.
+        host: String,
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The controller cannot build without its own image.
+    #[error("the settings have no stepImage: set it to this operator's own image, which runs the first and the last step of each build")]
+    NoStepImage,
+    /// A registry without a usable host, or twice.
+    #[error("the settings' registry {host:?} {problem}")]
+    Registry {
+        /// The registry.
+        host: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
 
 /// The operator's settings file (YAML).
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
@@ -51,68 +94,97 @@ impl Settings {
     ///
     /// # Errors
     /// When `stepImage` is missing: no build could run.
-    pub fn check_controller(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(!self.step_image.is_empty(), "stepImage is missing: set it to the image of this operator, which build pods run");
-        Ok(())
+    pub fn check_controller(&self) -> Result<(), SettingsError> {
+        if self.step_image.is_empty() { Err(SettingsError::NoStepImage) } else { Ok(()) }
     }
-    /// Reads a settings file and puts the certificates of `caFile`s in place.
+
+    /// Reads settings; afterwards every registry's certificates are in `ca_pem`. A relative `caFile` is looked for beside the
+    /// settings.
     ///
     /// # Errors
-    /// [`SettingsError`], with the file and what is wrong in it.
+    /// The file, a certificate file, or what is wrong with the content.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
-        let mut settings: Self = serde_norway::from_str(&text).map_err(|source| SettingsError::Parse { path: path.to_owned(), source })?;
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { file: file.clone(), source })?;
+        let mut settings = Self::parse(&text).map_err(|source| SettingsError::Parse { file, source })?;
+        let mut hosts = std::collections::BTreeSet::new();
         for registry in &mut settings.registries {
-            let Some(file) = registry.ca_file.take() else { continue };
-            let pem = std::fs::read_to_string(&file);
-            registry.ca_pem = Some(pem.map_err(|source| SettingsError::ReadAuthority { host: registry.host.clone(), file, source })?);
+            if let Some(problem) = registry.problem().or_else(|| (!hosts.insert(registry.host.clone())).then_some("is listed twice")) {
+                return Err(SettingsError::Registry { host: registry.host.clone(), problem });
+            }
+            if let Some(ca_file) = registry.ca_file.take() {
+                let ca_path = path.parent().unwrap_or(Path::new(".")).join(&ca_file);
+                let pem = std::fs::read_to_string(&ca_path);
+                let failed = |source| SettingsError::ReadCa { host: registry.host.clone(), file: ca_path.display().to_string(), source };
+                registry.ca_pem = Some(pem.map_err(failed)?);
+            }
         }
         Ok(settings)
     }
+
+    fn parse(text: &str) -> Result<Self, serde_norway::Error> {
+        // An empty file, or one of comments only, says nothing: that is no error.
+        Ok(serde_norway::from_str::<Option<Self>>(text)?.unwrap_or_default())
+    }
 }
 
-/// Settings that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file cannot be read.
-    #[error("read the settings file {path:?}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It is not the YAML that it should be.
-    #[error("the settings file {path:?} is not valid; docs/settings.md lists the keys")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: serde_norway::Error,
-    },
-    /// A file with certificates cannot be read.
-    #[error("read the caFile {file:?} of the registry {host}")]
-    ReadAuthority {
-        /// The registry.
-        host: String,
-        /// The file.
-        file: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+impl RegistrySettings {
+    fn problem(&self) -> Option<&'static str> {
+        let Self { host, plain_http, ca_file, ca_pem } = self;
+        match () {
+            () if host.is_empty() => Some("has no host"),
+            () if host.contains('/') => Some("is not a bare host or host:port: leave out scheme and path"),
+            () if ca_file.is_some() && ca_pem.is_some() => Some("has caFile and caPem; set one of them"),
+            () if *plain_http && (ca_file.is_some() || ca_pem.is_some()) => Some("has plainHTTP and a certificate; set one of them"),
+            () => None,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn load(yaml: &str) -> Result<Settings, SettingsError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("ca.pem"), "PEM").expect("written");
+        let path = folder.path().join("settings.yaml");
+        std::fs::write(&path, yaml).expect("written");
+        Settings::load(&path)
+    }
+
     #[test]
-    fn the_shipped_settings_can_be_read_and_a_typo_cannot() {
+    fn the_shipped_settings_are_enough_for_the_controller() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/manager/settings.yaml");
         assert!(Settings::load(&shipped).expect("valid").check_controller().is_ok());
-        assert!(serde_norway::from_str::<Settings>("toolchain: {}").is_err(), "toolchains is misspelt");
+        assert!(Settings::default().check_controller().is_err());
+    }
+
+    #[test]
+    fn certificates_are_read_from_beside_the_settings() {
+        let settings = load("registries: [{host: r.example, caFile: ca.pem}]").expect("settings");
+        assert_eq!((settings.registries[0].ca_pem.as_deref(), &settings.registries[0].ca_file), (Some("PEM"), &None));
+    }
+
+    #[test]
+    fn nothing_is_no_error_and_a_typing_error_is_one() {
+        assert_eq!(load("# nothing yet\n").expect("settings"), Settings::default());
+        let error = load("registrys: []").expect_err("a typing error");
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        assert!(cause.is_some_and(|cause| cause.contains("registrys")));
+        assert!(Settings::load(Path::new("/nonexistent")).is_err_and(|error| error.to_string().contains("/nonexistent")));
+    }
+
+    #[test]
+    fn registries_that_cannot_be_meant_are_refused() {
+        for yaml in [
+            "{host: ''}",
+            "{host: 'https://r'}",
+            "{host: r, caFile: nope.pem}",
+            "{host: r, plainHTTP: true, caFile: ca.pem}",
+            "{host: r}, {host: r}",
+        ] {
+            assert!(load(&format!("registries: [{yaml}]")).is_err(), "{yaml}");
+        }
     }
 }

@@ -24,6 +24,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// From this Go source, keep this small, correct Windows container image published, and keep these workloads running it.
+// The lint takes the columns' `name = ..., type_ = ...` for repetitions of one attribute.
+#[allow(clippy::duplicated_attributes)]
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[kube(
     group = "gowindows.dev",

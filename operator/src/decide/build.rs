@@ -175,11 +175,11 @@ fn image_of(published: &Published, world: &World, plan: &Plan, build: Option<&Bu
     image.fingerprint = inputs.map(super::Inputs::fingerprint);
     let known = world.status().image.filter(|known| known.digest == image.digest);
     if let Some(known) = known {
-        (image.binary, image.tags) = (known.binary, known.tags);
+        (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
     }
     if let Some(build) = build {
         if let BuildState::Succeeded(Some(result)) = &build.state {
-            image.binary.clone_from(&result.binary);
+            image.binary = image.binary.or_else(|| result.binary.clone());
         }
         image.built_at = build.finished.map(whole_second);
         image.duration = build.finished.map(|end| crate::report::duration(end.duration_since(build.created)));

@@ -57,11 +57,11 @@ fn records(world: &World) -> Vec<Record> {
     });
     let mut records: Vec<_> = status.into_iter().chain(jobs).collect();
     // The status knows the newest fingerprint, a Job with the same one knows every input.
-    if let Some((first, rest)) = records.split_first_mut() {
-        if first.inputs.is_none() {
-            first.inputs =
-                rest.iter().find(|record| first.fingerprint.starts_with(&record.fingerprint)).and_then(|record| record.inputs.clone());
-        }
+    if let Some((first, rest)) = records.split_first_mut()
+        && first.inputs.is_none()
+    {
+        let same = rest.iter().find(|record| first.fingerprint.starts_with(&record.fingerprint));
+        first.inputs = same.and_then(|record| record.inputs.clone());
     }
     records
 }

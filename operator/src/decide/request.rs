@@ -6,7 +6,7 @@
 mod checks;
 
 use super::plan::Refusal;
-use crate::image::Assembly;
+use crate::image::{Assembly, base};
 use crate::render::Compile;
 use crate::settings::Settings;
 use crate::step::source_request::Reference;
@@ -15,8 +15,7 @@ use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{
-    BaseFlavor, BuildNodes, BuildSpec, GitReference, GoSpec, HistorySpec, ImageEnvVar, ImageSpec, RolloutMode, RolloutSpec, SourceSpec,
-    TargetKind,
+    BuildNodes, BuildSpec, GitReference, GoSpec, HistorySpec, ImageEnvVar, ImageSpec, RolloutMode, RolloutSpec, SourceSpec, TargetKind,
 };
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -325,25 +324,12 @@ fn choose_bases(base: Option<gowindows_crds::v1alpha1::BaseSpec>, settings: &Set
         (Some(image), None, None) => Ok(vec![checks::image_reference("image.base.image", &image)?]),
         (Some(image), ..) => Err(invalid("image.base", &image, "set image, or flavor and releases, not both")),
         (None, flavor, releases) => {
-            let flavor = flavor.unwrap_or_default();
-            let releases = checks::each("image.base.releases", releases.unwrap_or_else(|| vec!["ltsc2022".into()]), patterns::RELEASE)?;
-            if releases.is_empty() {
+            if releases.as_ref().is_some_and(Vec::is_empty) {
                 return Err(invalid("image.base.releases", "[]", "name at least one release, or leave it out for ltsc2022"));
             }
-            let repository = settings.base_repository(flavor);
-            Ok(releases.iter().map(|release| format!("{repository}:{release}")).collect())
+            let releases = checks::each("image.base.releases", releases.unwrap_or_default(), patterns::RELEASE)?;
+            Ok(base::references(&settings.bases, flavor.unwrap_or_default(), &releases))
         }
-    }
-}
-
-impl Settings {
-    /// The repository of a flavor's bases: the setting's, else the vendor's.
-    pub fn base_repository(&self, flavor: BaseFlavor) -> &str {
-        let (name, vendor) = match flavor {
-            BaseFlavor::NanoServer => ("NanoServer", "mcr.microsoft.com/windows/nanoserver"),
-            BaseFlavor::ServerCore => ("ServerCore", "mcr.microsoft.com/windows/servercore"),
-        };
-        self.bases.get(name).map_or(vendor, String::as_str)
     }
 }
 

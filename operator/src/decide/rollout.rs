@@ -34,10 +34,10 @@ pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Resul
         if verdict.phase == RolloutPhase::Progressing || verdict.phase == RolloutPhase::Failed {
             plan.look_again(WATCH);
         }
-        if let Some(roll) = roll {
-            if confirmed(world, plan, &image)? {
-                plan.effects.push(Effect::Roll(roll));
-            }
+        if let Some(roll) = roll
+            && confirmed(world, plan, &image)?
+        {
+            plan.effects.push(Effect::Roll(roll));
         }
         plan.conclusion.targets.push(verdict);
     }

@@ -37,9 +37,14 @@ impl Memory {
 /// A write is remembered this long at the most; a watch that is further behind is broken in other ways.
 const LONGEST: SignedDuration = SignedDuration::from_secs(60);
 
+/// Namespace and name.
+type Key = (String, String);
+/// What the API server answered, and when.
+type Written<K> = (Arc<K>, Timestamp);
+
 /// Objects of one kind as this process last wrote them.
 pub struct OwnWrites<K> {
-    written: Mutex<HashMap<(String, String), (Arc<K>, Timestamp)>>,
+    written: Mutex<HashMap<Key, Written<K>>>,
 }
 
 impl<K> Default for OwnWrites<K> {

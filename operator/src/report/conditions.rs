@@ -192,7 +192,8 @@ fn ready(world: &World, conclusion: &Conclusion, verdicts: &[Verdict], image: Op
         ready(truth, verdict.reason, verdict.message.clone())
     };
     let current = matches!(conclusion.build, BuildVerdict::Published(_));
-    if !current && !(image.is_some() && satisfied_before(world)) {
+    let last_good_counts = image.is_some() && satisfied_before(world);
+    if !current && !last_good_counts {
         let source = aspect(ConditionType::SourceResolved).filter(|source| source.truth == Truth::False && conclusion.inputs.is_none());
         let why = source
             .or_else(|| aspect(ConditionType::Built).filter(|built| built.truth != Truth::True))

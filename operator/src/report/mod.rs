@@ -55,7 +55,7 @@ fn time(at: Timestamp) -> Time {
 }
 
 /// The effect of this pass that failed, if it is one of these.
-fn failed<'a>(outcome: &'a Outcome, which: impl Fn(&Effect) -> bool) -> Option<&'a crate::observe::Miss> {
+fn failed(outcome: &Outcome, which: impl Fn(&Effect) -> bool) -> Option<&crate::observe::Miss> {
     outcome.failure.as_ref().filter(|failed| which(&failed.effect)).map(|failed| &failed.miss)
 }
 

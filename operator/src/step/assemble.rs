@@ -1,6 +1,7 @@
 //! The `assemble` step: the compiled program of this pod becomes a verified image in the registry.
 
-use super::assemble_pipeline::{AssembleError, Program, prepare};
+use super::assemble_error::AssembleError;
+use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::layer;
@@ -116,12 +117,16 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
         let program = Program::in_folder(&args.program_dir)?;
-        let prepared = prepare(&registry, &assembly, &program, layer::DEFAULT_LEVEL, &say).await?;
+        let bases = find_bases(&registry, &assembly, &say).await?;
+        let prepared = prepare(bases, &assembly, &program, layer::DEFAULT_LEVEL, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))
     };
-    work.await.map_err(|error: AssembleError| AssembleFailure::new(error.reason(), &error.to_string(), error.transient()))
+    work.await.map_err(|error: AssembleError| {
+        let (reason, transient) = (error.reason(), error.transient());
+        AssembleFailure::new(reason, &format!("{:#}", anyhow::Error::from(error)), transient)
+    })
 }
 
 fn commit_time(path: &Path) -> Result<i64, String> {

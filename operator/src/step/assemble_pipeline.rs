@@ -4,15 +4,15 @@
 //!
 //! Nothing has a tag before it was read back and verified. The build pod and the command line both go this way.
 
+use super::assemble_error::AssembleError;
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
 use crate::image::assemble::{Image, assemble};
-use crate::image::base::{self, Base, InvalidBase};
+use crate::image::base::{self, Base};
 use crate::image::layer::{self, Layer, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
 use crate::image::{Assembly, pe, sizes};
-use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,89 +20,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use thiserror::Error;
 
 /// Somebody waits: no silence is longer than this.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// What a layer holds beside the program.
 const TAR_OVERHEAD: u64 = 64 * 1024;
-
-/// Why there is no image.
-#[derive(Debug, Error)]
-pub enum AssembleError {
-    /// The compiler left no program, or several.
-    #[error("{folder} should hold exactly one .exe, but holds {found}; is the package a main package?")]
-    FindProgram {
-        /// Where was looked.
-        folder: PathBuf,
-        /// What was there.
-        found: String,
-    },
-    /// The program cannot be read.
-    #[error("cannot read the program {path}: {source}")]
-    ReadProgram {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Its name.
-    #[error(transparent)]
-    ProgramName(#[from] layer::InvalidProgramName),
-    /// Its kind.
-    #[error(transparent)]
-    NotRunnable(#[from] pe::NotRunnable),
-    /// The base.
-    #[error(transparent)]
-    Base(#[from] BaseError),
-    /// The layer cannot be written.
-    #[error("cannot write the layer to a temporary file (in TMPDIR): {0}")]
-    WriteLayer(#[source] std::io::Error),
-    /// The layer cannot be read back.
-    #[error("the layer that was read back is damaged: {0}")]
-    ReadLayer(#[source] std::io::Error),
-    /// Our own JSON.
-    #[error("cannot write the manifests: {0}")]
-    Json(#[from] serde_json::Error),
-    /// The registry (or folder) that the image goes to.
-    #[error(transparent)]
-    Target(#[from] OciError),
-    /// What came back is not what was assembled.
-    #[error("the image that was read back must not be used: {0}")]
-    Verify(String),
-    /// A task of ours ended early.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl From<InvalidBase> for AssembleError {
-    fn from(error: InvalidBase) -> Self {
-        Self::Base(error.into())
-    }
-}
-
-impl AssembleError {
-    /// The condition reason.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
-            Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
-            Self::Target(error) => error.reason(),
-            Self::Verify(_) | Self::ReadLayer(_) => Reason::VerificationFailed,
-            Self::Interrupted => Reason::Lost,
-            _ => Reason::AssembleFailed,
-        }
-    }
-
-    /// Whether the same attempt may succeed later.
-    pub fn transient(&self) -> bool {
-        match self {
-            Self::Base(BaseError::Read(error)) | Self::Target(error) => error.transient(),
-            Self::Interrupted => true,
-            _ => false,
-        }
-    }
-}
 
 /// Takes lines for people.
 pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);
@@ -155,6 +77,12 @@ impl Program {
     }
 }
 
+/// The bases that an image will stand on, and where their layers are.
+pub struct FoundBases<'a> {
+    bases: Vec<Base>,
+    sources: BTreeMap<String, Source<'a>>,
+}
+
 /// An image that is complete except for being somewhere.
 pub struct Prepared<'a> {
     /// Manifests and configurations.
@@ -162,41 +90,16 @@ pub struct Prepared<'a> {
     /// The application layer.
     pub layer: Layer,
     layer_file: tempfile::NamedTempFile,
-    bases: Vec<Base>,
-    sources: BTreeMap<String, Source<'a>>,
+    found: FoundBases<'a>,
     program: ProgramName,
 }
 
-/// Reads the bases, compresses the program into a temporary file (it is gone with the result), and makes the manifests.
+/// Reads the manifests and configurations of the bases, and chooses among them. A wrong base is found before anything is
+/// compiled.
 ///
 /// # Errors
-/// See [`AssembleError`]; nothing has been written anywhere else.
-pub async fn prepare<'a>(
-    registry: &'a Registry,
-    assembly: &Assembly,
-    program: &Program,
-    level: u32,
-    say: Say<'_>,
-) -> Result<Prepared<'a>, AssembleError> {
-    let (bases, sources) = read_bases(registry, assembly, say).await?;
-    let (owned, epoch) = (program.clone(), assembly.epoch);
-    let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
-    let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
-    say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
-    let image = assemble(assembly, &bases, &program.name, &layer)?;
-    let before = ReadBack::from_assembled(&image)?;
-    let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &bases)).collect();
-    match verify::complaint(&findings) {
-        Some(complaint) => Err(AssembleError::Verify(complaint)),
-        None => Ok(Prepared { image, layer, layer_file, bases, sources, program: program.name.clone() }),
-    }
-}
-
-async fn read_bases<'a>(
-    registry: &'a Registry,
-    assembly: &Assembly,
-    say: Say<'_>,
-) -> Result<(Vec<Base>, BTreeMap<String, Source<'a>>), AssembleError> {
+/// [`AssembleError::Base`].
+pub async fn find_bases<'a>(registry: &'a Registry, assembly: &Assembly, say: Say<'_>) -> Result<FoundBases<'a>, AssembleError> {
     let (mut all, mut all_listed, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
     for text in &assembly.bases {
         let source = Source::parse(registry, text).map_err(BaseError::Read)?;
@@ -209,7 +112,31 @@ async fn read_bases<'a>(
     for base in &bases {
         say(format!("base: {} is {}", base.reference, base.os_version));
     }
-    Ok((bases, sources))
+    Ok(FoundBases { bases, sources })
+}
+
+/// Compresses the program into a temporary file (it is gone with the result), and makes the manifests.
+///
+/// # Errors
+/// See [`AssembleError`]; nothing has been written anywhere else.
+pub async fn prepare<'a>(
+    found: FoundBases<'a>,
+    assembly: &Assembly,
+    program: &Program,
+    level: u32,
+    say: Say<'_>,
+) -> Result<Prepared<'a>, AssembleError> {
+    let (owned, epoch) = (program.clone(), assembly.epoch);
+    let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
+    let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
+    say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
+    let image = assemble(assembly, &found.bases, &program.name, &layer)?;
+    let before = ReadBack::from_assembled(&image)?;
+    let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
+    match verify::complaint(&findings) {
+        Some(complaint) => Err(AssembleError::Verify(complaint)),
+        None => Ok(Prepared { image, layer, layer_file, found, program: program.name.clone() }),
+    }
 }
 
 fn write_layer(program: &Program, epoch: i64, level: u32) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
@@ -292,7 +219,7 @@ impl Prepared<'_> {
     /// Every layer of every base once, with the base that it comes from.
     fn base_layers(&self) -> Vec<(&Descriptor, &Base)> {
         let mut seen = BTreeSet::new();
-        let all = self.bases.iter().flat_map(|base| base.manifest.layers.iter().map(move |layer| (layer, base)));
+        let all = self.found.bases.iter().flat_map(|base| base.manifest.layers.iter().map(move |layer| (layer, base)));
         all.filter(|(layer, _)| seen.insert(&layer.digest)).collect()
     }
 
@@ -309,7 +236,7 @@ impl Prepared<'_> {
         }
         let progress = Progress::default();
         let label = format!("push: layer of base {}, once", base.os_version);
-        match self.sources.get(&base.reference) {
+        match self.found.sources.get(&base.reference) {
             Some(Source::Registry(_, from)) => {
                 if registry.mount(repository, &layer.digest, from).await? {
                     say(format!("push: base layer shared with {}", from.repository()));
@@ -339,7 +266,7 @@ impl Prepared<'_> {
         }
         // Complete or absent: a half layer must not be taken for a whole one by the next run.
         let partial = path.with_extension("partial");
-        match self.sources.get(&base.reference) {
+        match self.found.sources.get(&base.reference) {
             Some(Source::Registry(registry, from)) => {
                 say(format!("output: reading a layer of base {} ({})", base.os_version, megabytes(layer.size)));
                 let mut file = tokio::fs::File::create(&partial).await.map_err(failed)?;
@@ -361,7 +288,7 @@ impl Prepared<'_> {
     async fn read_back(&self, registry: &Registry, repository: &Reference) -> Result<Published, AssembleError> {
         let Some(top) = self.image.top() else { return Err(AssembleError::Verify("the image has no platform".into())) };
         let reference = at_digest(repository, &top.digest);
-        let published = registry.published(&reference, &self.bases).await?;
+        let published = registry.published(&reference, &self.found.bases).await?;
         let Some(mut published) = published else {
             return Err(AssembleError::Verify(format!("{reference} is not there right after it was pushed")));
         };

@@ -11,11 +11,11 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OciError {
     /// 401 or 403, from the registry or its token server.
-    #[error("{host} refused to {attempt} (HTTP {status}{detail}): {remedy}")]
+    #[error("cannot {attempt}: {host} refused it (HTTP {status}{detail}); {remedy}")]
     AuthRefused {
         /// The registry.
         host: String,
-        /// What was tried.
+        /// What was tried; fits after "cannot".
         attempt: String,
         /// Its answer.
         status: u16,
@@ -31,29 +31,29 @@ pub enum OciError {
     NotFound {
         /// The registry.
         host: String,
-        /// What was tried.
+        /// What was tried; fits after "cannot".
         attempt: String,
         /// Its words, with a leading `, `.
         detail: String,
     },
     /// No connection, or none in time.
     #[error(
-        "{host} could not be reached to {attempt}: {cause}; check the name, the network and, for a private authority, caFile (or plainHTTP for a registry without TLS) in the operator's settings"
+        "cannot {attempt}: {host} could not be reached: {cause}; check the name, the network and, in the operator's settings, caFile for a private authority or plainHTTP for a registry without TLS (--insecure-registry on the command line)"
     )]
     Unreachable {
         /// The registry.
         host: String,
-        /// What was tried.
+        /// What was tried; fits after "cannot".
         attempt: String,
         /// The innermost cause.
         cause: String,
     },
     /// 429 or 5xx.
-    #[error("{host} cannot {attempt} at the moment (HTTP {status}{detail}); this is tried again")]
+    #[error("cannot {attempt} at the moment: {host} answers HTTP {status}{detail}; this may pass by itself")]
     Unavailable {
         /// The registry.
         host: String,
-        /// What was tried.
+        /// What was tried; fits after "cannot".
         attempt: String,
         /// Its answer.
         status: u16,
@@ -63,11 +63,11 @@ pub enum OciError {
         retry_after: Option<Duration>,
     },
     /// An answer that cannot be right.
-    #[error("{host} gave an invalid answer on the attempt to {attempt}: {detail}")]
+    #[error("cannot {attempt}: {host} gave an answer that cannot be right: {detail}")]
     Invalid {
         /// The registry.
         host: String,
-        /// What was tried.
+        /// What was tried; fits after "cannot".
         attempt: String,
         /// What is wrong with it.
         detail: String,
@@ -75,7 +75,7 @@ pub enum OciError {
     /// Something of ours: a reference, a setting, a file.
     #[error("cannot {attempt}: {detail}")]
     Local {
-        /// What was tried.
+        /// What was tried; fits after "cannot".
         attempt: String,
         /// What is wrong.
         detail: String,

@@ -76,3 +76,6 @@ pub fn at_digest(reference: &Reference, digest: &crate::image::Digest) -> Refere
 pub fn at_tag(reference: &Reference, tag: &str) -> Reference {
     Reference::with_tag(reference.registry().into(), reference.repository().into(), tag.into())
 }
+
+#[cfg(test)]
+mod tests;

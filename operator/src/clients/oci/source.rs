@@ -27,7 +27,7 @@ pub enum Source<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
     /// It cannot be read.
-    #[error("base: {0}")]
+    #[error(transparent)]
     Read(#[from] OciError),
     /// It cannot be built on.
     #[error(transparent)]

@@ -195,7 +195,7 @@ impl Transport {
             }
             (TokenRequest::Get(url), _) => client.get(url),
         };
-        let purpose = Purpose { attempt: format!("give a token to {}", purpose.attempt), ..purpose.clone() };
+        let purpose = Purpose { attempt: format!("get a token to {}", purpose.attempt), ..purpose.clone() };
         let response = self.answer(&purpose, request).await?;
         let response = self.accept(&purpose, &[], response).await?;
         let body = self.body(&purpose, response, SMALL_BODY).await?;

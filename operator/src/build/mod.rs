@@ -1,0 +1,112 @@
+//! `gowindows build`: from a folder with Go source to a Windows image, on this machine, without a cluster.
+//!
+//!     arguments and declaration -> plan -> bases -> compile (the local `go`) -> assemble -> push or write -> report
+//!
+//! The same flags and the same writer as in the cluster: the same commit, toolchain and base give the same digest.
+
+mod arguments;
+mod declaration;
+mod plan;
+mod report;
+mod revision;
+mod toolchain;
+
+pub use arguments::BuildArgs;
+
+use crate::clients::oci::{Credentials, Registry};
+use crate::settings::{RegistrySettings, Settings};
+use crate::step::assemble_pipeline::{Program, find_bases, prepare};
+use anyhow::Context as _;
+use gowindows_crds::v1alpha1::ImageStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use plan::{Destination, Plan};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code of everything that went wrong.
+const EXIT_FAILED: u8 = 1;
+/// Exit code after Ctrl-C, as shells expect it.
+const EXIT_INTERRUPTED: u8 = 130;
+/// Registries are asked this often before a failure is reported.
+const TRIES: u32 = 3;
+
+/// Runs the command. Failures are printed here; the exit code says the rest.
+///
+/// # Errors
+/// Signals cannot be listened for, or the report cannot be printed.
+pub async fn run(args: BuildArgs) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let json = args.json;
+    let built = tokio::select! {
+        built = build(args) => built,
+        _ = interrupt.recv() => return Ok(interrupted()),
+        _ = terminate.recv() => return Ok(interrupted()),
+    };
+    match built {
+        Ok(status) => {
+            print!("{}", if json { report::json(&status)? } else { report::table(&status) });
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Ok(ExitCode::from(EXIT_FAILED))
+        }
+    }
+}
+
+fn interrupted() -> ExitCode {
+    eprintln!("interrupted; nothing was tagged");
+    ExitCode::from(EXIT_INTERRUPTED)
+}
+
+async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
+    let start = Instant::now();
+    let say = move |line: String| eprintln!("{:6.1} s  {line}", start.elapsed().as_secs_f64());
+    let settings = args.config.as_deref().map(Settings::load).transpose()?.unwrap_or_default();
+    let declared = args.file.as_deref().map(declaration::read).transpose()?;
+    let module = plan::module_folder(&args.dir, declared.as_ref())?;
+    let revision = revision::of(&module)?;
+    say(format!("source: {revision}"));
+    let Plan { compile, mut assembly, level, destination, tags, notes } =
+        plan::plan(&args, declared.as_ref(), &settings, revision.commit.as_deref())?;
+    assembly.epoch = revision.epoch;
+
+    let credentials = docker_credentials()?;
+    for note in notes.iter().chain(credentials.notes()) {
+        say(format!("note: {note}"));
+    }
+    let registry = Registry::new(&registries(settings.registries, &args.insecure_registry), credentials)?.with_tries(TRIES);
+
+    let bases = find_bases(&registry, &assembly, &say).await?;
+    let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
+    toolchain::compile(&module, &compile, out.path(), &say).await?;
+    let program = Program::in_folder(out.path())?;
+    let prepared = prepare(bases, &assembly, &program, level, &say).await?;
+    let status = match &destination {
+        Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
+        Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,
+    };
+    let duration = Some(format!("{}s", start.elapsed().as_secs().max(1)));
+    Ok(ImageStatus { tags, revision: revision.display(), built_at: Some(Time(Timestamp::now())), duration, ..status })
+}
+
+/// `$DOCKER_CONFIG/config.json`, or the one in the home folder; none is no error.
+fn docker_credentials() -> anyhow::Result<Credentials> {
+    let folder =
+        std::env::var_os("DOCKER_CONFIG").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")));
+    match folder.map(|folder| folder.join("config.json")).filter(|file| file.exists()) {
+        Some(file) => Credentials::from_file(&file).map_err(anyhow::Error::msg),
+        None => Ok(Credentials::none()),
+    }
+}
+
+/// The settings' registries, and those that the command line says speak HTTP.
+fn registries(mut configured: Vec<RegistrySettings>, insecure: &[String]) -> Vec<RegistrySettings> {
+    configured.retain(|registry| !insecure.contains(&registry.host));
+    configured.extend(insecure.iter().map(|host| RegistrySettings { host: host.clone(), plain_http: true, ..RegistrySettings::default() }));
+    configured
+}

@@ -1,0 +1,85 @@
+//! Why is there no image, and whose fault is it?
+
+use crate::clients::oci::{BaseError, OciError};
+use crate::image::base::InvalidBase;
+use crate::image::{layer, pe};
+use gowindows_crds::conditions::Reason;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why there is no image.
+#[derive(Debug, Error)]
+pub enum AssembleError {
+    /// The compiler left no program, or several.
+    #[error("{folder} should hold exactly one .exe, but holds {found}; is the package a main package?")]
+    FindProgram {
+        /// Where was looked.
+        folder: PathBuf,
+        /// What was there.
+        found: String,
+    },
+    /// The program cannot be read.
+    #[error("cannot read the program {path}")]
+    ReadProgram {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its name.
+    #[error(transparent)]
+    ProgramName(#[from] layer::InvalidProgramName),
+    /// Its kind.
+    #[error(transparent)]
+    NotRunnable(#[from] pe::NotRunnable),
+    /// The base.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The layer cannot be written.
+    #[error("cannot write the layer to a temporary file (in TMPDIR)")]
+    WriteLayer(#[source] std::io::Error),
+    /// The layer cannot be read back.
+    #[error("the layer that was read back is damaged")]
+    ReadLayer(#[source] std::io::Error),
+    /// Our own JSON.
+    #[error("cannot write the manifests")]
+    Json(#[from] serde_json::Error),
+    /// The registry (or folder) that the image goes to.
+    #[error(transparent)]
+    Target(#[from] OciError),
+    /// What came back is not what was assembled.
+    #[error("the image that was read back must not be used: {0}")]
+    Verify(String),
+    /// A task of ours ended early.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<InvalidBase> for AssembleError {
+    fn from(error: InvalidBase) -> Self {
+        Self::Base(error.into())
+    }
+}
+
+impl AssembleError {
+    /// The condition reason.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
+            Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
+            Self::Target(error) => error.reason(),
+            Self::Verify(_) | Self::ReadLayer(_) => Reason::VerificationFailed,
+            Self::Interrupted => Reason::Lost,
+            _ => Reason::AssembleFailed,
+        }
+    }
+
+    /// Whether the same attempt may succeed later.
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Base(BaseError::Read(error)) | Self::Target(error) => error.transient(),
+            Self::Interrupted => true,
+            _ => false,
+        }
+    }
+}
