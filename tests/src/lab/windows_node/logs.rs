@@ -66,7 +66,12 @@ fn last_lines(text: &str, count: usize) -> &str {
 }
 
 /// Serves the logs of `agent`'s pods on `address` for ever, as `identity`; gives the address that was bound.
-pub async fn serve(address: SocketAddr, identity: &Identity, agent: Agent, folder: PathBuf) -> Result<(SocketAddr, impl Future<Output = ()>)> {
+pub async fn serve(
+    address: SocketAddr,
+    identity: &Identity,
+    agent: Agent,
+    folder: PathBuf,
+) -> Result<(SocketAddr, impl Future<Output = ()> + use<>)> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let bound = listener.local_addr()?;
     let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).context("read a certificate")?;

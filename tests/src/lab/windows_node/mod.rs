@@ -99,7 +99,8 @@ pub struct WindowsNode {
 impl WindowsNode {
     /// Prepares Wine, registers the Node and begins to look after its pods.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { client, name, kernel_version, registry_plain_http, cni, address, port, identity, run, folder, logs, backoff } = options;
+        let Options { client, name, kernel_version, registry_plain_http, cni, address, port, identity, run, folder, logs, backoff } =
+            options;
         for folder in [&folder, &logs] {
             std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
         }
