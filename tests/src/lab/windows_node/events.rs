@@ -23,9 +23,11 @@ pub struct PodEvents {
     api: Api<Event>,
     node: String,
     pod: ObjectReference,
-    /// Name and count of each event so far, by container, reason and message.
-    written: Arc<Mutex<HashMap<[String; 3], (String, i32)>>>,
+    written: Arc<Mutex<Written>>,
 }
+
+/// Name and count of each event so far, by container, reason and message.
+type Written = HashMap<[String; 3], (String, i32)>;
 
 impl PodEvents {
     /// Events about `pod`, from the kubelet of `node`.

@@ -135,7 +135,6 @@ fn conditions(since: Option<Time>) -> Vec<NodeCondition> {
         message: Some(message.to_owned()),
         last_heartbeat_time: now.clone(),
         last_transition_time: since.clone(),
-        ..NodeCondition::default()
     };
     vec![
         condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),

@@ -109,8 +109,8 @@ fn downward(asker: &Asker<'_>, folder: &Path, items: &[DownwardAPIVolumeFile]) -
         let value = match (&item.field_ref, &item.resource_field_ref) {
             (Some(field), _) => asker.field(&field.field_path)?,
             (None, Some(resource)) => {
-                let containers = asker.pod.spec.iter().flat_map(|spec| &spec.containers);
-                let container = containers.filter(|container| Some(&container.name) == resource.container_name.as_ref()).next();
+                let mut containers = asker.pod.spec.iter().flat_map(|spec| &spec.containers);
+                let container = containers.find(|container| Some(&container.name) == resource.container_name.as_ref());
                 resource_field(resource, container.context("a resource of no container")?)?
             }
             (None, None) => bail!("{} names neither a field nor a resource", item.path),

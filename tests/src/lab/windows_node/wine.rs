@@ -25,7 +25,10 @@ use super::{
     registry::Client,
     runtime::{Container, NewContainer, Runtime, Sandbox},
 };
-use crate::lab::record::{Record, Thing};
+use crate::lab::{
+    record::{Record, Thing},
+    run,
+};
 
 /// The longest host name that Linux takes.
 const HOST_NAME: usize = 63;
@@ -50,7 +53,7 @@ impl Wine {
     /// Prepares the runtime of a node of version `host`: it keeps its images and containers in `folder` and pulls from
     /// registries over plain HTTP if `plain_http`. The Wine prefix is made if the user's cache has none.
     pub async fn prepare(folder: &Path, cni: Cni, host: WindowsVersion, plain_http: bool, record: Arc<Record>) -> Result<Self> {
-        let prefix = Prefix::prepare(&cache()?.join("gowindows-lab/wine")).await?;
+        let prefix = Prefix::prepare(&run::cache()?.join("wine")).await?;
         cni.clean();
         let registry = Client::new(plain_http)?;
         let images = Images::new(folder.join("images"), prefix.folder.clone(), host, registry)?;
@@ -217,10 +220,4 @@ impl Drop for HostName {
             tracing::debug!(file = %self.file.display(), %error, "a host name was not removed");
         }
     }
-}
-
-fn cache() -> Result<PathBuf> {
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    cache.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")
 }
