@@ -55,7 +55,8 @@ fn end_programs(things: &[Thing], _: &Path) -> Result<()> {
 
 /// Unmounts what was recorded and everything below the run directory, the last mounted first.
 fn unmount(things: &[Thing], dir: &Path) -> Result<()> {
-    let recorded: Vec<&PathBuf> = things.iter().filter_map(|thing| if let Thing::Mount(path) = thing { Some(path) } else { None }).collect();
+    let recorded: Vec<&PathBuf> =
+        things.iter().filter_map(|thing| if let Thing::Mount(path) = thing { Some(path) } else { None }).collect();
     let ours = |path: &PathBuf| path.starts_with(dir) || recorded.iter().any(|one| path.starts_with(one));
     for path in mounts()?.into_iter().filter(ours).rev() {
         // One unmount may take others along (shared mounts); what counts is the look at the table below.
