@@ -86,8 +86,11 @@ fn all_entries(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
     Ok(found)
 }
 
-/// A commit on top of nothing whose tree has these entries: mode, path, content (the id, for a submodule).
-async fn commit_entries(repository: &Repository, entries: &[(&str, &str, &str)]) -> Result<String> {
+/// An entry of a tree: mode, path, content (the id, for a submodule).
+type Entry<'a> = (&'a str, &'a str, &'a str);
+
+/// A commit on top of nothing whose tree has these entries.
+async fn commit_entries(repository: &Repository, entries: &[Entry<'_>]) -> Result<String> {
     let folder = tempfile::tempdir()?;
     repository.git(&["read-tree", "--empty"]).await?;
     for (number, (mode, path, content)) in entries.iter().enumerate() {
@@ -105,8 +108,8 @@ async fn commit_entries(repository: &Repository, entries: &[(&str, &str, &str)])
     Ok(commit)
 }
 
-const GO_MOD: (&str, &str, &str) = ("100644", "go.mod", "module example.com/storefront\n\ngo 1.26.1\n");
-const MAIN_GO: (&str, &str, &str) = ("100644", "main.go", "package main\n\nfunc main() {}\n");
+const GO_MOD: Entry = ("100644", "go.mod", "module example.com/storefront\n\ngo 1.26.1\n");
+const MAIN_GO: Entry = ("100644", "main.go", "package main\n\nfunc main() {}\n");
 
 #[tokio::test]
 async fn the_work_tree_is_what_git_archive_says() -> Result<()> {
@@ -219,7 +222,7 @@ async fn what_must_not_be_written_is_refused_as_a_whole() -> Result<()> {
     let repository = git.server.create("evil", Access::Public).await?;
     let pod = Pod::new()?;
     pod.secret(&[("ca.crt", git.server.authority().as_bytes())])?;
-    let table: [(&[(&str, &str, &str)], &str); 4] = [
+    let table: [(&[Entry], &str); 4] = [
         (&[("120000", "passwd", "/etc/passwd")], "outside of the repository"),
         (&[("120000", "a/up", "../../x")], "outside of the repository"),
         (&[("120000", "a/b/up", "../.."), ("120000", "out", "a/b/up/../x")], "outside of the repository"),
@@ -266,6 +269,21 @@ async fn a_program_that_is_not_there_is_named_with_those_that_are() -> Result<()
         assert_eq!(failure.reason, "SourceInvalid", "{}", failure.message);
         assert!(failure.message.contains(words), "{}", failure.message);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_damaged_repository_is_told_from_a_missing_commit() -> Result<()> {
+    let git = Git::start().await?;
+    let (repository, [_, second]) = git.storefront("storefront", Access::Public).await?;
+    let blob = repository.git(&["rev-parse", "HEAD:main.go"]).await?;
+    let (folder, file) = blob.trim().split_at(2);
+    fs::remove_file(git.root.path().join("storefront.git/objects").join(folder).join(file))?;
+    let pod = Pod::new()?;
+    pod.secret(&[("ca.crt", git.server.authority().as_bytes())])?;
+    let failure = pod.failure(&json!({"url": repository.url(), "commit": second})).await?;
+    assert_eq!((failure.reason.as_str(), failure.transient), ("SourceUnreachable", true), "{}", failure.message);
+    assert!(failure.message.contains("incomplete or damaged") && failure.message.contains("it said: "), "{}", failure.message);
     Ok(())
 }
 

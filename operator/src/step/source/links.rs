@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn links_that_lead_out_are_found() {
-        let table: [(&str, &[(&str, &str)], bool); 13] = [
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
+        let table: [Case; 13] = [
             ("a", &[("a", "b")], false),
             ("a", &[("a", "./b/../c")], false),
             ("a", &[("a", "..")], true),
