@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::progress::Progress;
+use gowindows_tests::lab::registry::{PASSWORD, USER};
 use gowindows_tests::lab::{Lab, available, host};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim};
@@ -43,6 +44,8 @@ fn run() -> Result<()> {
         let golang = progress.step("golang image", lab.golang_image()).await?;
         progress.step("a restricted Job compiles for Windows", compiles_for_windows(&lab, &golang)).await?;
         progress.step("a pod uses a Service and a volume", uses_service_and_volume(&lab, &golang)).await?;
+        progress.step("a program of this machine in a pod", runs_own_program(&lab)).await?;
+        progress.step("a registry with a login", wants_a_login(&lab)).await?;
         progress.step("git over HTTPS", serves_git(&lab)).await?;
         progress.step("a second lab beside the first", has_room_for_another(&lab)).await?;
         let dir = lab.dir().to_owned();
@@ -85,6 +88,28 @@ async fn uses_service_and_volume(lab: &Lab, golang: &str) -> Result<()> {
     let volume = kubectl(lab, &["get", "persistentvolumes", "--output", path]).await?;
     let written = std::fs::read_to_string(Path::new(&volume).join("from-pod")).context("the pod's file is not in the volume")?;
     ensure!(written == "hello", "the pod wrote `{written}`");
+    Ok(())
+}
+
+async fn runs_own_program(lab: &Lab) -> Result<()> {
+    let image = lab.program_image(&std::env::current_exe()?, "program").await?;
+    // No command: the image's entry point is the program.
+    let mut program = container("program", &image, &[]);
+    program["args"] = json!(["--list"]);
+    run_job(lab, "program", json!({"containers": [program], "volumes": [work()]})).await?;
+    let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "job/program"]).await?;
+    ensure!(log.contains("a_lab_is_a_cluster"), "this program in a pod says: {log}");
+    Ok(())
+}
+
+async fn wants_a_login(lab: &Lab) -> Result<()> {
+    let private = lab.start_private_registry().await?;
+    let ping = format!("http://{}/v2/", private.address());
+    let client = reqwest::Client::new();
+    let stranger = client.get(&ping).send().await?.status();
+    ensure!(stranger == 401, "a stranger was answered {stranger}");
+    let friend = client.get(&ping).basic_auth(USER, Some(PASSWORD)).send().await?.status();
+    ensure!(friend == 200, "with the login it was answered {friend}");
     Ok(())
 }
 

@@ -1,3 +1,4 @@
-//! How is the outside world asked?
+//! How is the world outside the cluster asked?
 
 pub mod git;
+pub mod oci;

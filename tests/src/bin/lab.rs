@@ -41,7 +41,8 @@ async fn up(progress: &Progress) -> Result<()> {
         _ = terminate.recv() => return Ok(()),
     };
     println!("export KUBECONFIG={}", lab.kubeconfig().display());
-    println!("export PATH={}:$PATH", lab.tool("kubectl")?.parent().unwrap_or(lab.dir()).display());
+    let folders = [lab.tool("kubectl")?, lab.tool("crane")?].map(|tool| tool.parent().unwrap_or(tool).display().to_string());
+    println!("export PATH={}:$PATH", folders.join(":"));
     println!("# registry {}, network namespace {}, logs {}/logs", lab.registry(), lab.network().name(), lab.dir().display());
     progress.say("the lab is up: Ctrl-C takes it away");
     tokio::select! {

@@ -2,7 +2,8 @@
 //!
 //! The same way after a normal end, after Ctrl-C and after a crash: by the record, programs first, then what they held. A lab is
 //! thrown away as a whole, so nothing is asked to end gracefully. What the components themselves left behind is found by its
-//! place: mounts below the run directory, containerd's shim sockets, the kubelet's log links.
+//! place: mounts below the run directory, and the few files that containerd, the network plugins and the kubelet keep in fixed
+//! places of the machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use super::{cgroup, host};
 pub fn clean(dir: &Path, logs: &Path) -> Result<()> {
     let things = Record::read(dir)?;
     let mut first = Ok(());
-    for step in [end_programs, unmount, remove_shim_sockets, remove_networks, remove_cgroups, remove_log_links] {
+    for step in [end_programs, unmount, remove_shim_sockets, remove_networks, remove_cgroups, remove_log_links, remove_network_results] {
         let result = step(&things, dir);
         first = first.and(result);
     }
@@ -140,6 +141,23 @@ fn remove_log_links(_: &[Thing], dir: &Path) -> Result<()> {
     for entry in fs::read_dir("/var/log/containers").into_iter().flatten().flatten() {
         if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(dir)) {
             fs::remove_file(entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The network plugins' library remembers every pod's addresses in one directory of the machine, under the network's name, which
+/// is that of the cgroup, or `cni-loopback`.
+fn remove_network_results(things: &[Thing], _: &Path) -> Result<()> {
+    let folder = Path::new("/var/lib/cni/results");
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let files: Vec<String> = files.collect();
+    for thing in things {
+        let Thing::Cgroup(network) = thing else { continue };
+        let pods = files.iter().filter_map(|file| file.strip_prefix(network.as_str())?.strip_prefix('-')?.strip_suffix("-eth0"));
+        for file in pods.flat_map(|pod| [format!("{network}-{pod}-eth0"), format!("cni-loopback-{pod}-lo")]) {
+            // A pod that has ended has no result any more.
+            let _ = fs::remove_file(folder.join(file));
         }
     }
     Ok(())

@@ -9,16 +9,18 @@ use anyhow::{Context, Result};
 use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
 use tokio::net::UnixStream;
 
-use super::cni;
 use super::packages::program;
 use super::process::Process;
 use super::site::{Site, write};
+use super::{cni, registry};
 
 /// Starts containerd and waits until it answers. `pause` is the image of a pod's sandbox, `network` the CNI configuration list.
 pub(super) async fn start(site: &Site, pause: &str, network: &Path) -> Result<Process> {
     let folder = site.folder("containerd")?;
-    let registry = super::registry::address(&site.network);
-    let certs = write_registry(site, &registry)?;
+    for registry in [registry::address(&site.network), registry::private_address(&site.network)] {
+        write_registry(site, &registry)?;
+    }
+    let certs = site.folder("containerd/certs.d")?;
     let conf_dir = network.parent().context("the CNI configuration has no directory")?;
     let config = config(&folder, pause, conf_dir, &certs)?;
     let config = write(folder.join("config.toml"), &config)?;
@@ -36,14 +38,14 @@ pub(super) fn socket(site: &Site) -> PathBuf {
     site.run.dir().join("containerd/containerd.sock")
 }
 
-/// Tells containerd that the lab's registry speaks plain HTTP.
-fn write_registry(site: &Site, registry: &str) -> Result<PathBuf> {
+/// Tells containerd that a registry of the lab speaks plain HTTP.
+fn write_registry(site: &Site, registry: &str) -> Result<()> {
     let folder = site.folder(&format!("containerd/certs.d/{registry}"))?;
     // The table may say no more than the first line, but containerd 1.6 rejects a file without one.
     let url = format!("http://{registry}");
     let hosts = format!("server = \"{url}\"\n\n[host.\"{url}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
     write(folder.join("hosts.toml"), &hosts)?;
-    site.folder("containerd/certs.d")
+    Ok(())
 }
 
 fn config(folder: &Path, pause: &str, conf_dir: &Path, certs: &Path) -> Result<String> {

@@ -18,8 +18,8 @@ use super::host;
 use super::network::Network;
 use super::pki::Authority;
 
-/// The port of the server.
-const PORT: u16 = 8443;
+/// The port of the lab's own server.
+pub(super) const PORT: u16 = 8443;
 
 /// Who may read a repository. Nobody may push.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub struct GitServer {
 
 impl GitServer {
     /// Starts serving what is, and will be, in `root`.
-    pub(super) async fn start(root: PathBuf, network: &Network) -> Result<Self> {
-        Self::serve(root, network.listen(PORT).await?)
+    pub(super) async fn start(root: PathBuf, network: &Network, port: u16) -> Result<Self> {
+        Self::serve(root, network.listen(port).await?)
     }
 
     /// The same on this machine's loopback address, for tests that need no cluster.
@@ -75,6 +75,11 @@ impl GitServer {
             door,
             _task: AbortOnDropHandle::new(tokio::spawn(served)),
         })
+    }
+
+    /// The address of the server, `https://host:port`.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// The certificate of the authority that a client must trust, PEM.

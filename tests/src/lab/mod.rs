@@ -40,12 +40,14 @@ pub mod pki;
 pub mod process;
 pub mod progress;
 pub mod record;
-mod registry;
+pub mod registry;
 pub mod run;
 mod scheduler;
 mod site;
 mod storage;
 pub mod tools;
+pub mod windows_base;
+pub mod windows_node;
 
 use credentials::Credentials;
 use git::GitServer;
@@ -55,6 +57,10 @@ use progress::Progress;
 use run::Run;
 use site::Site;
 use tools::Tools;
+use windows_node::WindowsNode;
+
+/// The first wait of a Windows node before it tries again: a fifth of a kubelet's, so that tests do not sleep.
+const WINDOWS_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Whether the lab can run here; if not, why.
 pub fn available() -> Result<(), String> {
@@ -73,6 +79,7 @@ pub struct Lab {
     kubeconfig: PathBuf,
     registry: String,
     network_list: PathBuf,
+    windows_server: pki::Identity,
     toolchain: go::Toolchain,
     pusher: images::Pusher,
     git: GitServer,
@@ -86,7 +93,7 @@ impl Lab {
     /// components, which takes some ten minutes; later ones take less than half a minute.
     pub async fn start(progress: &Progress) -> Result<Self> {
         available().map_err(anyhow::Error::msg)?;
-        // Two providers are linked into nothing here, but whoever builds a TLS client first must not have to choose.
+        // Clients that do not name a provider take this one; a second lab in the same process finds it in place.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         packages::ensure(packages::CLUSTER, progress).await?;
         let tools = Tools::ensure(&[tools::ETCD, tools::REGISTRY, tools::PAUSE, tools::KUBERNETES], progress).await?;
@@ -108,9 +115,10 @@ impl Lab {
         processes.push(scheduler::start(&site, &credentials)?);
         processes.push(kube_proxy::start(&site, &credentials)?);
         let lab = Self {
-            git: GitServer::start(site.folder("git")?, &site.network).await?,
+            git: GitServer::start(site.folder("git")?, &site.network, git::PORT).await?,
             _storage: storage::start(client.clone(), site.folder("volumes")?).await?,
             kubeconfig: credentials.admin,
+            windows_server: credentials.windows_server,
             client,
             registry,
             network_list,
@@ -136,6 +144,16 @@ impl Lab {
     /// The registry's `host:port`, the same for the host, pods and containerd. It speaks plain HTTP.
     pub fn registry(&self) -> &str {
         &self.registry
+    }
+
+    /// The `host:port` of the registry with a login, once [`Lab::start_private_registry`] has started it. It speaks plain HTTP.
+    pub fn private_registry(&self) -> String {
+        registry::private_address(&self.site.network)
+    }
+
+    /// Another git server, for a test that makes it unreachable.
+    pub async fn start_git(&self, name: &str) -> Result<GitServer> {
+        GitServer::start(self.site.folder(name)?, &self.site.network, 0).await
     }
 
     /// Git over HTTPS.
@@ -189,6 +207,48 @@ impl Lab {
         self.pusher.push(&layout, name).await
     }
 
+    /// Starts a second registry, which wants a login.
+    pub async fn start_private_registry(&self) -> Result<registry::PrivateRegistry> {
+        registry::start_private(&self.site).await
+    }
+
+    /// Copies the logs to where they outlive the lab, and returns that folder.
+    pub fn keep_logs(&self) -> Result<PathBuf> {
+        let kept = run::cache()?.join("kept-logs").join(self.site.run.number().to_string());
+        if kept.exists() {
+            std::fs::remove_dir_all(&kept)?;
+        }
+        std::fs::create_dir_all(&kept)?;
+        for entry in std::fs::read_dir(self.dir().join("logs"))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::copy(entry.path(), kept.join(entry.file_name()))?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Adds a Windows node, which runs the programs of its pods under Wine. `kernel_version` is its version of Windows, such as
+    /// `10.0.20348.5499`. The first one on a machine takes some 15 s longer than the others.
+    pub async fn windows_node(&self, name: &str, kernel_version: &str, progress: &Progress) -> Result<WindowsNode> {
+        packages::ensure(packages::WINE, progress).await?;
+        let options = windows_node::Options {
+            client: self.client(),
+            name: name.to_owned(),
+            kernel_version: kernel_version.to_owned(),
+            registry_plain_http: true,
+            cni: windows_node::Cni { netns: self.network().name(), plugins: cni::PLUGINS.into(), configuration: self.network_list.clone() },
+            address: self.network().host_address().into(),
+            port: 0,
+            identity: self.windows_server.clone(),
+            run: self.dir().to_owned(),
+            folder: self.site.folder(name)?,
+            logs: self.site.folder("logs")?,
+            backoff: WINDOWS_BACKOFF,
+        };
+        progress.step(&format!("the Windows node {name}"), WindowsNode::start(options)).await
+    }
+
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.
     async fn settled(&self) -> Result<()> {
         let nodes: Api<Node> = Api::all(self.client.clone());
@@ -227,7 +287,7 @@ async fn reserve(tools: Tools, progress: &Progress) -> Result<Site> {
     progress.step("network and cgroup", async { tokio::task::spawn_blocking(reserve).await.context("the set-up broke")? }).await
 }
 
-/// The registry, the one image that every pod needs, and containerd.
+/// The registries, the one image that every pod needs, and containerd.
 async fn start_runtime(site: &Site, pusher: &images::Pusher, network_list: &Path) -> Result<[Process; 2]> {
     let registry = registry::start(site).await?;
     let pause = pusher.push(&images::pause(&site.tools)?, "pause").await?;

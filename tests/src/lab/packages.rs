@@ -25,7 +25,6 @@ const fn package(name: &'static str, file: &'static str) -> Package {
 /// What the cluster, its Linux node, the registry and git need.
 pub const CLUSTER: &[Package] = &[
     package("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
-    package("conntrack", "conntrack"),
     package("containerd", "containerd"),
     package("containernetworking-plugins", "/usr/lib/cni/bridge"),
     package("git", "git"),

@@ -14,6 +14,7 @@
 //! Not here: ssh, pushing, submodules, LFS, work trees (`crate::step::source` writes those).
 
 mod auth;
+mod client;
 mod error;
 mod exchange;
 mod https;
@@ -23,6 +24,7 @@ mod stop;
 
 pub use crate::step::source_request::Reference;
 pub use auth::{AuthError, Credentials, GitAuth, Secret};
+pub use client::GitClient;
 pub use error::GitError;
 pub use refs::Resolved;
 pub use stop::{Stop, StopOnDrop};
