@@ -89,7 +89,8 @@ pub enum AuthError {
     Ambiguous,
     /// None of the keys is there.
     #[error(
-        "the Secret has none of the keys `username` and `password`, `bearerToken`, `ca.crt` (or `caFile`): put in those that the git server needs"
+        "the Secret has none of the keys `username` and `password`, `bearerToken`, `ca.crt` (or `caFile`): \
+         put in those that the git server needs"
     )]
     Empty,
     /// A value cannot be sent.

@@ -30,7 +30,17 @@ pub enum GitError {
         /// The innermost cause.
         detail: String,
         /// The attempt.
-        source: Option<reqwest::Error>,
+        source: reqwest::Error,
+    },
+    /// The connection was there, and broke.
+    #[error("the connection to {url} broke: {detail}; the server, or something between it and this cluster, has ended it")]
+    Read {
+        /// The repository.
+        url: String,
+        /// The innermost cause.
+        detail: String,
+        /// The attempt.
+        source: reqwest::Error,
     },
     /// The server's certificate is not trusted.
     #[error("cannot trust {url}: {detail}; {remedy}")]
@@ -68,7 +78,8 @@ pub enum GitError {
     },
     /// The commit is not there, or nowhere to be found from where we may look.
     #[error(
-        "{url} has no commit {commit} that can be reached from a branch or tag: was it removed by a forced push? Point the reference at a commit that exists"
+        "{url} has no commit {commit} that can be reached from a branch or tag: \
+         was it removed by a forced push? Point the reference at a commit that exists"
     )]
     FindCommit {
         /// The repository.
@@ -78,7 +89,8 @@ pub enum GitError {
     },
     /// The server points to another one.
     #[error(
-        "{url} redirects to {target}, which is another host: neither credentials nor requests follow there; if the repository has moved, put its new address into the URL"
+        "{url} redirects to {target}, which is another host: neither credentials nor requests follow there; \
+         if the repository has moved, put its new address into the URL"
     )]
     Redirect {
         /// The repository.
@@ -106,16 +118,26 @@ pub enum GitError {
         /// What was wrong with the answer.
         detail: String,
     },
-    /// The answer is longer than allowed.
-    #[error("{url} sent more than {limit} bytes, the limit: use a smaller repository, or raise the limit")]
+    /// The commit's objects did not come whole.
+    #[error("the download from {url} is incomplete or damaged ({detail}); if it stays so, the repository on the server needs `git fsck`")]
+    ReadPack {
+        /// The repository.
+        url: String,
+        /// What was wrong with it, and what the server said.
+        detail: String,
+    },
+    /// The answer, or one object in it, is larger than allowed.
+    #[error("{url} has {what} of more than {limit} bytes, the limit: build from a smaller repository")]
     TooLarge {
         /// The repository.
         url: String,
+        /// What is too large.
+        what: &'static str,
         /// The limit.
         limit: u64,
     },
     /// The server does not answer in time.
-    #[error("{url} did not answer within {seconds} seconds; it may be overloaded, or a firewall may swallow the packets", seconds = limit.as_secs())]
+    #[error("{url} did not answer within {limit:?}; it may be overloaded, or a firewall may swallow the packets")]
     Timeout {
         /// The repository.
         url: String,
@@ -139,15 +161,17 @@ pub enum GitError {
 }
 
 impl GitError {
-    /// The condition's reason.
+    /// The condition's reason. A server that does not answer in time counts as unreachable; `Reason::Timeout` is for stages.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Address { .. } => Reason::InvalidSpec,
             Self::Connect { .. }
+            | Self::Read { .. }
             | Self::Certificate { .. }
             | Self::Redirect { .. }
             | Self::Status { .. }
             | Self::Answer { .. }
+            | Self::ReadPack { .. }
             | Self::Timeout { .. }
             | Self::Prepare { .. } => Reason::SourceUnreachable,
             Self::Authenticate { .. } => Reason::SourceAuthFailed,
@@ -160,7 +184,12 @@ impl GitError {
     /// Whether the same question may be answered later although nobody has changed anything on our side.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Stopped { .. } | Self::Prepare { .. } => true,
+            Self::Connect { .. }
+            | Self::Read { .. }
+            | Self::ReadPack { .. }
+            | Self::Timeout { .. }
+            | Self::Stopped { .. }
+            | Self::Prepare { .. } => true,
             Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Address { .. }
             | Self::Certificate { .. }
@@ -183,7 +212,8 @@ impl GitError {
         let detail = innermost(&error);
         match certificate_problem(&error) {
             Some((detail, remedy)) => Self::Certificate { url, detail, remedy, source: error },
-            None => Self::Connect { url, detail, source: Some(error) },
+            None if error.is_connect() => Self::Connect { url, detail, source: error },
+            None => Self::Read { url, detail, source: error },
         }
     }
 
@@ -196,7 +226,8 @@ impl GitError {
         };
         let remedy = match (status, anonymous) {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, true) => {
-                "check the URL; if the repository is private, name a Secret with `username` and `password`, or `bearerToken`, in `source.git.secretRef`"
+                "check the URL; if the repository is private, name a Secret with \
+                 `username` and `password`, or `bearerToken`, in `source.git.secretRef`"
             }
             (StatusCode::UNAUTHORIZED, false) => {
                 "check the user, password or token in the Secret of `source.git.secretRef`; it may have expired"
@@ -267,7 +298,8 @@ fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'stati
                 }
                 NotValidForName | NotValidForNameContext { .. } => "use the host name that the certificate was issued for",
                 _ => {
-                    "its certificate must be replaced, or its authority's PEM certificates be put into the Secret of `source.git.secretRef` as `ca.crt`"
+                    "its certificate must be replaced, or its authority's PEM certificates be put into \
+                     the Secret of `source.git.secretRef` as `ca.crt`"
                 }
             };
             return Some((problem.to_string(), remedy));

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 /// To establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a single byte from the server.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How git servers are told who asks.
 pub(super) const AGENT: &str = concat!("git/gowindows-", env!("CARGO_PKG_VERSION"));
 /// How many redirects within a host are followed.
@@ -143,7 +143,7 @@ impl Https {
         let chunk = self.wait(reply.response.chunk())?.unwrap_or_default();
         reply.received += chunk.len() as u64;
         match reply.received > self.limit {
-            true => Err(GitError::TooLarge { url: self.door.url.clone(), limit: self.limit }),
+            true => Err(GitError::TooLarge { url: self.door.url.clone(), what: "an answer", limit: self.limit }),
             false => Ok(chunk.to_vec()),
         }
     }

@@ -72,7 +72,8 @@ pub enum SourceError {
     },
     /// The source is in another repository.
     #[error(
-        "{field} {value:?} is in the submodule {submodule:?}, and submodules are not fetched: build from that repository itself, or put its files in place of the submodule"
+        "{field} {value:?} is in the submodule {submodule:?}, and submodules are not fetched: \
+         build from that repository itself, or put its files in place of the submodule"
     )]
     Submodule {
         /// The field.
@@ -107,7 +108,7 @@ pub enum SourceError {
         hint: String,
     },
     /// The time is up.
-    #[error("the source was not there after {seconds} seconds, the limit: raise `build.timeouts.source`, or look at the git server", seconds = limit.as_secs())]
+    #[error("the source was not there after {limit:?}, the limit: raise `build.timeouts.source`, or look at the git server")]
     Timeout {
         /// The limit.
         limit: Duration,

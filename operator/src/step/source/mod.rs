@@ -114,12 +114,15 @@ fn bring(request: &SourceRequest, auth: &GitAuth, dest: &Path, out: &Path, stop:
     let limits = Limits { entries: MAX_ENTRIES, bytes: *max_bytes };
     let store = gix::odb::at(&objects, gix::hash::Kind::Sha1).map_err(|error| SourceError::write(&objects, error))?;
     let listing = Listing::read(&store, commit, &limits, stop)?;
-    checkout::write(&store, &listing, dest, stop)?;
+    let lfs_pointers = checkout::write(&store, &listing, dest, stop)?;
     drop(store);
     fs::remove_dir_all(&objects).map_err(|error| SourceError::write(&objects, error))?;
     say(&format!("wrote {} files, {} bytes", listing.files(), listing.bytes));
     for submodule in &listing.submodules {
-        say(&format!("{} is a submodule: it is not fetched, its folder is empty", submodule.display()));
+        say(&format!("warning: {submodule:?} is a submodule: it is not fetched, its folder is empty"));
+    }
+    if let Some(first) = lfs_pointers.first() {
+        say(&format!("warning: {} files such as {first:?} are in Git LFS: their content is not fetched", lfs_pointers.len()));
     }
 
     let found = module::inspect(dest, sub_path, package, &listing.submodules)?;
