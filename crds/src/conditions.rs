@@ -5,6 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::fmt;
+use std::str::FromStr;
 
 /// The condition types of a `GoWindowsImage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,9 +26,32 @@ pub enum ConditionType {
     RolledOut,
 }
 
-/// Why a condition is what it is: CamelCase, stable, safe to alert on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Why a condition is what it is: CamelCase, stable, safe to alert on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl FromStr for Reason {
+            type Err = UnknownReason;
+
+            fn from_str(name: &str) -> Result<Self, Self::Err> {
+                match name {
+                    $(stringify!($name) => Ok(Self::$name),)*
+                    _ => Err(UnknownReason(name.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+/// Not the name of a [`Reason`]; a newer version may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownReason(pub String);
+
+reasons! {
     /// All is as declared.
     Succeeded,
     /// Work is under way.

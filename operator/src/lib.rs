@@ -1,4 +1,14 @@
 //! The operator: observe -> decide -> act -> report. See docs/architecture.md.
 
+pub mod act;
+pub mod build;
+pub mod clients;
+pub mod controller;
+pub mod decide;
 pub mod image;
+pub mod observe;
+pub mod redact;
+pub mod render;
+pub mod report;
 pub mod settings;
+pub mod step;

@@ -44,3 +44,18 @@ pub struct RegistrySettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
 }
+
+impl Settings {
+    /// Checks what only the controller needs.
+    ///
+    /// # Errors
+    /// When `stepImage` is missing: no build could run.
+    pub fn check_controller(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.step_image.is_empty(), "stepImage is missing: set it to the image of this operator, which build pods run");
+        Ok(())
+    }
+    /// stub
+    pub fn load(_: &std::path::Path) -> anyhow::Result<Self> {
+        todo!()
+    }
+}

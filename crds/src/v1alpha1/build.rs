@@ -37,7 +37,7 @@ pub struct BuildSpec {
 pub struct BuildNodes {
     /// Labels that a node must have. `kubernetes.io/os` and `kubernetes.io/arch` are set by the operator and refused here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new("!('kubernetes.io/os' in self) && !('kubernetes.io/arch' in self)").message("kubernetes.io/os and kubernetes.io/arch are set by the operator"))]
     pub selector: BTreeMap<String, String>,
     /// Taints that build pods tolerate, passed on as they are.

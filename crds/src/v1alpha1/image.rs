@@ -43,7 +43,7 @@ pub struct ImageSpec {
     pub ports: Vec<i32>,
     /// Labels in the image's configuration. Example: `{org.opencontainers.image.vendor: Example Ltd}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(extend("maxProperties" = 64))]
     pub labels: BTreeMap<String, String>,
 }
 

@@ -93,7 +93,8 @@ impl Inputs {
 impl Pins {
     /// Whether these pins are pins of the references that a request asks for.
     pub fn answer(&self, request: &Request) -> bool {
-        let pins_of = |pinned: &str, asked: &str| pinned == asked || pinned.strip_prefix(asked).is_some_and(|rest| rest.starts_with("@sha256:"));
+        let pins_of =
+            |pinned: &str, asked: &str| pinned == asked || pinned.strip_prefix(asked).is_some_and(|rest| rest.starts_with("@sha256:"));
         self.bases.len() == request.bases.len()
             && self.bases.iter().zip(&request.bases).all(|(pinned, asked)| pins_of(pinned, asked))
             && pins_of(&self.toolchain, &request.toolchain)

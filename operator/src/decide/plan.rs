@@ -4,7 +4,7 @@
 //! [`crate::report`] writes the status. Nothing here acts.
 
 use super::{Inputs, Request};
-use crate::observe::{Build, Revision, Trouble};
+use crate::observe::{Build, Miss, Revision, Trouble};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{Handled, ImageStatus, RolloutPhase};
 use k8s_openapi::api::batch::v1::Job;
@@ -69,6 +69,40 @@ pub enum Effect {
     Roll(Roll),
     /// Delete a finished build Job that is no longer worth keeping.
     DeleteJob(String),
+}
+
+impl Effect {
+    /// Its name, for logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::StopJob { .. } => "StopJob",
+            Self::EnsureClaim(_) => "EnsureClaim",
+            Self::CreateJob(_) => "CreateJob",
+            Self::MoveTags { .. } => "MoveTags",
+            Self::Roll(_) => "Roll",
+            Self::DeleteJob(_) => "DeleteJob",
+        }
+    }
+}
+
+/// What came of a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// How many effects were performed.
+    pub performed: usize,
+    /// The tags that were moved.
+    pub tagged: Option<Vec<String>>,
+    /// The effect that failed and why; the rest was not tried.
+    pub failure: Option<Failed>,
+}
+
+/// An effect that failed.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// Which one.
+    pub effect: Effect,
+    /// Why.
+    pub miss: Miss,
 }
 
 /// A write to a target.
@@ -139,6 +173,8 @@ pub struct Conclusion {
     pub source_trouble: Option<Trouble>,
     /// What the newest build is of.
     pub inputs: Option<Inputs>,
+    /// Why they are other than those of the build before; `None` where they are the same.
+    pub cause: Option<Cause>,
     /// Where the newest build stands.
     pub build: BuildVerdict,
     /// The last good image, whichever inputs it is of.

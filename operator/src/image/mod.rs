@@ -1,5 +1,18 @@
 //! How is a correct, reproducible Windows image written? Pure: no client, no runtime, no clock.
 
+pub mod assemble;
 mod assembly;
+pub mod base;
+pub mod config;
+pub mod descriptor;
+pub mod digest;
+pub mod layer;
+pub mod manifest;
+pub mod pe;
+pub mod release;
+pub mod sizes;
+pub mod verify;
+pub mod verify_layer;
 
 pub use assembly::Assembly;
+pub use digest::Digest;

@@ -100,7 +100,7 @@ pub struct Build {
     pub fingerprint: String,
     /// The inputs, where the annotation can be read and hashes to the label.
     pub inputs: Option<Inputs>,
-    /// Revision from the annotation.
+    /// Which attempt at these inputs, from 1.
     pub attempt: i32,
     /// Why it was started.
     pub cause: String,
@@ -110,8 +110,6 @@ pub struct Build {
     pub created: Timestamp,
     /// When it ended.
     pub finished: Option<Timestamp>,
-    /// When its pod got a node.
-    pub scheduled: Option<Timestamp>,
     /// Its stages, in order.
     pub stages: Vec<StageStatus>,
     /// Where it stands.

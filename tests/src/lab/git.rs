@@ -4,11 +4,13 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, RwLock};
 
 use anyhow::{Context, Result, bail};
+use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::git_http::{self, Door};
@@ -16,8 +18,8 @@ use super::host;
 use super::network::Network;
 use super::pki::Authority;
 
-/// The port of the server.
-const PORT: u16 = 8443;
+/// The port of the lab's own server.
+pub(super) const PORT: u16 = 8443;
 
 /// Who may read a repository. Nobody may push.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,19 +52,34 @@ pub struct GitServer {
 
 impl GitServer {
     /// Starts serving what is, and will be, in `root`.
-    pub(super) async fn start(root: PathBuf, network: &Network) -> Result<Self> {
+    pub(super) async fn start(root: PathBuf, network: &Network, port: u16) -> Result<Self> {
+        Self::serve(root, network.listen(port).await?)
+    }
+
+    /// The same on this machine's loopback address, for tests that need no cluster.
+    pub async fn start_on_loopback(root: PathBuf) -> Result<Self> {
+        Self::serve(root, TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on the loopback address")?)
+    }
+
+    fn serve(root: PathBuf, listener: TcpListener) -> Result<Self> {
+        let address = listener.local_addr()?;
         let authority = Authority::new("gowindows lab git")?;
-        let identity = authority.server("git", &[], &[network.address().into()])?;
+        let identity = authority.server("git", &[], &[address.ip()])?;
         let (rules, door) = (Rules::default(), Door::default());
-        let served = git_http::serve(network.listen(PORT).await?, &identity, root.clone(), rules.clone(), door.clone())?;
+        let served = git_http::serve(listener, &identity, root.clone(), rules.clone(), door.clone())?;
         Ok(Self {
             root,
-            base: format!("https://{}:{PORT}", network.address()),
+            base: format!("https://{address}"),
             authority: authority.certificate().to_owned(),
             rules,
             door,
             _task: AbortOnDropHandle::new(tokio::spawn(served)),
         })
+    }
+
+    /// The address of the server, `https://host:port`.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// The certificate of the authority that a client must trust, PEM.

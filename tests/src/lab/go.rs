@@ -66,6 +66,17 @@ impl Toolchain {
     }
 }
 
+impl Toolchain {
+    /// Downloads a module, `path@version`, through the machine's module proxy and returns the folder with its files.
+    pub async fn download(&self, module: &str) -> Result<PathBuf> {
+        let anywhere = tempfile::tempdir()?;
+        let mut command = go(anywhere.path())?;
+        command.args(["mod", "download", "-json", module]);
+        let answer: serde_json::Value = serde_json::from_str(&super::host::run_async(command).await?)?;
+        answer["Dir"].as_str().map(PathBuf::from).with_context(|| format!("go names no folder for {module}"))
+    }
+}
+
 /// The `go` command, in the module directory `module`.
 pub fn go(module: &Path) -> Result<Command> {
     let usual = || Some(PathBuf::from("/usr/local/go/bin/go")).filter(|path| path.is_file());

@@ -46,6 +46,8 @@ mod scheduler;
 mod site;
 mod storage;
 pub mod tools;
+pub mod windows_base;
+pub mod windows_node;
 
 use credentials::Credentials;
 use git::GitServer;
@@ -108,7 +110,7 @@ impl Lab {
         processes.push(scheduler::start(&site, &credentials)?);
         processes.push(kube_proxy::start(&site, &credentials)?);
         let lab = Self {
-            git: GitServer::start(site.folder("git")?, &site.network).await?,
+            git: GitServer::start(site.folder("git")?, &site.network, git::PORT).await?,
             _storage: storage::start(client.clone(), site.folder("volumes")?).await?,
             kubeconfig: credentials.admin,
             client,
@@ -136,6 +138,16 @@ impl Lab {
     /// The registry's `host:port`, the same for the host, pods and containerd. It speaks plain HTTP.
     pub fn registry(&self) -> &str {
         &self.registry
+    }
+
+    /// The `host:port` of the registry with a login, once [`Lab::start_private_registry`] has started it. It speaks plain HTTP.
+    pub fn private_registry(&self) -> String {
+        registry::private_address(&self.site.network)
+    }
+
+    /// Another git server, for a test that makes it unreachable.
+    pub async fn start_git(&self, name: &str) -> Result<GitServer> {
+        GitServer::start(self.site.folder(name)?, &self.site.network, 0).await
     }
 
     /// Git over HTTPS.
@@ -194,6 +206,22 @@ impl Lab {
         registry::start_private(&self.site).await
     }
 
+    /// Copies the logs to where they outlive the lab, and returns that folder.
+    pub fn keep_logs(&self) -> Result<PathBuf> {
+        let kept = run::cache()?.join("kept-logs").join(self.site.run.number().to_string());
+        if kept.exists() {
+            std::fs::remove_dir_all(&kept)?;
+        }
+        std::fs::create_dir_all(&kept)?;
+        for entry in std::fs::read_dir(self.dir().join("logs"))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::copy(entry.path(), kept.join(entry.file_name()))?;
+            }
+        }
+        Ok(kept)
+    }
+
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.
     async fn settled(&self) -> Result<()> {
         let nodes: Api<Node> = Api::all(self.client.clone());
@@ -232,7 +260,7 @@ async fn reserve(tools: Tools, progress: &Progress) -> Result<Site> {
     progress.step("network and cgroup", async { tokio::task::spawn_blocking(reserve).await.context("the set-up broke")? }).await
 }
 
-/// The registry, the one image that every pod needs, and containerd.
+/// The registries, the one image that every pod needs, and containerd.
 async fn start_runtime(site: &Site, pusher: &images::Pusher, network_list: &Path) -> Result<[Process; 2]> {
     let registry = registry::start(site).await?;
     let pause = pusher.push(&images::pause(&site.tools)?, "pause").await?;

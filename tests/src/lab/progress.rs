@@ -30,6 +30,11 @@ impl Progress {
         Self::new(|line| eprintln!("{line}"))
     }
 
+    /// Prints to standard output, for a program whose product the lines are.
+    pub fn stdout() -> Self {
+        Self::new(|line| println!("{line}"))
+    }
+
     /// Prints nothing.
     pub fn silent() -> Self {
         Self::new(|_| {})

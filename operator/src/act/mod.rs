@@ -1,0 +1,171 @@
+//! How are effects performed? Writes only, in order, and the first failure ends the pass.
+//!
+//! Each write is one that can be repeated: names are deterministic, a create that meets its own object is a success, and
+//! everything shared with others is written by server-side apply.
+
+mod status;
+
+pub use status::{StatusError, write_events, write_status};
+
+use crate::decide::{Effect, Failed, Outcome, Plan, Request, Roll};
+use crate::observe::{Cluster, Miss, World};
+use crate::render;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::names;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use std::time::Duration;
+
+/// Every write ends within this time.
+const DEADLINE: Duration = Duration::from_secs(15);
+/// Moving tags talks to a registry, once per tag.
+const TAG_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Performs a plan's effects.
+pub async fn act(cluster: &Cluster, world: &World, plan: &Plan) -> Outcome {
+    let mut outcome = Outcome::default();
+    for effect in &plan.effects {
+        match perform(cluster, world, plan.conclusion.request.as_ref(), effect).await {
+            Ok(()) => {
+                outcome.performed += 1;
+                if let Effect::MoveTags { tags, .. } = effect {
+                    outcome.tagged = Some(tags.clone());
+                }
+            }
+            Err(miss) => {
+                tracing::warn!(effect = effect.name(), reason = %miss.reason, message = miss.message, "an effect failed");
+                outcome.failure = Some(Failed { effect: effect.clone(), miss });
+                break;
+            }
+        }
+    }
+    outcome
+}
+
+async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, effect: &Effect) -> Result<(), Miss> {
+    let namespace = world.object.namespace().unwrap_or_default();
+    match effect {
+        Effect::StopJob { job, why } => stop(cluster, world, &namespace, job, why).await,
+        Effect::EnsureClaim(claim) => ensure_claim(cluster, &namespace, claim).await,
+        Effect::CreateJob(job) => create(cluster, world, &namespace, job).await,
+        Effect::MoveTags { digest, tags } => match request {
+            Some(request) => move_tags(cluster, &namespace, request, digest, tags).await,
+            None => Ok(()),
+        },
+        Effect::Roll(target) => roll(cluster, world, &namespace, target).await,
+        Effect::DeleteJob(job) => delete(cluster, &namespace, job).await,
+    }
+}
+
+/// Ends a Job without deleting it: its deadline is set to one second, so that the Job controller ends its pods and the
+/// Job stays as a record of why.
+async fn stop(cluster: &Cluster, world: &World, namespace: &str, job: &str, why: &str) -> Result<(), Miss> {
+    let patch = json!({"metadata": {"annotations": {names::ANNOTATION_STOPPED: why}}, "spec": {"activeDeadlineSeconds": 1}});
+    let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
+    match api_call(api.patch(job, &PatchParams::default(), &Patch::Merge(&patch))).await {
+        Ok(job) => cluster.own_jobs.remember(job, world.now),
+        Err(Refused::NotFound(_)) => {}
+        Err(refused) => return Err(refused.of(Reason::JobRefused, &format!("Job {job} could not be stopped"))),
+    }
+    Ok(())
+}
+
+async fn ensure_claim(cluster: &Cluster, namespace: &str, claim: &PersistentVolumeClaim) -> Result<(), Miss> {
+    let api = Api::<PersistentVolumeClaim>::namespaced(cluster.client.clone(), namespace);
+    match api_call(api.create(&PostParams::default(), claim)).await {
+        Ok(_) | Err(Refused::Exists) => Ok(()),
+        Err(refused) => Err(refused.of(Reason::JobRefused, &format!("the cache's claim {} could not be created", claim.name_any()))),
+    }
+}
+
+/// Creates a build Job by plain POST. An existing one of that name is ours only if owner and inputs say so.
+async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) -> Result<(), Miss> {
+    let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
+    let created = match api_call(api.create(&PostParams::default(), job)).await {
+        Err(Refused::Exists) => {
+            let existing = api_call(api.get(&job.name_any()))
+                .await
+                .map_err(|refused| refused.of(Reason::JobRefused, "a Job of the build's name exists but could not be read"))?;
+            let owner =
+                |job: &Job| job.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone());
+            let inputs = |job: &Job| job.annotations().get(names::ANNOTATION_INPUTS).cloned();
+            if owner(&existing) != owner(job) || inputs(&existing) != inputs(job) {
+                let message =
+                    format!("Job {} exists but is not this object's build. Delete it, or find out who creates it.", job.name_any());
+                return Err(Miss { reason: Reason::NameCollision, message });
+            }
+            existing
+        }
+        answer => answer.map_err(|refused| refused.of(Reason::JobRefused, "the build Job was refused"))?,
+    };
+    cluster.own_jobs.remember(created, world.now);
+    Ok(())
+}
+
+async fn move_tags(cluster: &Cluster, namespace: &str, request: &Request, digest: &str, tags: &[String]) -> Result<(), Miss> {
+    let secret = cluster.push_secret(namespace, request).await?;
+    match tokio::time::timeout(TAG_DEADLINE, cluster.registry.tag(&request.repository, digest, tags, secret.as_ref())).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Miss {
+            reason: Reason::RegistryUnreachable,
+            message: format!("{} did not answer within {TAG_DEADLINE:?}.", request.repository),
+        }),
+    }
+}
+
+async fn roll(cluster: &Cluster, world: &World, namespace: &str, target: &Roll) -> Result<(), Miss> {
+    let api = Api::<Deployment>::namespaced(cluster.client.clone(), namespace);
+    let patch = render::deployment_image(namespace, target);
+    let params = PatchParams::apply(names::APPLY_MANAGER).force();
+    let rolled = api_call(api.patch(&target.name, &params, &Patch::Apply(&patch))).await;
+    let mut deployment =
+        rolled.map_err(|refused| refused.of(Reason::TargetRefused, &format!("Deployment {} could not be rolled", target.name)))?;
+    crate::observe::slim(&mut deployment);
+    cluster.own_deployments.remember(deployment, world.now);
+    Ok(())
+}
+
+async fn delete(cluster: &Cluster, namespace: &str, job: &str) -> Result<(), Miss> {
+    let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
+    cluster.own_jobs.forget(namespace, job);
+    match api_call(api.delete(job, &DeleteParams::background())).await {
+        Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
+        Err(refused) => Err(refused.of(Reason::JobRefused, &format!("the old build Job {job} could not be deleted"))),
+    }
+}
+
+/// Why the API server did not do as asked.
+enum Refused {
+    Exists,
+    NotFound(String),
+    Other(String),
+}
+
+impl Refused {
+    fn of(self, reason: Reason, what: &str) -> Miss {
+        let why = match self {
+            Self::Exists => "it exists already".to_owned(),
+            Self::NotFound(message) | Self::Other(message) => message,
+        };
+        let mut what = what.to_owned();
+        if let Some(first) = what.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Miss { reason, message: format!("{what}: {}.", why.trim_end_matches('.')) }
+    }
+}
+
+async fn api_call<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Refused> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 && status.reason == "AlreadyExists" => Err(Refused::Exists),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(Refused::NotFound(status.message)),
+        Ok(Err(kube::Error::Api(status))) => Err(Refused::Other(status.message)),
+        Ok(Err(error)) => Err(Refused::Other(error.to_string())),
+        Err(_) => Err(Refused::Other(format!("the API server did not answer within {DEADLINE:?}"))),
+    }
+}

@@ -1,0 +1,76 @@
+//! How do status and events get to the API server?
+
+use crate::observe::{Cluster, World};
+use crate::report::Notice;
+use gowindows_crds::GoWindowsImage;
+use gowindows_crds::names;
+use gowindows_crds::v1alpha1::GoWindowsImageStatus;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
+
+/// A status that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The API server refused it.
+    #[error("apply the status of {name}")]
+    ApplyStatus {
+        /// The object.
+        name: String,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
+    /// The API server did not answer in time.
+    #[error("the API server did not answer within {:?}", super::DEADLINE)]
+    Deadline,
+}
+
+/// Applies the status where it differs from the one that is there. True if it did.
+///
+/// # Errors
+/// When the API server refuses or does not answer; gone objects are no error.
+pub async fn write_status(cluster: &Cluster, world: &World, status: &GoWindowsImageStatus) -> Result<bool, StatusError> {
+    if world.object.status.as_ref() == Some(status) {
+        return Ok(false);
+    }
+    let (name, namespace) = (world.object.name_any(), world.object.namespace().unwrap_or_default());
+    let patch = json!({
+        "apiVersion": GoWindowsImage::api_version(&()),
+        "kind": GoWindowsImage::kind(&()),
+        // The uid refuses the write to an object that was deleted and created again meanwhile.
+        "metadata": {"name": name, "namespace": namespace, "uid": world.object.uid()},
+        "status": status,
+    });
+    let api = Api::<GoWindowsImage>::namespaced(cluster.client.clone(), &namespace);
+    let params = PatchParams::apply(names::STATUS_MANAGER).force();
+    let patch = Patch::Apply(&patch);
+    let call = tokio::time::timeout(super::DEADLINE, api.patch_status(&name, &params, &patch));
+    match call.await.map_err(|_| StatusError::Deadline)? {
+        Ok(mut written) => {
+            written.metadata.managed_fields = None;
+            cluster.own_images.remember(written, world.now);
+            Ok(true)
+        }
+        Err(kube::Error::Api(gone)) if gone.code == 404 || gone.code == 409 => Ok(false),
+        Err(source) => Err(StatusError::ApplyStatus { name, source }),
+    }
+}
+
+/// Publishes events. They are for people: a failure is logged and forgotten.
+pub async fn write_events(recorder: &Recorder, object: &GoWindowsImage, notices: &[Notice]) {
+    for Notice { warning, reason, action, message } in notices {
+        let event = Event {
+            type_: if *warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.clone(),
+            note: Some(message.chars().take(1000).collect()),
+            action: (*action).to_owned(),
+            secondary: None,
+        };
+        let published = tokio::time::timeout(super::DEADLINE, recorder.publish(&event, &object.object_ref(&()))).await;
+        if let Ok(Err(error)) = published {
+            tracing::warn!(%error, reason, "an event could not be published");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! How is the world outside the cluster asked?
+
+pub mod git;
+pub mod oci;

@@ -1,0 +1,93 @@
+//! How does the controller ask registries? With the data of a Secret, and failures as data.
+
+use super::{Credentials, OciError, Registry, at_digest, at_tag, parse_reference};
+use crate::image::Digest;
+use crate::observe::{Miss, Published, SecretData};
+use crate::settings::RegistrySettings;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gowindows_crds::conditions::Reason;
+
+/// The key of a `kubernetes.io/dockerconfigjson` Secret.
+const DOCKER_CONFIG: &str = ".dockerconfigjson";
+
+/// Every registry, each with its own settings and, per call, the credentials of one Secret.
+pub struct OciRegistry {
+    registries: Vec<RegistrySettings>,
+}
+
+impl OciRegistry {
+    /// With the operator's settings of registries.
+    pub fn new(registries: Vec<RegistrySettings>) -> Self {
+        Self { registries }
+    }
+
+    fn open(&self, secret: Option<&SecretData>) -> Result<Registry, Miss> {
+        let invalid = |message| Miss { reason: Reason::SecretInvalid, message };
+        let credentials = match secret {
+            None => Credentials::none(),
+            Some(data) => {
+                let config = data.get(DOCKER_CONFIG).ok_or_else(|| {
+                    invalid(format!(
+                        "The Secret of image.pushSecretRef has no key {DOCKER_CONFIG}; it must be of type kubernetes.io/dockerconfigjson."
+                    ))
+                })?;
+                Credentials::from_docker_config(config)
+                    .map_err(|problem| invalid(format!("The Secret of image.pushSecretRef cannot be used: {problem}.")))?
+            }
+        };
+        Ok(Registry::new(&self.registries, credentials)?)
+    }
+}
+
+impl crate::observe::Registry for OciRegistry {
+    fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+        async move {
+            let image = parse_reference(reference)?;
+            let found = self.open(secret)?.resolve(&image).await;
+            // Whatever is wrong with it, it is the base (or the toolchain) that cannot be had.
+            Ok(found.map_err(|error| Miss { reason: Reason::BaseUnavailable, ..Miss::from(error) })?.digest.to_string())
+        }
+        .boxed()
+    }
+
+    fn published<'a>(
+        &'a self,
+        repository: &'a str,
+        tag: &'a str,
+        secret: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
+        async move {
+            let reference = at_tag(&parse_reference(repository)?, tag);
+            let found = self.open(secret)?.published(&reference, &[]).await?;
+            Ok(found.map(|found| Published { violations: found.complaint().into_iter().collect(), image: found.status }))
+        }
+        .boxed()
+    }
+
+    fn tag<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a str,
+        tags: &'a [String],
+        secret: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<(), Miss>> {
+        async move {
+            let (repository, registry) = (parse_reference(repository)?, self.open(secret)?);
+            let digest: Digest =
+                digest.parse().map_err(|_| Miss { reason: Reason::RegistryInvalid, message: format!("{digest:?} is not a digest.") })?;
+            let image = at_digest(&repository, &digest);
+            for tag in tags {
+                registry.tag(&image, &digest, tag).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl From<OciError> for Miss {
+    fn from(error: OciError) -> Self {
+        Self { reason: error.reason(), message: format!("{}.", error.to_string().trim_end_matches('.')) }
+    }
+}

@@ -1,0 +1,121 @@
+//! What runs in the cluster? One reconcile per object at a time, triggered by watches and by the time that a plan asked for.
+//!
+//! Correctness does not rest on triggers: a pass reads everything it needs, and a missed or repeated one changes nothing.
+
+mod admin;
+mod context;
+mod reconcile;
+mod telemetry;
+mod triggers;
+
+pub use context::Context;
+pub use telemetry::{Metrics, init_logs};
+
+use crate::clients::git::GitClient;
+use crate::clients::oci::OciRegistry;
+use crate::observe::{Cluster, Memory, OwnWrites, Stores};
+use crate::settings::Settings;
+use anyhow::{Context as _, bail};
+use futures::{FutureExt, StreamExt};
+use kube::Client;
+use kube::runtime::controller::{self, applier};
+use kube::runtime::events::{Recorder, Reporter};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Passes that run at the same time; without a bound, a start with many objects would flood everything it talks to.
+const CONCURRENCY: u16 = 16;
+
+/// Arguments of `gowindows controller`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ControllerArgs {
+    /// Settings file (YAML): toolchains, stepImage, bases, registries, ... See docs/settings.md.
+    #[arg(long, value_name = "FILE", env = "GOWINDOWS_CONFIG")]
+    pub config: PathBuf,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// What is logged, in tracing's filter syntax.
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    pub log: String,
+    /// How it is logged.
+    #[arg(long, value_enum, default_value = "json")]
+    pub log_format: telemetry::LogFormat,
+}
+
+/// Runs the controller until SIGTERM or SIGINT, or until something it cannot live without ends.
+///
+/// # Errors
+/// Unusable settings, no API server, a watch that ended.
+pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
+    let settings = Arc::new(Settings::load(&args.config)?);
+    settings.check_controller()?;
+    let client = Client::try_default().await.context("find the cluster: neither in-cluster credentials nor a kubeconfig work")?;
+    let metrics = Arc::new(Metrics::default());
+    let admin = admin::serve(args.listen, metrics.clone());
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let stop = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping: passes under way are finished first");
+    }
+    .shared();
+    let namespaces =
+        if settings.watch_namespaces.is_empty() { vec![None] } else { settings.watch_namespaces.iter().cloned().map(Some).collect() };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?settings.watch_namespaces, "gowindows starts");
+    let controllers =
+        namespaces.into_iter().map(|namespace| watch(client.clone(), namespace, settings.clone(), metrics.clone(), stop.clone()));
+    let controllers = futures::future::join_all(controllers);
+    tokio::select! {
+        result = admin => result.context("serve /healthz, /readyz and /metrics"),
+        _ = controllers => {
+            if stop.now_or_never().is_none() { bail!("a watch ended, which it never should; the kubelet starts the operator again") }
+            Ok(())
+        }
+    }
+}
+
+/// Watches one namespace, or all of them.
+async fn watch(
+    client: Client,
+    namespace: Option<String>,
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let memory = Arc::new(Memory::default());
+    let (queue, images, stores) = triggers::triggers(&client, namespace.as_deref(), memory.clone());
+    metrics.watch(images.clone(), stores.clone());
+    let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
+    let cluster = Cluster {
+        client: client.clone(),
+        stores,
+        memory,
+        own_jobs: OwnWrites::default(),
+        own_deployments: OwnWrites::default(),
+        own_images: OwnWrites::default(),
+        git: Arc::new(GitClient),
+        registry: Arc::new(OciRegistry::new(settings.registries.clone())),
+    };
+    let context = Arc::new(Context { cluster, settings, metrics, recorder: Recorder::new(client, reporter) });
+    let config = controller::Config::default().concurrency(CONCURRENCY);
+    let queue = queue.take_until(stop);
+    applier(|object, context| reconcile::reconcile(object, context).boxed(), reconcile::on_error, context, images, queue.boxed(), config)
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!(%error, "a pass did not end well");
+            }
+        })
+        .await;
+}
+
+impl Stores {
+    /// Waits until every store has been filled once: a decision on an empty store would take everything for absent.
+    pub(crate) async fn ready(&self) -> Result<(), kube::runtime::reflector::store::WriterDropped> {
+        self.jobs.wait_until_ready().await?;
+        self.pods.wait_until_ready().await?;
+        self.deployments.wait_until_ready().await
+    }
+}

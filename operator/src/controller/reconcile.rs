@@ -1,0 +1,116 @@
+//! What happens in one pass? observe -> decide -> act -> report.
+
+use super::Context;
+use super::triggers::Guarded;
+use crate::act::{self, StatusError};
+use crate::decide::{Decision, Plan, Request, decide};
+use crate::observe::{ObserveError, World};
+use crate::report;
+use gowindows_crds::GoWindowsImage;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A pass that could not be finished; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReconcileError {
+    /// The cluster could not be read.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The status could not be written.
+    #[error(transparent)]
+    Report(#[from] StatusError),
+    /// The stores are gone because the operator stops.
+    #[error("the operator stops")]
+    Stopping,
+}
+
+impl ReconcileError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Report(_) => "report",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// A pass asks the outside world in rounds; more than these would mean that an answer raises its own question.
+const ROUNDS: usize = 8;
+/// A pass that failed is repeated after this time.
+const AGAIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let image = match &object.0 {
+        Ok(image) => Arc::new(image.clone()),
+        Err(invalid) => {
+            let name = invalid.metadata.name.clone().unwrap_or_default();
+            tracing::warn!(name, namespace = object.namespace(), error = invalid.error, "an object cannot be read; the others go on");
+            context.metrics.pass("unreadable", Duration::ZERO);
+            return Ok(Action::await_change());
+        }
+    };
+    let start = Instant::now();
+    let result = pass(image.clone(), &context).await;
+    context.metrics.pass(result.as_ref().map_or_else(ReconcileError::reason, |_| "done"), start.elapsed());
+    result
+}
+
+pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Context>) -> Action {
+    tracing::warn!(
+        name = object.name_any(),
+        namespace = object.namespace(),
+        error = error as &dyn std::error::Error,
+        "a pass failed; it is repeated"
+    );
+    Action::requeue(AGAIN)
+}
+
+async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, ReconcileError> {
+    context.cluster.stores.ready().await.map_err(|_| ReconcileError::Stopping)?;
+    let mut world = context.cluster.world(image, Timestamp::now()).await?;
+    let plan = plan(&mut world, context).await;
+    if world.object.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    for effect in &plan.effects {
+        tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), effect = effect.name(), "acts");
+    }
+    let outcome = act::act(&context.cluster, &world, &plan).await;
+    context.metrics.effects(&plan, &outcome);
+    let before = world.status();
+    let status = report::status(&world, &plan, &outcome);
+    if act::write_status(&context.cluster, &world, &status).await? {
+        let notices = report::notices(&before, &status);
+        for notice in &notices {
+            tracing::info!(
+                name = world.object.name_any(),
+                namespace = world.object.namespace(),
+                reason = notice.reason,
+                "{}",
+                notice.message
+            );
+        }
+        context.metrics.notices(&notices);
+        act::write_events(&context.recorder, &world.object, &notices).await;
+    }
+    let next = if outcome.failure.is_some() { Some(plan.next.map_or(AGAIN, |next| next.min(AGAIN))) } else { plan.next };
+    Ok(next.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Decides, and answers what the decision asks for until it can be taken.
+async fn plan(world: &mut World, context: &Context) -> Plan {
+    for _ in 0..ROUNDS {
+        match decide(world, &context.settings) {
+            Decision::Do(plan) => return *plan,
+            Decision::Ask(questions) => match Request::new(&world.object, &context.settings) {
+                Ok(request) => context.cluster.answer(world, &request, questions).await,
+                Err(_) => break,
+            },
+        }
+    }
+    tracing::error!(name = world.object.name_any(), asked = ?world.answers.asked, "a decision kept asking; it is taken again later");
+    Plan { next: Some(AGAIN), ..Plan::default() }
+}

@@ -1,0 +1,93 @@
+//! Which events start a pass, and for which object?
+
+use crate::observe::{Memory, Stores, slim};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use gowindows_crds::{GoWindowsImage, names};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// An object whose list does not fail because one of its siblings cannot be read.
+pub(super) type Guarded = DeserializeGuard<GoWindowsImage>;
+
+/// A stream of objects to look at.
+pub(super) type Queue = BoxStream<'static, Result<ObjectRef<Guarded>, watcher::Error>>;
+
+/// Starts the watches: what to look at, and the stores that they fill.
+pub(super) fn triggers(client: &Client, namespace: Option<&str>, memory: Arc<Memory>) -> (Queue, Store<Guarded>, Stores) {
+    let (images, image_writer) = reflector::store();
+    let forget = move |event: &watcher::Event<Guarded>| {
+        if let watcher::Event::Delete(gone) = event {
+            memory.forget(&gone.uid().unwrap_or_default());
+        }
+    };
+    let all = watcher::Config::default();
+    let own = watcher::Config::default().labels(&crate::observe::ours());
+    let image_events = watcher(api::<Guarded>(client, namespace), all.clone())
+        .default_backoff()
+        .modify(|object| object.meta_mut().managed_fields = None)
+        .inspect_ok(forget)
+        .reflect(image_writer)
+        .touched_objects()
+        .map_ok(|object| vec![ObjectRef::from_obj(&object)]);
+    let (jobs, job_events) = watched::<Job>(client, namespace, own.clone(), |job| job.meta_mut().managed_fields = None);
+    let (pods, pod_events) = watched::<Pod>(client, namespace, own, |pod| pod.meta_mut().managed_fields = None);
+    let (deployments, deployment_events) = watched::<Deployment>(client, namespace, all, slim);
+    let (by_store, images_of) = (images.clone(), images.clone());
+    let queue = stream::select_all([
+        image_events.boxed(),
+        job_events.map_ok(|job| named_by_annotation(&job)).boxed(),
+        pod_events.map_ok(|pod| named_by_annotation(&pod)).boxed(),
+        deployment_events.map_ok(move |deployment| targeting(&by_store, &deployment)).boxed(),
+    ]);
+    let queue =
+        queue.inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "a watch was interrupted; it is started again"));
+    let queue = queue.map_ok(|references| stream::iter(references.into_iter().map(Ok))).try_flatten();
+    (queue.boxed(), images_of, Stores { jobs, pods, deployments })
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+}
+
+fn watched<K>(
+    client: &Client,
+    namespace: Option<&str>,
+    config: watcher::Config,
+    slim: impl FnMut(&mut K) + Send + 'static,
+) -> (Store<K>, BoxStream<'static, Result<K, watcher::Error>>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let events = watcher(api::<K>(client, namespace), config).default_backoff().modify(slim).reflect(writer).touched_objects();
+    (store, events.boxed())
+}
+
+/// Jobs and pods carry the name of their object: it may be too long for a label.
+fn named_by_annotation(object: &impl ResourceExt) -> Vec<ObjectRef<Guarded>> {
+    let (Some(name), Some(namespace)) = (object.annotations().get(names::ANNOTATION_IMAGE), object.namespace()) else { return Vec::new() };
+    vec![ObjectRef::new(name).within(&namespace)]
+}
+
+/// The objects that list a Deployment as a target.
+fn targeting(images: &Store<Guarded>, deployment: &Deployment) -> Vec<ObjectRef<Guarded>> {
+    let (name, namespace) = (deployment.name_any(), deployment.namespace());
+    let lists = |object: &Guarded| {
+        let spec = object.0.as_ref().ok().map(|image| &image.spec);
+        object.namespace() == namespace
+            && spec.and_then(|spec| spec.rollout.as_ref()).is_some_and(|rollout| rollout.targets.iter().any(|target| target.name == name))
+    };
+    images.state().into_iter().filter(|object| lists(object)).map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+}

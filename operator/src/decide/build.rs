@@ -1,0 +1,264 @@
+//! Where do the newest inputs stand on their way to a published image, and what moves them on?
+//!
+//! ```text
+//!            no Job, not at the registry          Job succeeded, registry confirms
+//!  inputs ------------------------------> Active ---------------------------------> Published -> tags
+//!     |                                     | failed                                    ^
+//!     |  the registry has the image         v                                           |
+//!     +--------------------------------> Failed --(class allows, time has come)--> next attempt
+//! ```
+//!
+//! Job names are made of uid, inputs and attempt, so that a decision taken twice meets itself.
+
+mod retry;
+
+use super::{BuildVerdict, Effect, Need, Plan, Question, Request};
+use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
+use crate::render;
+use crate::settings::Settings;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::names;
+use gowindows_crds::v1alpha1::{BuildPhase, ImageStatus};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+pub(super) use retry::LONGEST_BACKOFF;
+
+/// How often a running build is looked at beside events: for its stages' limits.
+const WATCH: Duration = Duration::from_secs(15);
+
+pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
+    cancel(world, plan);
+    let Some(inputs) = plan.conclusion.inputs.clone() else { return Ok(()) };
+    let fingerprint = inputs.fingerprint();
+    let mine = |build: &&Build| fingerprint.starts_with(&build.fingerprint);
+    supersede(world, plan, &fingerprint);
+    let rebuild = world.order(names::ORDER_REBUILD, plan.conclusion.handled.rebuild.as_ref());
+    if let Some(token) = rebuild {
+        plan.conclusion.handled.rebuild = Some(token.clone());
+        if !world.builds.iter().any(|build| build.rebuild_token.as_ref() == Some(&token)) {
+            let attempt = 1 + world
+                .builds
+                .iter()
+                .filter(mine)
+                .map(|build| build.attempt)
+                .max()
+                .unwrap_or(0)
+                .max(recorded_attempt(world, &fingerprint));
+            start(world, request, settings, plan, attempt, Some(token));
+            return Ok(());
+        }
+    }
+    let newest = world.builds.iter().filter(mine).max_by_key(|build| build.attempt);
+    match newest {
+        Some(build) => follow(world, request, settings, plan, build),
+        None => without_job(world, request, settings, plan, &fingerprint),
+    }
+}
+
+/// There is a Job for these inputs.
+fn follow(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, build: &Build) -> Result<(), Need> {
+    match &build.state {
+        BuildState::Queued(_) | BuildState::Running => {
+            if let Some(stage) = overdue(world, request, build).filter(|_| build.stopped.is_none()) {
+                plan.effects.push(Effect::StopJob { job: build.job.clone(), why: format!("Timeout/{stage}") });
+            }
+            plan.look_again(WATCH);
+            plan.conclusion.build = BuildVerdict::Active(build.clone());
+            Ok(())
+        }
+        BuildState::Succeeded(_) => confirm(world, request, settings, plan, build),
+        BuildState::Failed(failure) => {
+            retry::decide(world, request, settings, plan, build, failure.reason, &failure.message);
+            Ok(())
+        }
+    }
+}
+
+/// A Job succeeded: the registry must say so too, once per image.
+fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, build: &Build) -> Result<(), Need> {
+    let BuildState::Succeeded(result) = &build.state else { return Ok(()) };
+    let digest = result.as_ref().map(|result| result.digest.as_str());
+    if let Some(image) = known(world, request, plan).filter(|image| digest.is_none_or(|digest| digest == image.digest)) {
+        publish(request, plan, image, Some(build.clone()));
+        return Ok(());
+    }
+    let Some(tag) = plan.conclusion.inputs.as_ref().map(super::Inputs::tag) else { return Ok(()) };
+    world.ask(vec![Question::Published(tag.clone())])?;
+    match world.answers.published.get(&tag) {
+        Some(Seen::Fresh(Some(published), _)) => {
+            let wrong_digest = digest.filter(|digest| *digest != published.image.digest);
+            let violation =
+                wrong_digest.map(|digest| format!("the build reported {digest} and the registry serves {}", published.image.digest));
+            match violation.or_else(|| published.violations.first().cloned()) {
+                Some(violation) => fail(plan, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}.")),
+                None => publish(request, plan, image_of(published, world, plan, Some(build)), Some(build.clone())),
+            }
+        }
+        Some(Seen::Fresh(None, _)) => {
+            let message = format!("The build succeeded but {}:{tag} is not at the registry any more.", request.repository);
+            retry::decide(world, request, settings, plan, build, Reason::Lost, &message);
+        }
+        other => {
+            let trouble = other.and_then(Seen::trouble).cloned();
+            plan.look_again(super::backoff(trouble.as_ref().map_or(1, |trouble| trouble.times), LONGEST_BACKOFF, world.spread()));
+            plan.conclusion.registry_trouble.clone_from(&trouble);
+            plan.conclusion.build = BuildVerdict::Unconfirmed(build.clone(), trouble);
+        }
+    }
+    Ok(())
+}
+
+/// There is no Job for these inputs: they may be published already, be lost, or be new.
+fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, fingerprint: &str) -> Result<(), Need> {
+    if let Some(image) = known(world, request, plan) {
+        publish(request, plan, image, None);
+        return Ok(());
+    }
+    let recorded = world.status().build.filter(|build| build.fingerprint == fingerprint);
+    if let Some(recorded) = recorded {
+        let failure = recorded.failure.clone();
+        match (recorded.phase, failure) {
+            (BuildPhase::Failed, Some(failure)) if !retry::recovers(&failure.reason) => {
+                fail(plan, None, retry::reason(&failure.reason), failure.message);
+                return Ok(());
+            }
+            (BuildPhase::Failed, _) => {}
+            (BuildPhase::Queued | BuildPhase::Running, _) if recorded.attempt > request.build.retries => {
+                let message =
+                    format!("Job {} was deleted before it ended, and build.retries ({}) are used up.", recorded.job, request.build.retries);
+                fail(plan, None, Reason::Lost, message);
+                return Ok(());
+            }
+            (BuildPhase::Queued | BuildPhase::Running | BuildPhase::Succeeded, _) => {}
+        }
+    }
+    let Some(tag) = plan.conclusion.inputs.as_ref().map(super::Inputs::tag) else { return Ok(()) };
+    world.ask(vec![Question::Published(tag.clone())])?;
+    match world.answers.published.get(&tag) {
+        Some(Seen::Fresh(Some(published), _)) if published.violations.is_empty() => {
+            let image = image_of(published, world, plan, None);
+            publish(request, plan, image, None);
+        }
+        Some(Seen::Unknown(trouble) | Seen::Stale(_, trouble)) if blocks_build(trouble, request) => {
+            plan.look_again(super::backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
+            plan.conclusion.registry_trouble = Some(trouble.clone());
+            plan.conclusion.build = BuildVerdict::Blocked(trouble.clone());
+        }
+        // Not there, broken, or not readable with credentials that may still push (Docker Hub refuses to read what does not exist).
+        _ => start(world, request, settings, plan, 1 + recorded_attempt(world, fingerprint), None),
+    }
+    Ok(())
+}
+
+fn blocks_build(trouble: &Trouble, request: &Request) -> bool {
+    trouble.reason != Reason::RegistryAuthFailed || request.push_secret.is_none()
+}
+
+/// The last good image, if it is of these inputs and in this repository.
+fn known(world: &World, request: &Request, plan: &Plan) -> Option<ImageStatus> {
+    let fingerprint = plan.conclusion.inputs.as_ref()?.fingerprint();
+    let image = world.status().image?;
+    let here = image.reference == format!("{}@{}", request.repository, image.digest);
+    (here && image.fingerprint.as_deref() == Some(fingerprint.as_str())).then_some(image)
+}
+
+fn recorded_attempt(world: &World, fingerprint: &str) -> i32 {
+    world.status().build.filter(|build| build.fingerprint == fingerprint).map_or(0, |build| build.attempt)
+}
+
+/// What the registry serves, with what is known of its build.
+fn image_of(published: &Published, world: &World, plan: &Plan, build: Option<&Build>) -> ImageStatus {
+    let mut image = published.image.clone();
+    let inputs = plan.conclusion.inputs.as_ref();
+    image.revision = inputs.map(|inputs| inputs.revision.clone());
+    image.fingerprint = inputs.map(super::Inputs::fingerprint);
+    let known = world.status().image.filter(|known| known.digest == image.digest);
+    if let Some(known) = known {
+        (image.binary, image.tags) = (known.binary, known.tags);
+    }
+    if let Some(build) = build {
+        if let BuildState::Succeeded(Some(result)) = &build.state {
+            image.binary.clone_from(&result.binary);
+        }
+        image.built_at = build.finished.map(whole_second);
+        image.duration = build.finished.map(|end| crate::report::duration(end.duration_since(build.created)));
+        image.cause = Some(build.cause.clone());
+    } else {
+        image.built_at = Some(whole_second(world.now));
+        image.cause = Some("Adopted: the registry already had the image of these inputs".into());
+    }
+    image
+}
+
+fn whole_second(at: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+fn publish(request: &Request, plan: &mut Plan, image: ImageStatus, build: Option<Build>) {
+    let commit = plan.conclusion.inputs.as_ref().map(|inputs| inputs.commit.clone()).unwrap_or_default();
+    let tags = request.tags(&commit);
+    if image.tags != tags && !tags.is_empty() {
+        plan.effects.push(Effect::MoveTags { digest: image.digest.clone(), tags });
+    }
+    plan.conclusion.image = Some(image);
+    plan.conclusion.build = BuildVerdict::Published(build);
+}
+
+fn fail(plan: &mut Plan, build: Option<&Build>, reason: Reason, message: String) {
+    plan.conclusion.build = BuildVerdict::Failed { build: build.cloned(), reason, message, retry_at: None };
+}
+
+/// Plans the next attempt's Job, after the cache's claim.
+fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, attempt: i32, token: Option<String>) {
+    let Some(inputs) = plan.conclusion.inputs.clone() else { return };
+    let cause = match &plan.conclusion.cause {
+        Some(cause) => cause.to_string(),
+        None => world.status().build.and_then(|build| build.cause).unwrap_or_else(|| format!("Retry: attempt {attempt}")),
+    };
+    if let Some(claim) = render::cache_claim(&world.object, request) {
+        plan.effects.push(Effect::EnsureClaim(Box::new(claim)));
+    }
+    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref() };
+    let job = render::job(&world.object, request, settings, &order);
+    let name = job.metadata.name.clone().unwrap_or_default();
+    plan.effects.push(Effect::CreateJob(Box::new(job)));
+    plan.look_again(WATCH);
+    plan.conclusion.build = BuildVerdict::Starting { job: name, attempt, cause };
+}
+
+/// A new cancel token stops whatever runs.
+fn cancel(world: &World, plan: &mut Plan) {
+    let Some(token) = world.order(names::ORDER_CANCEL, plan.conclusion.handled.cancel.as_ref()) else { return };
+    for build in world.builds.iter().filter(|build| build.state.is_active() && build.stopped.is_none()) {
+        plan.effects.push(Effect::StopJob { job: build.job.clone(), why: Reason::Cancelled.to_string() });
+    }
+    plan.conclusion.handled.cancel = Some(token);
+}
+
+/// Builds of other inputs than the newest are pointless.
+fn supersede(world: &World, plan: &mut Plan, fingerprint: &str) {
+    let other = |build: &&Build| build.state.is_active() && build.stopped.is_none() && !fingerprint.starts_with(&build.fingerprint);
+    for build in world.builds.iter().filter(other) {
+        plan.effects.push(Effect::StopJob { job: build.job.clone(), why: Reason::Superseded.to_string() });
+    }
+}
+
+/// The stage that takes longer than its limit.
+fn overdue<'a>(world: &World, request: &Request, build: &'a Build) -> Option<&'a str> {
+    let limits = &request.build;
+    let Some(stage) = build.stages.iter().find(|stage| stage.started_at.is_some() && stage.finished_at.is_none()) else {
+        let waiting = build.stages.iter().all(|stage| stage.started_at.is_none());
+        return (waiting && world.since(build.created) > limits.queue).then_some("queue");
+    };
+    let limit = match stage.name.as_str() {
+        render::SOURCE => limits.source,
+        render::COMPILE => limits.compile,
+        _ => limits.push,
+    };
+    // The steps that are ours keep their own limit and say what they were doing; this is for those that cannot.
+    let grace = SignedDuration::from_secs(10);
+    let started = stage.started_at.as_ref()?.0;
+    (world.now.duration_since(started) > SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX).saturating_add(grace))
+        .then_some(stage.name.as_str())
+}

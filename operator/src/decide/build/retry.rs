@@ -1,0 +1,76 @@
+//! Is a failed build tried again, and when?
+//!
+//! | class | reasons | tried again |
+//! |---|---|---|
+//! | the input's fault | compile error, invalid source, verification | never: a new commit or specification is a new build |
+//! | passing | lost pod or Job, unreachable source or registry, module download, memory | `build.retries` times, after 10 s, 20 s, ... |
+//! | the surroundings' | credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
+//! | an order | cancelled | never: the next cause or `rebuild` order |
+
+use super::super::{BuildVerdict, Plan, Request, backoff, later};
+use super::start;
+use crate::observe::{Build, World};
+use crate::settings::Settings;
+use gowindows_crds::conditions::Reason;
+use std::time::Duration;
+
+/// No attempt waits longer.
+pub(in crate::decide) const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
+
+enum Class {
+    Input,
+    Passing,
+    Surroundings,
+}
+
+fn class(reason: Reason) -> Class {
+    match reason {
+        Reason::Lost
+        | Reason::Superseded
+        | Reason::SourceUnreachable
+        | Reason::RegistryUnreachable
+        | Reason::ModuleDownloadFailed
+        | Reason::BaseUnavailable
+        | Reason::OutOfMemory => Class::Passing,
+        Reason::RegistryAuthFailed | Reason::SourceAuthFailed | Reason::SecretUnavailable | Reason::SecretInvalid | Reason::JobRefused => {
+            Class::Surroundings
+        }
+        _ => Class::Input,
+    }
+}
+
+/// A recorded reason, as it stands in status. An unknown one, from another version, counts as the input's fault.
+pub(super) fn reason(recorded: &str) -> Reason {
+    recorded.parse().unwrap_or(Reason::AssembleFailed)
+}
+
+/// Whether a failure with this recorded reason may be tried again without a new input.
+pub(super) fn recovers(recorded: &str) -> bool {
+    !matches!(class(reason(recorded)), Class::Input)
+}
+
+/// Plans the next attempt, or says why there is none.
+pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, build: &Build, reason: Reason, message: &str) {
+    let attempt = build.attempt;
+    let tries = u32::try_from(attempt).unwrap_or(1);
+    let allowed = match class(reason) {
+        Class::Input => false,
+        Class::Passing => attempt <= request.build.retries,
+        Class::Surroundings => true,
+    };
+    // A build that an input made pointless and that is wanted again was no failed attempt.
+    let wait = if reason == Reason::Superseded { Duration::ZERO } else { backoff(tries, LONGEST_BACKOFF, world.spread()) };
+    let retry_at = later(build.finished.unwrap_or(build.created), wait);
+    if allowed && retry_at <= world.now {
+        start(world, request, settings, plan, attempt + 1, None);
+        return;
+    }
+    let message = match class(reason) {
+        Class::Passing if !allowed => format!("{message} It was tried {attempt} times; build.retries allows no more."),
+        _ => message.to_owned(),
+    };
+    if allowed {
+        plan.look_again_at(world.now, retry_at);
+    }
+    plan.conclusion.build = BuildVerdict::Failed { build: Some(build.clone()), reason, message, retry_at: allowed.then_some(retry_at) };
+}

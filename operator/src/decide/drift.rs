@@ -1,0 +1,121 @@
+//! Did an input change, and is that a cause to build?
+//!
+//! The recorded pins (from status, or from a Job where the status was lost) are applied to today's specification and commit:
+//! where the fingerprint is the recorded one, nothing changed. Only a cause resolves bases and toolchain afresh.
+
+use super::{BuildVerdict, Cause, Inputs, Need, Pins, Plan, Question, Request};
+use crate::observe::{Revision, Seen, Trouble, World};
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::names;
+
+/// What an earlier pass decided on.
+struct Record {
+    fingerprint: String,
+    revision: String,
+    pins: Pins,
+    inputs: Option<Inputs>,
+}
+
+pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Result<(), Need> {
+    let Some(revision) = plan.conclusion.revision.clone() else { return Ok(()) };
+    let token = world.order(names::ORDER_REBUILD, plan.conclusion.handled.rebuild.as_ref());
+    let records = records(world);
+    if token.is_none() {
+        let unchanged = records.iter().filter(|record| record.pins.answer(request)).find_map(|record| {
+            let inputs = Inputs::new(request, &revision.name, &revision.commit, record.pins.clone());
+            (inputs.fingerprint().starts_with(&record.fingerprint)).then_some(inputs)
+        });
+        if let Some(inputs) = unchanged {
+            plan.conclusion.inputs = Some(inputs);
+            return Ok(());
+        }
+    }
+    let Some(pins) = resolve(world, request, plan)? else { return Ok(()) };
+    let inputs = Inputs::new(request, &revision.name, &revision.commit, pins);
+    plan.conclusion.cause = Some(match token {
+        Some(token) => Cause::Manual(token),
+        None => cause(records.first(), &inputs, revision),
+    });
+    plan.conclusion.inputs = Some(inputs);
+    Ok(())
+}
+
+/// Newest first: the status, then the Jobs.
+fn records(world: &World) -> Vec<Record> {
+    let status = world.status().inputs.and_then(|inputs| {
+        let pins = Pins { bases: inputs.bases, toolchain: inputs.toolchain? };
+        Some(Record { fingerprint: inputs.fingerprint, revision: inputs.revision, pins, inputs: None })
+    });
+    let jobs = world.builds.iter().rev().filter_map(|build| {
+        let inputs = build.inputs.clone()?;
+        Some(Record {
+            fingerprint: build.fingerprint.clone(),
+            revision: inputs.revision.clone(),
+            pins: inputs.pins(),
+            inputs: Some(inputs),
+        })
+    });
+    let mut records: Vec<_> = status.into_iter().chain(jobs).collect();
+    // The status knows the newest fingerprint, a Job with the same one knows every input.
+    if let Some((first, rest)) = records.split_first_mut() {
+        if first.inputs.is_none() {
+            first.inputs =
+                rest.iter().find(|record| first.fingerprint.starts_with(&record.fingerprint)).and_then(|record| record.inputs.clone());
+        }
+    }
+    records
+}
+
+/// The digests of bases and toolchain, or `None` with the verdict set where one cannot be had now.
+fn resolve(world: &World, request: &Request, plan: &mut Plan) -> Result<Option<Pins>, Need> {
+    let references: Vec<&String> = request.bases.iter().chain([&request.toolchain]).collect();
+    world.ask(
+        references.iter().filter(|reference| !is_pinned(reference)).map(|reference| Question::Digest((*reference).clone())).collect(),
+    )?;
+    let mut pinned = Vec::new();
+    for reference in references {
+        match pin(world, reference) {
+            Ok(pin) => pinned.push(pin),
+            Err(mut trouble) => {
+                if *reference == request.toolchain && trouble.reason == Reason::BaseUnavailable {
+                    trouble.reason = Reason::ToolchainUnavailable;
+                }
+                plan.look_again(super::backoff(trouble.times, super::build::LONGEST_BACKOFF, world.spread()));
+                plan.conclusion.build = BuildVerdict::Blocked(trouble);
+                return Ok(None);
+            }
+        }
+    }
+    let toolchain = pinned.pop().unwrap_or_default();
+    Ok(Some(Pins { bases: pinned, toolchain }))
+}
+
+fn is_pinned(reference: &str) -> bool {
+    reference.contains("@sha256:")
+}
+
+fn pin(world: &World, reference: &str) -> Result<String, Trouble> {
+    if is_pinned(reference) {
+        return Ok(reference.to_owned());
+    }
+    match world.answers.digests.get(reference) {
+        Some(Seen::Fresh(digest, _) | Seen::Stale(digest, _)) => Ok(format!("{reference}@{digest}")),
+        Some(Seen::Unknown(trouble)) => Err(trouble.clone()),
+        Some(Seen::NotAsked) | None => Err(Trouble {
+            reason: Reason::BaseUnavailable,
+            message: format!("{reference} has not been resolved yet"),
+            at: world.now,
+            times: 1,
+        }),
+    }
+}
+
+fn cause(record: Option<&Record>, inputs: &Inputs, revision: Revision) -> Cause {
+    let Some(record) = record else { return Cause::First(revision) };
+    let from = record.revision.rsplit(':').next().unwrap_or_default().to_owned();
+    if from != revision.commit {
+        return Cause::SourceMoved { from, to: revision };
+    }
+    let fields = record.inputs.as_ref().map(|before| before.differing_fields(inputs)).filter(|fields| !fields.is_empty());
+    Cause::SpecChanged(fields.unwrap_or_else(|| vec!["go", "image"]))
+}

@@ -1,0 +1,365 @@
+//! Is the specification one that can be carried out, and what does it mean with all defaults in place?
+//!
+//! [`Request`] is the validated twin of the specification: nothing in it can fail any more. What the API server's schema and
+//! rules refuse is refused here again, for objects that bypassed them.
+
+mod checks;
+
+use super::plan::Refusal;
+use crate::image::Assembly;
+use crate::render::Compile;
+use crate::settings::Settings;
+use crate::step::source_request::Reference;
+use checks::{Check, invalid};
+use gowindows_crds::GoWindowsImage;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::patterns;
+use gowindows_crds::v1alpha1::{
+    BaseFlavor, BuildNodes, BuildSpec, GitReference, GoSpec, HistorySpec, ImageEnvVar, ImageSpec, RolloutMode, RolloutSpec, SourceSpec,
+    TargetKind,
+};
+use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A valid specification with all defaults in place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Look at the source this often; `None`: only on events.
+    pub interval: Option<Duration>,
+    /// Address of the repository.
+    pub url: String,
+    /// What to build.
+    pub reference: Reference,
+    /// Name of the Secret for git.
+    pub git_secret: Option<String>,
+    /// The module's folder.
+    pub sub_path: String,
+    /// The toolchain image as it is asked for, by tag or digest.
+    pub toolchain: String,
+    /// Where the image goes.
+    pub repository: String,
+    /// Name of the Secret for the registry.
+    pub push_secret: Option<String>,
+    /// Base references as they are asked for, by tag or digest.
+    pub bases: Vec<String>,
+    /// Build pods: nodes, resources, limits.
+    pub build: BuildRequest,
+    /// Write digests into targets.
+    pub apply: bool,
+    /// The targets.
+    pub targets: Vec<TargetRequest>,
+    /// How long a target may take.
+    pub progress_deadline: Duration,
+    /// Finished Jobs to keep: succeeded and failed.
+    pub keep: (usize, usize),
+    tags: Vec<String>,
+    package: String,
+    build_tags: Vec<String>,
+    ldflags: Vec<String>,
+    go_env: Vec<(String, String)>,
+    strip: bool,
+    timezone_data: bool,
+    args: Vec<String>,
+    env: Vec<ImageEnvVar>,
+    ports: Vec<u16>,
+    labels: BTreeMap<String, String>,
+}
+
+/// How build pods run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuildRequest {
+    /// Node selector, tolerations, affinity, priority.
+    pub nodes: BuildNodes,
+    /// Resources of the compile container.
+    pub resources: ResourceRequirements,
+    /// Longest time from creation until the pod runs.
+    pub queue: Duration,
+    /// Longest time of the `source` stage.
+    pub source: Duration,
+    /// Longest time of the `compile` stage.
+    pub compile: Duration,
+    /// Longest time of the `assemble` stage.
+    pub push: Duration,
+    /// Tries after the first.
+    pub retries: i32,
+    /// Size and storage class of the cache's claim.
+    pub cache: Option<(String, Option<String>)>,
+}
+
+/// A target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetRequest {
+    /// Its kind.
+    pub kind: TargetKind,
+    /// Its name.
+    pub name: String,
+    /// The container; `None`: the only one.
+    pub container: Option<String>,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// `interval` where none is given.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
+/// A shorter interval would be a load on the git server without a use.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Request {
+    /// Validates an object against the schema's rules and the operator's settings.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with field, value and remedy.
+    pub fn new(object: &GoWindowsImage, settings: &Settings) -> Result<Self, Refusal> {
+        let spec = &object.spec;
+        let interval = match &spec.interval {
+            None => Some(DEFAULT_INTERVAL),
+            Some(text) => Some(checks::duration("interval", text)?).filter(|interval| !interval.is_zero()),
+        };
+        if let Some(interval) = interval.filter(|interval| *interval < SHORTEST_INTERVAL) {
+            return Err(invalid("interval", &format!("{interval:?}"), "use at least 5s, or 0s for never"));
+        }
+        let SourceSpec { git, sub_path } = &spec.source;
+        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data } =
+            spec.go.clone().unwrap_or_default();
+        let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, labels } = spec.image.clone();
+        let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
+        let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
+        let request = Self {
+            interval,
+            url: Check::new(
+                "source.git.url",
+                &git.url,
+                "use an https address without user or password, such as https://git.example.com/shop/app.git",
+            )
+            .at_most(2048)
+            .form(patterns::GIT_URL)?,
+            reference: reference(git.reference.as_ref())?,
+            git_secret: git.secret_ref.as_ref().map(|secret| object_name("source.git.secretRef.name", &secret.name)).transpose()?,
+            sub_path: checks::sub_path(sub_path.as_deref().unwrap_or("."))?,
+            toolchain: choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?,
+            repository: Check::new(
+                "image.repository",
+                &repository,
+                "use host/path without tag or digest, such as registry.example.com/shop/app",
+            )
+            .at_most(255)
+            .form(patterns::REPOSITORY)?,
+            push_secret: push_secret_ref.map(|secret| object_name("image.pushSecretRef.name", &secret.name)).transpose()?,
+            bases: choose_bases(base, settings)?,
+            build: BuildRequest::new(spec.build.clone().unwrap_or_default())?,
+            apply: mode.unwrap_or_default() == RolloutMode::Apply,
+            targets: targets
+                .into_iter()
+                .enumerate()
+                .map(|(index, target)| {
+                    let field = format!("rollout.targets[{index}]");
+                    let container = target.container.as_deref();
+                    let container = container
+                        .map(|name| Check::new(&format!("{field}.container"), name, "name a container").form(patterns::CONTAINER_NAME));
+                    Ok(TargetRequest {
+                        kind: target.kind.unwrap_or_default(),
+                        name: object_name(&format!("{field}.name"), &target.name)?,
+                        container: container.transpose()?,
+                    })
+                })
+                .collect::<Result<_, Refusal>>()?,
+            progress_deadline: checks::positive("rollout.progressDeadline", progress_deadline.as_deref(), 20 * MINUTE)?,
+            keep: (checks::count("history.succeeded", succeeded, 5, 1..=50)?, checks::count("history.failed", failed, 3, 1..=50)?),
+            tags: checks::each(
+                "image.tags",
+                image_tags.unwrap_or_else(|| vec!["$(revision)".into(), "latest".into()]),
+                patterns::IMAGE_TAG,
+            )?,
+            package: checks::package(package.as_deref().unwrap_or("."))?,
+            build_tags: checks::each("go.tags", tags, patterns::BUILD_TAG)?,
+            ldflags: checks::each("go.ldflags", ldflags, patterns::LDFLAG)?,
+            go_env: go_env.into_iter().map(|var| checks::go_env(var.name, var.value)).collect::<Result<_, _>>()?,
+            strip: strip.unwrap_or(true),
+            timezone_data: timezone_data.unwrap_or(true),
+            args: args.into_iter().map(|arg| checks::no_nul("image.args", arg)).collect::<Result<_, _>>()?,
+            env: env.into_iter().map(checks::image_env).collect::<Result<_, _>>()?,
+            ports: ports.into_iter().map(checks::port).collect::<Result<_, _>>()?,
+            labels,
+        };
+        request.check_targets(object)?;
+        Ok(request)
+    }
+
+    /// How the program is compiled at a commit.
+    pub fn compile(&self, commit: &str) -> Compile {
+        Compile {
+            package: self.package.clone(),
+            tags: self.build_tags.clone(),
+            ldflags: self.ldflags.iter().map(|flag| expand(flag, commit)).collect(),
+            env: self.go_env.clone(),
+            strip: self.strip,
+            timezone_data: self.timezone_data,
+        }
+    }
+
+    /// How the image is assembled at a commit on pinned bases. The epoch is the commit's, which only the source stage knows: 0 here.
+    pub fn assembly(&self, commit: &str, bases: Vec<String>) -> Assembly {
+        Assembly {
+            bases,
+            releases: Vec::new(),
+            args: self.args.iter().map(|arg| expand(arg, commit)).collect(),
+            env: self.env.iter().map(|var| ImageEnvVar { name: var.name.clone(), value: expand(&var.value, commit) }).collect(),
+            ports: self.ports.clone(),
+            labels: self.labels.iter().map(|(key, value)| (key.clone(), expand(value, commit))).collect(),
+            epoch: 0,
+        }
+    }
+
+    /// The tags of the image of a commit.
+    pub fn tags(&self, commit: &str) -> Vec<String> {
+        self.tags.iter().map(|tag| expand(tag, commit)).collect()
+    }
+
+    fn check_targets(&self, object: &GoWindowsImage) -> Result<(), Refusal> {
+        for (index, target) in self.targets.iter().enumerate() {
+            if self.targets[..index]
+                .iter()
+                .any(|other| other.kind == target.kind && other.name == target.name && other.container == target.container)
+            {
+                let value = format!("{:?}/{} in {}", target.kind, target.name, object.namespace().unwrap_or_default());
+                return Err(invalid(&format!("rollout.targets[{index}]"), &value, "it is listed twice; keep one"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BuildRequest {
+    fn new(spec: BuildSpec) -> Result<Self, Refusal> {
+        let BuildSpec { nodes, resources, timeouts, retries, cache } = spec;
+        let nodes = nodes.unwrap_or_default();
+        if let Some(label) = ["kubernetes.io/os", "kubernetes.io/arch"].into_iter().find(|label| nodes.selector.contains_key(*label)) {
+            return Err(invalid("build.nodes.selector", label, "it is set by the operator; leave it out"));
+        }
+        let timeouts = timeouts.unwrap_or_default();
+        let resources = resources.unwrap_or_default();
+        Ok(Self {
+            resources: ResourceRequirements {
+                claims: None,
+                requests: Some(quantities(resources.requests, &[("cpu", "500m"), ("memory", "1Gi")])),
+                limits: Some(quantities(resources.limits, &[("memory", "4Gi")])),
+            },
+            nodes,
+            queue: checks::positive("build.timeouts.queue", timeouts.queue.as_deref(), 30 * MINUTE)?,
+            source: checks::positive("build.timeouts.source", timeouts.source.as_deref(), 5 * MINUTE)?,
+            compile: checks::positive("build.timeouts.build", timeouts.build.as_deref(), 30 * MINUTE)?,
+            push: checks::positive("build.timeouts.push", timeouts.push.as_deref(), 10 * MINUTE)?,
+            retries: i32::try_from(checks::count("build.retries", retries, 2, 0..=10)?).unwrap_or(2),
+            cache: cache
+                .and_then(|cache| cache.volume)
+                .map(|volume| {
+                    let size = volume.size.unwrap_or_else(|| "10Gi".into());
+                    let size =
+                        Check::new("build.cache.volume.size", &size, "use a whole number of Mi, Gi or Ti").form(patterns::CLAIM_SIZE)?;
+                    Ok::<_, Refusal>((size, volume.storage_class_name))
+                })
+                .transpose()?,
+        })
+    }
+
+    /// Tolerations, or `None` where there are none.
+    pub fn tolerations(&self) -> Option<Vec<Toleration>> {
+        Some(self.nodes.tolerations.clone()).filter(|list| !list.is_empty())
+    }
+}
+
+fn expand(text: &str, commit: &str) -> String {
+    text.replace("$(revision)", commit)
+}
+
+fn object_name(field: &str, value: &str) -> Result<String, Refusal> {
+    Check::new(field, value, "use the name of an object in the same namespace").at_most(253).form(patterns::OBJECT_NAME)
+}
+
+fn reference(spec: Option<&GitReference>) -> Result<Reference, Refusal> {
+    let Some(GitReference { branch, tag, commit }) = spec else { return Ok(Reference::Head) };
+    match (branch, tag, commit) {
+        (Some(name), None, None) => checks::git_ref("source.git.ref.branch", name).map(Reference::Branch),
+        (None, Some(name), None) => checks::git_ref("source.git.ref.tag", name).map(Reference::Tag),
+        (None, None, Some(id)) => Check::new("source.git.ref.commit", id, "use the full 40 hexadecimal digits in lower case")
+            .form(patterns::COMMIT)
+            .map(Reference::Commit),
+        _ => Err(invalid("source.git.ref", "", "set exactly one of branch, tag or commit; leave ref out for the remote's HEAD")),
+    }
+}
+
+fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Settings) -> Result<String, Refusal> {
+    match (version, image) {
+        (Some(version), Some(_)) => Err(invalid("go.version", version, "set version or image, not both")),
+        (None, Some(image)) => checks::image_reference("go.image", image),
+        (Some(version), None) => {
+            let version = Check::new("go.version", version, "use a Go release such as \"1.26\"").form(patterns::GO_VERSION)?;
+            settings.toolchains.get(&version).cloned().ok_or_else(|| Refusal {
+                reason: Reason::NotConfigured,
+                message: format!(
+                    "go.version {version:?}: this operator has no toolchain image for it (it has: {}). Use one of those, set go.image, or ask the operator's owner to add it under toolchains.",
+                    list(settings.toolchains.keys())
+                ),
+            })
+        }
+        (None, None) => {
+            let newest = settings.toolchains.iter().max_by_key(|(version, _)| release_order(version));
+            newest.map(|(_, image)| image.clone()).ok_or_else(|| Refusal {
+                reason: Reason::NotConfigured,
+                message: "this operator has no toolchain image. Set go.image, or ask the operator's owner to set toolchains.".into(),
+            })
+        }
+    }
+}
+
+fn release_order(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+fn choose_bases(base: Option<gowindows_crds::v1alpha1::BaseSpec>, settings: &Settings) -> Result<Vec<String>, Refusal> {
+    let base = base.unwrap_or_default();
+    match (base.image, base.flavor, base.releases) {
+        (Some(image), None, None) => Ok(vec![checks::image_reference("image.base.image", &image)?]),
+        (Some(image), ..) => Err(invalid("image.base", &image, "set image, or flavor and releases, not both")),
+        (None, flavor, releases) => {
+            let flavor = flavor.unwrap_or_default();
+            let releases = checks::each("image.base.releases", releases.unwrap_or_else(|| vec!["ltsc2022".into()]), patterns::RELEASE)?;
+            if releases.is_empty() {
+                return Err(invalid("image.base.releases", "[]", "name at least one release, or leave it out for ltsc2022"));
+            }
+            let repository = settings.base_repository(flavor);
+            Ok(releases.iter().map(|release| format!("{repository}:{release}")).collect())
+        }
+    }
+}
+
+impl Settings {
+    /// The repository of a flavor's bases: the setting's, else the vendor's.
+    pub fn base_repository(&self, flavor: BaseFlavor) -> &str {
+        let (name, vendor) = match flavor {
+            BaseFlavor::NanoServer => ("NanoServer", "mcr.microsoft.com/windows/nanoserver"),
+            BaseFlavor::ServerCore => ("ServerCore", "mcr.microsoft.com/windows/servercore"),
+        };
+        self.bases.get(name).map_or(vendor, String::as_str)
+    }
+}
+
+fn quantities(given: BTreeMap<String, IntOrString>, defaults: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+    let mut quantities: BTreeMap<_, _> = defaults.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect();
+    quantities.extend(given.into_iter().map(|(name, value)| {
+        let text = match value {
+            IntOrString::Int(number) => number.to_string(),
+            IntOrString::String(text) => text,
+        };
+        (name, Quantity(text))
+    }));
+    quantities
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<_> = names.map(String::as_str).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}

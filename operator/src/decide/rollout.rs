@@ -1,0 +1,177 @@
+//! Do the targets run the last good image?
+//!
+//! ```text
+//! no workload -> Waiting      image differs -> Roll -> Progressing -> Complete
+//! not ours to write -> Failed                               |  ^
+//!                                                           v  | pods recover
+//!                                                          Failed
+//! ```
+//!
+//! The workload's own controller does the rolling and gives the verdict; this module writes one field and reads the verdict.
+
+use super::{Effect, Need, Plan, Question, Request, Roll, TargetRequest, TargetVerdict, later};
+use crate::observe::{Seen, Workload, WorkloadContainer, World};
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::names;
+use gowindows_crds::v1alpha1::{ImageStatus, RolloutPhase};
+use k8s_openapi::jiff::Timestamp;
+use std::time::Duration;
+
+/// A target's pods are not watched; while a rollout is under way they are looked at this often.
+const WATCH: Duration = Duration::from_secs(3);
+
+pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Result<(), Need> {
+    let Some(image) = plan.conclusion.image.clone().filter(|image| image.reference.starts_with(&format!("{}@", request.repository))) else {
+        plan.conclusion.targets =
+            request.targets.iter().map(|target| waiting(target, Reason::Progressing, "no image is published yet")).collect();
+        return Ok(());
+    };
+    if !request.apply {
+        return Ok(());
+    }
+    for (index, target) in request.targets.iter().enumerate() {
+        let (verdict, roll) = judge(world, request, &image, index, target);
+        if verdict.phase == RolloutPhase::Progressing || verdict.phase == RolloutPhase::Failed {
+            plan.look_again(WATCH);
+        }
+        if let Some(roll) = roll {
+            if confirmed(world, plan, &image)? {
+                plan.effects.push(Effect::Roll(roll));
+            }
+        }
+        plan.conclusion.targets.push(verdict);
+    }
+    Ok(())
+}
+
+/// Status can be edited by others, so before a write the registry must serve the digest as an image of ours.
+fn confirmed(world: &World, plan: &mut Plan, image: &ImageStatus) -> Result<bool, Need> {
+    let Some(fingerprint) = &image.fingerprint else { return Ok(false) };
+    let tag = names::fingerprint_tag(fingerprint);
+    world.ask(vec![Question::Published(tag.clone())])?;
+    match world.answers.published.get(&tag) {
+        Some(Seen::Fresh(Some(published), _) | Seen::Stale(Some(published), _)) => {
+            Ok(published.image.digest == image.digest && published.violations.is_empty())
+        }
+        other => {
+            plan.conclusion.registry_trouble = other.and_then(Seen::trouble).cloned();
+            Ok(false)
+        }
+    }
+}
+
+fn judge(world: &World, request: &Request, image: &ImageStatus, index: usize, target: &TargetRequest) -> (TargetVerdict, Option<Roll>) {
+    let Some(workload) = world.workloads.get(index).and_then(Option::as_ref) else {
+        let message = format!("{:?} {} does not exist; it is rolled as soon as it is created", target.kind, target.name);
+        return (waiting(target, Reason::TargetNotFound, &message), None);
+    };
+    let container = match choose_container(target, workload) {
+        Ok(container) => container,
+        Err(message) => {
+            return (
+                TargetVerdict { phase: RolloutPhase::Failed, message: Some(message), ..waiting(target, Reason::ContainerNotFound, "") },
+                None,
+            );
+        }
+    };
+    let started_at = started_at(world, image, index, container.image == image.reference);
+    let verdict = TargetVerdict {
+        container: Some(container.name.clone()),
+        updated: Some(format!("{}/{}", workload.updated.min(workload.replicas), workload.replicas)),
+        started_at: Some(started_at),
+        ..waiting(target, Reason::Progressing, "")
+    };
+    if container.image != image.reference {
+        return differs(workload, container, image, index, verdict);
+    }
+    (settle(world, request, workload, started_at, verdict), None)
+}
+
+fn waiting(target: &TargetRequest, reason: Reason, message: &str) -> TargetVerdict {
+    TargetVerdict {
+        target: format!("{:?}/{}", target.kind, target.name),
+        container: target.container.clone(),
+        phase: RolloutPhase::Waiting,
+        reason,
+        updated: None,
+        started_at: None,
+        message: Some(message.to_owned()).filter(|message| !message.is_empty()),
+    }
+}
+
+fn choose_container<'a>(target: &TargetRequest, workload: &'a Workload) -> Result<&'a WorkloadContainer, String> {
+    let names: Vec<_> = workload.containers.iter().map(|container| container.name.as_str()).collect();
+    let names = names.join(", ");
+    match (&target.container, workload.containers.as_slice()) {
+        (Some(wanted), all) => all.iter().find(|container| container.name == *wanted).ok_or_else(|| {
+            format!("{:?} {} has no container {wanted:?} (it has: {names}); correct rollout.targets[].container", target.kind, target.name)
+        }),
+        (None, [only]) => Ok(only),
+        (None, _) => {
+            Err(format!("{:?} {} has several containers ({names}); name one in rollout.targets[].container", target.kind, target.name))
+        }
+    }
+}
+
+/// When the digest was written: as recorded for the same digest, else now.
+fn started_at(world: &World, image: &ImageStatus, index: usize, written: bool) -> Timestamp {
+    let rollout = world.status().rollout.filter(|rollout| written && rollout.digest == image.digest);
+    let recorded = rollout.and_then(|rollout| rollout.targets.get(index)?.started_at.clone());
+    recorded.map_or(world.now, |time| time.0)
+}
+
+/// The target names another image: write ours, unless another applier owns the field.
+fn differs(
+    workload: &Workload,
+    container: &WorkloadContainer,
+    image: &ImageStatus,
+    index: usize,
+    verdict: TargetVerdict,
+) -> (TargetVerdict, Option<Roll>) {
+    if let Some(owner) = &container.applied_by {
+        let message = format!(
+            "the image of container {} is owned by the server-side-apply manager {owner:?}; leave the image out of what {owner:?} applies, or set rollout.mode to StatusOnly",
+            container.name
+        );
+        return (TargetVerdict { phase: RolloutPhase::Failed, reason: Reason::FieldOwned, message: Some(message), ..verdict }, None);
+    }
+    let roll = Roll {
+        index,
+        name: workload.name.clone(),
+        uid: workload.uid.clone(),
+        container: container.name.clone(),
+        image: image.reference.clone(),
+    };
+    (TargetVerdict { phase: RolloutPhase::Progressing, ..verdict }, Some(roll))
+}
+
+/// The target names our image: what does its controller say?
+fn settle(world: &World, request: &Request, workload: &Workload, started_at: Timestamp, verdict: TargetVerdict) -> TargetVerdict {
+    let Workload { paused, observed, replicas, updated, available, total, stuck, .. } = workload;
+    let complete = *observed && updated >= replicas && available >= replicas && total <= updated;
+    if complete {
+        return TargetVerdict { phase: RolloutPhase::Complete, reason: Reason::Succeeded, message: None, ..verdict };
+    }
+    if *paused {
+        let message = format!("{} is paused; resume it with `kubectl rollout resume`", verdict.target);
+        return TargetVerdict { phase: RolloutPhase::Waiting, reason: Reason::TargetPaused, message: Some(message), ..verdict };
+    }
+    if let Some(trouble) = workload.pod_troubles.first() {
+        let message = format!("pod {}: {}", trouble.pod, trouble.message);
+        return TargetVerdict { phase: RolloutPhase::Failed, reason: trouble.reason, message: Some(message), ..verdict };
+    }
+    if let Some(message) = stuck {
+        return TargetVerdict {
+            phase: RolloutPhase::Failed,
+            reason: Reason::ProgressDeadlineExceeded,
+            message: Some(message.clone()),
+            ..verdict
+        };
+    }
+    if later(started_at, request.progress_deadline) < world.now {
+        let message = format!("not available within rollout.progressDeadline ({})", crate::report::duration_of(request.progress_deadline));
+        return TargetVerdict { phase: RolloutPhase::Failed, reason: Reason::ProgressDeadlineExceeded, message: Some(message), ..verdict };
+    }
+    let message = format!("{updated} of {replicas} pods updated, {available} available");
+    TargetVerdict { phase: RolloutPhase::Progressing, reason: Reason::Progressing, message: Some(message), ..verdict }
+}

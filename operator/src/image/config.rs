@@ -1,0 +1,217 @@
+//! What does the image's configuration say? The base's, plus our program.
+//!
+//! `os.version` and `os.features` are the base's to the letter: without them, or with three parts only, nodes choose wrong
+//! or refuse. `User` is set because Server Core's base has none, which means ContainerAdministrator. `ArgsEscaped` is never
+//! set: containerd would then take the entrypoint as an unescaped command line. There is no `PATH` of ours: on Windows it
+//! would replace the one in the base's registry hive instead of adding to it.
+
+use super::assembly::Assembly;
+use super::digest::Digest;
+use super::layer::ProgramName;
+use super::manifest::null_is_default;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The user that programs run as: an ordinary one.
+pub const USER: &str = "ContainerUser";
+/// The folder that holds the program, and where it is started.
+pub const WORKING_DIR: &str = r"C:\app";
+
+/// An image configuration: the fields that Windows nodes read, in the order in which we write them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageConfig {
+    /// When it was made, RFC 3339. Ours says the commit's time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Processor.
+    #[serde(default)]
+    pub architecture: String,
+    /// System.
+    #[serde(default)]
+    pub os: String,
+    /// The base's full version, four parts.
+    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// The base's.
+    #[serde(rename = "os.features", default, skip_serializing_if = "Option::is_none")]
+    pub os_features: Option<Vec<String>>,
+    /// How the container is started.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub config: Execution,
+    /// The layers.
+    pub rootfs: RootFs,
+    /// How it came to be, base first.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<History>,
+}
+
+/// How the container is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Execution {
+    /// Account of the process; empty means ContainerAdministrator.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// Ports as keys: `8080/tcp`.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub exposed_ports: BTreeMap<String, Empty>,
+    /// `NAME=value` items.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// The program.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub entrypoint: Vec<String>,
+    /// Its arguments.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub cmd: Vec<String>,
+    /// Folder that it starts in.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub working_dir: String,
+    /// Labels.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Docker's mark that the entrypoint is a ready command line.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub args_escaped: bool,
+}
+
+/// `{}`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {}
+
+/// The uncompressed layers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootFs {
+    /// Always `layers`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Digests of the uncompressed layers, base first.
+    pub diff_ids: Vec<Digest>,
+}
+
+/// One step in how an image came to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// By which command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// It added no layer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty_layer: bool,
+}
+
+impl ImageConfig {
+    /// The configuration of our image on this base.
+    pub fn on_base(base: &ImageConfig, assembly: &Assembly, program: &ProgramName, diff_id: &Digest) -> Self {
+        let created = rfc3339(assembly.epoch);
+        let mut config = base.clone();
+        config.created = Some(created.clone());
+        config.config = execution(&base.config, assembly, program);
+        config.rootfs.diff_ids.push(diff_id.clone());
+        config.history.push(History {
+            created: Some(created),
+            created_by: Some(format!("gowindows: {}", program.windows_path())),
+            ..History::default()
+        });
+        config
+    }
+}
+
+fn execution(base: &Execution, assembly: &Assembly, program: &ProgramName) -> Execution {
+    let Assembly { bases: _, releases: _, args, env, ports, labels, epoch: _ } = assembly;
+    let replaced = |item: &String| {
+        let name = item.split('=').next().unwrap_or_default();
+        // Windows does not tell variables apart by case.
+        env.iter().any(|ours| ours.name.eq_ignore_ascii_case(name))
+    };
+    let mut environment: Vec<String> = base.env.iter().filter(|item| !replaced(item)).cloned().collect();
+    environment.extend(env.iter().map(|variable| format!("{}={}", variable.name, variable.value)));
+    let mut all_labels = base.labels.clone();
+    all_labels.extend(labels.clone());
+    let mut exposed_ports = base.exposed_ports.clone();
+    exposed_ports.extend(ports.iter().map(|port| (format!("{port}/tcp"), Empty {})));
+    Execution {
+        user: USER.into(),
+        exposed_ports,
+        env: environment,
+        entrypoint: vec![program.windows_path()],
+        cmd: args.clone(),
+        working_dir: WORKING_DIR.into(),
+        labels: all_labels,
+        args_escaped: false,
+    }
+}
+
+/// Seconds since 1970 as `2026-01-01T00:00:00Z`; what no calendar knows becomes 1970.
+fn rfc3339(epoch: i64) -> String {
+    use k8s_openapi::jiff::Timestamp;
+    Timestamp::from_second(epoch.max(0)).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gowindows_crds::v1alpha1::ImageEnvVar;
+
+    const BASE: &str = r#"{"architecture":"amd64","os":"windows","os.version":"10.0.20348.5499","os.features":["win32k"],
+        "created":"2026-08-11T00:00:00.123Z","config":{"User":"","Env":null,"Entrypoint":null,"Cmd":["c:\\windows\\system32\\cmd.exe"],"ArgsEscaped":true},
+        "rootfs":{"type":"layers","diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]},
+        "history":[{"created":"2026-08-11T00:00:00Z","created_by":"Apply image 10.0.20348.5499"}]}"#;
+
+    fn ours(assembly: &Assembly) -> ImageConfig {
+        let base = serde_json::from_str(BASE).expect("the base's configuration");
+        ImageConfig::on_base(&base, assembly, &"hello.exe".parse().expect("a name"), &Digest::of(b"layer"))
+    }
+
+    #[test]
+    fn the_configuration_is_the_documented_one_to_the_byte() {
+        let assembly = Assembly {
+            args: vec!["-listen".into(), ":8080".into()],
+            env: vec![ImageEnvVar { name: "MODE".into(), value: "a b".into() }],
+            ports: vec![8080],
+            labels: BTreeMap::from([("team".into(), "shop".into())]),
+            epoch: 1_767_225_600,
+            ..Assembly::default()
+        };
+        let expected = format!(
+            concat!(
+                r#"{{"created":"2026-01-01T00:00:00Z","architecture":"amd64","os":"windows","os.version":"10.0.20348.5499","os.features":["win32k"],"#,
+                r#""config":{{"User":"ContainerUser","ExposedPorts":{{"8080/tcp":{{}}}},"Env":["MODE=a b"],"Entrypoint":["C:\\app\\hello.exe"],"#,
+                r#""Cmd":["-listen",":8080"],"WorkingDir":"C:\\app","Labels":{{"team":"shop"}}}},"#,
+                r#""rootfs":{{"type":"layers","diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","{}"]}},"#,
+                r#""history":[{{"created":"2026-08-11T00:00:00Z","created_by":"Apply image 10.0.20348.5499"}},"#,
+                r#"{{"created":"2026-01-01T00:00:00Z","created_by":"gowindows: C:\\app\\hello.exe"}}]}}"#
+            ),
+            Digest::of(b"layer")
+        );
+        assert_eq!(serde_json::to_string(&ours(&assembly)).expect("JSON"), expected);
+    }
+
+    #[test]
+    fn the_bases_command_and_its_escaping_mark_do_not_survive() {
+        let config = ours(&Assembly::default()).config;
+        assert_eq!((config.cmd, config.args_escaped), (vec![], false));
+    }
+
+    #[test]
+    fn a_variable_replaces_the_bases_whatever_its_case() {
+        let base = Execution { env: vec!["Mode=old".into(), "KEEP=1".into()], ..Execution::default() };
+        let env = vec![ImageEnvVar { name: "MODE".into(), value: "new".into() }];
+        let merged = execution(&base, &Assembly { env, ..Assembly::default() }, &"a.exe".parse().expect("a name"));
+        assert_eq!(merged.env, ["KEEP=1", "MODE=new"]);
+    }
+
+    #[test]
+    fn times_that_no_calendar_knows_become_1970() {
+        assert_eq!((rfc3339(-1), rfc3339(i64::MAX)), ("1970-01-01T00:00:00Z".into(), "1970-01-01T00:00:00Z".into()));
+    }
+}

@@ -1,0 +1,93 @@
+//! What has to be stored and pulled?
+//!
+//! Answered from manifests and configurations alone. Size and digest of the program itself cannot be seen there, so the
+//! writer notes them on the application layer's descriptor: whoever trusts the manifest's digest may trust them.
+
+use super::layer::Layer;
+use super::manifest::Manifest;
+use super::release;
+use super::verify::ReadBack;
+use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
+use std::collections::BTreeMap;
+
+/// On the application layer's descriptor: sha256 of the program, in hex.
+pub const PROGRAM_SHA256: &str = "dev.gowindows.program.sha256";
+/// On the application layer's descriptor: bytes of the program.
+pub const PROGRAM_BYTES: &str = "dev.gowindows.program.bytes";
+
+/// The notes for a layer that was written.
+pub fn annotations(layer: &Layer) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (PROGRAM_BYTES.to_string(), layer.program_size.to_string()),
+        (PROGRAM_SHA256.to_string(), layer.program.hex().to_string()),
+    ])
+}
+
+/// What `status.image` holds of an image in `repository`, as far as the registry knows it; `digest` is its index's or only
+/// manifest's, `platforms` stand newest build first.
+pub fn image_status(repository: &str, digest: &str, platforms: &[ReadBack]) -> ImageStatus {
+    let platform_statuses: Vec<PlatformStatus> = platforms.iter().map(platform_status).collect();
+    let newest = platform_statuses.first();
+    ImageStatus {
+        reference: format!("{repository}@{digest}"),
+        digest: digest.to_string(),
+        binary: platforms.first().and_then(binary_status),
+        pull_bytes: newest
+            .map(|platform| PullBytes { base_cached: platform.total_bytes - platform.base_bytes, cold: platform.total_bytes }),
+        platforms: platform_statuses,
+        ..ImageStatus::default()
+    }
+}
+
+fn platform_status(platform: &ReadBack) -> PlatformStatus {
+    let ReadBack { entry: _, digest, manifest, config } = platform;
+    let Manifest { schema_version: _, media_type: _, config: config_descriptor, layers } = manifest;
+    let os_version = config.os_version.clone().unwrap_or_default();
+    let (app, base) = layers.split_last().map_or((0, &layers[..]), |(app, base)| (app.size, base));
+    let base: u64 = base.iter().fold(0, |sum, layer| sum.saturating_add(layer.size));
+    PlatformStatus {
+        release: release::name(&os_version).map(String::from),
+        os_version,
+        digest: digest.to_string(),
+        total_bytes: bytes(base.saturating_add(app).saturating_add(config_descriptor.size)),
+        base_bytes: bytes(base),
+        app_bytes: bytes(app),
+        layers: i32::try_from(layers.len()).unwrap_or(i32::MAX),
+    }
+}
+
+fn binary_status(platform: &ReadBack) -> Option<BinaryStatus> {
+    let notes = &platform.manifest.layers.last()?.annotations;
+    let entrypoint = platform.config.config.entrypoint.first()?;
+    Some(BinaryStatus {
+        name: entrypoint.rsplit('\\').next()?.to_string(),
+        bytes: notes.get(PROGRAM_BYTES)?.parse().ok()?,
+        sha256: notes.get(PROGRAM_SHA256)?.clone(),
+    })
+}
+
+/// Kubernetes numbers are signed; no layer comes near the limit.
+fn bytes(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verify::tests::{image_on, read_back};
+    use super::*;
+
+    #[test]
+    fn sizes_come_from_the_manifest() {
+        let image = image_on(&["10.0.26100.1", "10.0.20348.5499"]);
+        let platforms = read_back(&image);
+        let status = image_status("example.com/app", "sha256:x", &platforms);
+        let config = platforms[0].manifest.config.size as i64;
+        let platform = &status.platforms[0];
+        assert_eq!(status.reference, "example.com/app@sha256:x");
+        assert_eq!((platform.release.as_deref(), platform.os_version.as_str()), (Some("ltsc2025"), "10.0.26100.1"));
+        assert_eq!((platform.base_bytes, platform.app_bytes, platform.layers, platform.total_bytes), (2000, 50, 3, 2050 + config));
+        assert_eq!(status.pull_bytes, Some(PullBytes { base_cached: 50 + config, cold: 2050 + config }));
+        let binary = status.binary.expect("noted on the layer");
+        assert_eq!((binary.name.as_str(), binary.bytes, binary.sha256.len()), ("hello.exe", 90, 64));
+    }
+}

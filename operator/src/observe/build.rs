@@ -1,0 +1,209 @@
+//! What do a Job and its pod say about a build?
+//!
+//! Our own stages report compact JSON through the termination message; the compiler, which has no code of ours, leaves the end
+//! of its output there. All of it is a hint: the registry has the last word.
+
+use super::{Build, BuildResult, BuildState, Failure};
+use crate::decide::Inputs;
+use crate::redact;
+use crate::render::{COMPILE, STAGES};
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::names;
+use gowindows_crds::v1alpha1::{BinaryStatus, StageStatus};
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Longest tail that status keeps.
+const TAIL: usize = 2048;
+
+/// The build that a Job is, or `None` for a Job without our labels.
+pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
+    let fingerprint = job.labels().get(names::LABEL_FINGERPRINT)?.clone();
+    let attempt = job.labels().get(names::LABEL_ATTEMPT)?.parse().ok()?;
+    let annotation = |name: &str| job.annotations().get(name).cloned();
+    let inputs = annotation(names::ANNOTATION_INPUTS).and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
+    let pod = pods.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).map(AsRef::as_ref);
+    let stopped = annotation(names::ANNOTATION_STOPPED);
+    let status = job.status.clone().unwrap_or_default();
+    let ended = |kinds: [&str; 1]| status.conditions.iter().flatten().find(|c| kinds.contains(&c.type_.as_str()) && c.status == "True");
+    let state = if ended(["Complete"]).is_some() {
+        BuildState::Succeeded(pod.and_then(result))
+    } else if let Some(failed) = ended(["Failed"]) {
+        BuildState::Failed(failure(failed, pod, stopped.as_deref()))
+    } else if pod.is_some_and(started) {
+        BuildState::Running
+    } else {
+        BuildState::Queued(pod.and_then(waiting_for))
+    };
+    let failed_at = ended(["Failed"]).and_then(|condition| condition.last_transition_time.clone());
+    Some(Build {
+        job: job.name_any(),
+        // A label that does not belong to the annotated inputs is somebody else's edit: such inputs are not believed.
+        inputs: inputs.filter(|inputs| inputs.fingerprint().starts_with(&fingerprint)),
+        fingerprint,
+        attempt,
+        cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
+        rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
+        created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        finished: status.completion_time.or(failed_at).map(|time| time.0),
+        stages: pod.map(stages).unwrap_or_default(),
+        state,
+        stopped,
+    })
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten()))
+}
+
+fn container<'a>(pod: &'a Pod, stage: &str) -> Option<&'a ContainerStatus> {
+    containers(pod).find(|container| container.name == stage)
+}
+
+fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    container.state.as_ref()?.terminated.as_ref()
+}
+
+fn started(pod: &Pod) -> bool {
+    containers(pod).any(|container| container.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some()))
+}
+
+/// Why no container of a pod has run: what the scheduler or the kubelet says.
+fn waiting_for(pod: &Pod) -> Option<String> {
+    let pulling = containers(pod).find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref().filter(|reason| *reason != "PodInitializing")?;
+        Some(format!("stage {}: {reason}: {}", container.name, waiting.message.as_deref().unwrap_or("no message")))
+    });
+    let unscheduled = pod.status.as_ref()?.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    pulling.or_else(|| unscheduled.map(|condition| format!("no node: {}", condition.message.clone().unwrap_or_default())))
+}
+
+fn stages(pod: &Pod) -> Vec<StageStatus> {
+    let stage = |name: &str| {
+        let state = container(pod, name).and_then(|container| container.state.clone()).unwrap_or_default();
+        let (running, ended) = (state.running, state.terminated);
+        StageStatus {
+            name: name.to_owned(),
+            started_at: ended.as_ref().map_or_else(|| running.and_then(|running| running.started_at), |ended| ended.started_at.clone()),
+            finished_at: ended.as_ref().and_then(|ended| ended.finished_at.clone()),
+            exit_code: ended.map(|ended| ended.exit_code),
+        }
+    };
+    STAGES.iter().map(|name| stage(name)).collect()
+}
+
+#[derive(Deserialize)]
+struct Report {
+    digest: Option<String>,
+    binary: Option<BinaryStatus>,
+    failure: Option<ReportedFailure>,
+}
+
+#[derive(Deserialize)]
+struct ReportedFailure {
+    reason: String,
+    message: String,
+}
+
+fn report(ended: &ContainerStateTerminated) -> Option<Report> {
+    serde_json::from_str(ended.message.as_deref()?.trim()).ok()
+}
+
+fn result(pod: &Pod) -> Option<BuildResult> {
+    let report = report(terminated(container(pod, crate::render::ASSEMBLE)?)?)?;
+    Some(BuildResult { digest: report.digest?, binary: report.binary })
+}
+
+fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>) -> Failure {
+    let plain = |reason, message: String| Failure { reason, stage: None, exit_code: None, message, log_tail: None };
+    match stopped.map(|why| why.split_once('/').unwrap_or((why, ""))) {
+        Some(("Timeout", stage)) => {
+            let field = if stage == COMPILE { "build" } else { stage };
+            let field = if stage == crate::render::ASSEMBLE { "push" } else { field };
+            let message = format!("Stage {stage} took longer than build.timeouts.{field}. Raise it, or see what the stage is waiting for.");
+            return Failure { stage: Some(stage.to_owned()), ..plain(Reason::Timeout, message) };
+        }
+        Some(("Superseded", _)) => return plain(Reason::Superseded, "A newer source or specification made this build pointless.".into()),
+        Some(_) => return plain(Reason::Cancelled, "The build was cancelled by the gowindows.dev/cancel order.".into()),
+        None => {}
+    }
+    if job.reason.as_deref() == Some("DeadlineExceeded") {
+        return plain(Reason::Timeout, "The build took longer than all of build.timeouts together.".into());
+    }
+    let Some(pod) = pod else { return plain(Reason::Lost, "The build's pod is gone; its node may be too.".into()) };
+    let failed = STAGES
+        .iter()
+        .filter_map(|stage| container(pod, stage))
+        .find_map(|c| terminated(c).filter(|ended| ended.exit_code != 0).map(|ended| (c, ended)));
+    let disrupted = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.reason.as_deref())
+        .filter(|reason| ["Evicted", "NodeLost", "Shutdown"].contains(reason));
+    match (failed, disrupted) {
+        (_, Some(reason)) => plain(Reason::Lost, format!("The build's pod was taken away ({reason}).")),
+        (Some((container, ended)), None) => of_stage(&container.name, ended),
+        (None, None) => {
+            plain(Reason::Lost, format!("The build's pod ended without a failed stage ({}).", job.message.clone().unwrap_or_default()))
+        }
+    }
+}
+
+fn of_stage(stage: &str, ended: &ContainerStateTerminated) -> Failure {
+    let failure =
+        |reason, message, log_tail| Failure { reason, stage: Some(stage.to_owned()), exit_code: Some(ended.exit_code), message, log_tail };
+    let output = redact::redact(ended.message.as_deref().unwrap_or_default(), &[]);
+    let tail = Some(redact::tail(&output, TAIL).to_owned()).filter(|tail| !tail.is_empty());
+    if ended.reason.as_deref() == Some("OOMKilled") {
+        let remedy = if stage == COMPILE { " Raise build.resources.limits.memory." } else { "" };
+        return failure(Reason::OutOfMemory, format!("Stage {stage} used more memory than its limit.{remedy}"), None);
+    }
+    if stage == COMPILE {
+        let (reason, message) = compiler_said(&output);
+        return failure(reason, message, tail);
+    }
+    match report(ended).and_then(|report| report.failure) {
+        Some(said) => failure(said.reason.parse().unwrap_or(Reason::AssembleFailed), redact::redact(&said.message, &[]), None),
+        None if ended.exit_code > 128 => {
+            failure(Reason::Lost, format!("Stage {stage} was ended by signal {}.", ended.exit_code - 128), tail)
+        }
+        None => failure(Reason::AssembleFailed, format!("Stage {stage} ended with exit code {}.", ended.exit_code), tail),
+    }
+}
+
+/// Signs that modules could not be downloaded, as opposed to a program that does not compile.
+const DOWNLOAD: [&str; 9] = [
+    "dial tcp",
+    "i/o timeout",
+    "TLS handshake",
+    "connection refused",
+    "connection reset",
+    "no such host",
+    "502 Bad Gateway",
+    "503 Service",
+    "unexpected EOF",
+];
+
+/// What the end of `go build`'s output means.
+fn compiler_said(output: &str) -> (Reason, String) {
+    if let Some(line) = output.lines().find(|line| DOWNLOAD.iter().any(|sign| line.contains(sign))) {
+        let message =
+            format!("Modules could not be downloaded: {}. Check the module proxy (goproxy in the operator's settings).", clip(line));
+        return (Reason::ModuleDownloadFailed, message);
+    }
+    // The compiler names places as path:line:column; everything else is the go command's own complaint.
+    let place = |line: &&str| line.split_once(".go:").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let first = output.lines().find(place).or_else(|| output.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty()));
+    let first = clip(first.unwrap_or("the compiler left no message"));
+    (Reason::CompileError, format!("The program does not compile: {first}. Push a commit that compiles; it is built at once."))
+}
+
+fn clip(line: &str) -> String {
+    line.trim().trim_end_matches('.').chars().take(300).collect()
+}

@@ -1,0 +1,252 @@
+//! What does the cluster show, and what does the outside world answer? Gathers one [`World`] per pass.
+//!
+//! Kubernetes facts come from watched stores, overlaid by this process's own writes; a read that fails ends the pass. Answers
+//! of the outside world are data, failures included.
+
+use super::{
+    Build, BuildState, Git, Memory, Miss, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World, build, secrets,
+    workload,
+};
+use crate::decide::{Question, Reference, Request};
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::{GoWindowsImage, names};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, ResourceExt};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Every call to the API server ends within this time (kube's client retries by itself for much longer).
+const API_DEADLINE: Duration = Duration::from_secs(15);
+/// Every question to the outside world ends within this time.
+const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
+
+/// The watched objects.
+#[derive(Clone)]
+pub struct Stores {
+    /// Jobs that carry our label.
+    pub jobs: Store<Job>,
+    /// Pods that carry our label.
+    pub pods: Store<Pod>,
+    /// Deployments, slimmed to what a [`Workload`] needs.
+    pub deployments: Store<Deployment>,
+}
+
+/// Everything that is needed to observe.
+pub struct Cluster {
+    /// The client for what is not watched: pods of targets, Secrets.
+    pub client: Client,
+    /// The watched objects.
+    pub stores: Stores,
+    /// Answers of the outside world.
+    pub memory: Arc<Memory>,
+    /// Jobs that this process created or changed.
+    pub own_jobs: OwnWrites<Job>,
+    /// Deployments that this process changed.
+    pub own_deployments: OwnWrites<Deployment>,
+    /// `GoWindowsImage`s whose status this process wrote.
+    pub own_images: OwnWrites<GoWindowsImage>,
+    /// Git servers.
+    pub git: Arc<dyn Git>,
+    /// Registries.
+    pub registry: Arc<dyn Registry>,
+}
+
+/// A read of the cluster that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// Listing the pods of a target.
+    #[error("list the pods of {target}")]
+    ListPods {
+        /// The target.
+        target: String,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
+    /// The API server did not answer in time.
+    #[error("the API server did not answer within {API_DEADLINE:?}")]
+    Deadline,
+}
+
+impl Cluster {
+    /// The world at the start of a pass: the cluster as watched, the outside world as remembered.
+    ///
+    /// # Errors
+    /// When a read of the cluster fails.
+    pub async fn world(&self, object: Arc<GoWindowsImage>, now: Timestamp) -> Result<World, ObserveError> {
+        let namespace = object.namespace().unwrap_or_default();
+        let object = self
+            .own_images
+            .newer(&namespace, &object.name_any(), Some(object.clone()), now)
+            .filter(|own| own.uid() == object.uid())
+            .unwrap_or(object);
+        let mut workloads = Vec::new();
+        for target in object.spec.rollout.iter().flat_map(|rollout| &rollout.targets) {
+            workloads.push(self.target(&namespace, &target.name, now).await?);
+        }
+        let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
+        Ok(World { now, builds: self.builds(&object, now), workloads, answers, object })
+    }
+
+    /// Puts questions to the outside world; the answers land in the world and in memory.
+    pub async fn answer(&self, world: &mut World, request: &Request, questions: Vec<Question>) {
+        for question in questions {
+            match &question {
+                Question::Source => {
+                    let answer = self.source(world, request).await;
+                    world.answers.source = seen(&world.answers.source, answer, world.now);
+                }
+                Question::Digest(reference) => {
+                    let answer = self
+                        .registry_call(world, request, |secret| async move { self.registry.digest(reference, secret.as_ref()).await })
+                        .await;
+                    let before = world.answers.digests.remove(reference).unwrap_or_default();
+                    world.answers.digests.insert(reference.clone(), seen(&before, answer, world.now));
+                }
+                Question::Published(tag) => {
+                    let read = |secret: Option<SecretData>| async move {
+                        self.registry.published(&request.repository, tag, secret.as_ref()).await
+                    };
+                    let answer = self.registry_call(world, request, read).await;
+                    let before = world.answers.published.remove(tag).unwrap_or_default();
+                    world.answers.published.insert(tag.clone(), seen(&before, answer, world.now));
+                }
+            }
+            world.answers.asked.push(question);
+        }
+        self.memory.keep(&world.object.uid().unwrap_or_default(), &source_key(&world.object), &world.answers);
+    }
+
+    /// The data of the push Secret, for the one write that goes to a registry.
+    ///
+    /// # Errors
+    /// When it is absent or may not be read.
+    pub async fn push_secret(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
+        self.secret(namespace, request.push_secret.as_deref()).await
+    }
+
+    async fn secret(&self, namespace: &str, name: Option<&str>) -> Result<Option<SecretData>, Miss> {
+        let Some(name) = name else { return Ok(None) };
+        secrets::read(&self.client, namespace, name).await.map(Some)
+    }
+
+    async fn source(&self, world: &World, request: &Request) -> Result<super::Revision, Miss> {
+        let namespace = world.object.namespace().unwrap_or_default();
+        in_time(&request.url, async {
+            let secret = self.secret(&namespace, request.git_secret.as_deref()).await?;
+            self.git.resolve(&request.url, &request.reference, secret.as_ref()).await
+        })
+        .await
+        .map_err(|miss| {
+            if matches!(request.reference, Reference::Commit(_)) { Miss { reason: Reason::SourceUnreachable, ..miss } } else { miss }
+        })
+    }
+
+    async fn registry_call<T, F>(&self, world: &World, request: &Request, call: impl FnOnce(Option<SecretData>) -> F) -> Result<T, Miss>
+    where
+        F: Future<Output = Result<T, Miss>>,
+    {
+        let namespace = world.object.namespace().unwrap_or_default();
+        in_time(&request.repository, async {
+            let secret = self.secret(&namespace, request.push_secret.as_deref()).await?;
+            call(secret).await
+        })
+        .await
+    }
+
+    fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> Vec<Build> {
+        let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
+        let owned = |job: &Arc<Job>| {
+            let controller = job.owner_references().iter().find(|owner| owner.controller == Some(true));
+            // The label is for selection; only the owner's uid proves that a Job is this object's.
+            job.namespace().as_deref() == Some(&namespace)
+                && controller.is_some_and(|owner| owner.uid == uid && owner.kind == "GoWindowsImage")
+        };
+        let stored = self.stores.jobs.state();
+        let mut names: Vec<String> = stored.iter().filter(|job| owned(job)).map(|job| job.name_any()).collect();
+        names.extend(self.own_jobs.names(&namespace));
+        names.sort();
+        names.dedup();
+        let jobs = names.into_iter().filter_map(|name| {
+            let stored = self.stores.jobs.get(&ObjectRef::new(&name).within(&namespace));
+            self.own_jobs.newer(&namespace, &name, stored, now)
+        });
+        let pods = self.stores.pods.state();
+        let mut builds: Vec<Build> = jobs.filter(owned).filter_map(|job| build(&job, &pods_of(&pods, &job))).collect();
+        builds.sort_by(|a, b| (a.created, a.attempt, &a.job).cmp(&(b.created, b.attempt, &b.job)));
+        builds
+    }
+
+    async fn target(&self, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Workload>, ObserveError> {
+        let stored = self.stores.deployments.get(&ObjectRef::new(name).within(namespace));
+        let Some(deployment) = self.own_deployments.newer(namespace, name, stored, now) else { return Ok(None) };
+        let mut workload = workload(&deployment);
+        let settled =
+            workload.updated >= workload.replicas && workload.available >= workload.replicas && workload.total <= workload.updated;
+        if !settled {
+            workload.pod_troubles = self.pod_troubles(namespace, &deployment).await?;
+        }
+        Ok(Some(workload))
+    }
+
+    /// Troubles of the pods that run the image of today's template.
+    async fn pod_troubles(&self, namespace: &str, deployment: &Deployment) -> Result<Vec<PodTrouble>, ObserveError> {
+        let Some(spec) = &deployment.spec else { return Ok(Vec::new()) };
+        let selector = kube::core::Selector::try_from(spec.selector.clone()).unwrap_or_default();
+        let params = ListParams::default().labels_from(&selector).limit(200);
+        let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let listed = tokio::time::timeout(API_DEADLINE, api.list(&params)).await.map_err(|_| ObserveError::Deadline)?;
+        let pods = listed.map_err(|source| ObserveError::ListPods { target: deployment.name_any(), source })?;
+        let images: Vec<_> = workload(deployment).containers.into_iter().map(|container| container.image).collect();
+        let troubles = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(super::workload::pod_trouble);
+        Ok(troubles.filter(|trouble| images.contains(&trouble.image)).collect())
+    }
+}
+
+fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {
+    let Some(uid) = job.uid() else { return Vec::new() };
+    pods.iter().filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid)).cloned().collect()
+}
+
+/// Answers are remembered for one source; an edit of it starts anew.
+fn source_key(object: &GoWindowsImage) -> String {
+    serde_json::to_string(&(&object.spec.source, &object.spec.image.push_secret_ref)).unwrap_or_default()
+}
+
+async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+    match tokio::time::timeout(OUTSIDE_DEADLINE, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Miss { reason: Reason::Timeout, message: format!("{what} did not answer within {} s.", OUTSIDE_DEADLINE.as_secs()) }),
+    }
+}
+
+fn seen<T: Clone>(before: &Seen<T>, answer: Result<T, Miss>, now: Timestamp) -> Seen<T> {
+    match answer {
+        Ok(value) => Seen::Fresh(value, now),
+        Err(Miss { reason, message }) => {
+            let times = before.trouble().map_or(0, |trouble| trouble.times).saturating_add(1);
+            let trouble = Trouble { reason, message, at: now, times };
+            match before.value() {
+                Some(value) => Seen::Stale(value.clone(), trouble),
+                None => Seen::Unknown(trouble),
+            }
+        }
+    }
+}
+
+impl World {
+    /// Whether any build has not ended.
+    pub fn is_building(&self) -> bool {
+        self.builds.iter().any(|build| matches!(build.state, BuildState::Queued(_) | BuildState::Running))
+    }
+}
+
+/// Label selector of everything that we generate.
+pub(crate) fn ours() -> String {
+    format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY)
+}

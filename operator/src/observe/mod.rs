@@ -1,0 +1,17 @@
+//! What is the state of things? Reads only; owns the traits that the clients of the outside world implement.
+
+mod build;
+mod cluster;
+mod memory;
+mod outside;
+mod secrets;
+mod workload;
+mod world;
+
+pub use build::build;
+pub(crate) use cluster::ours;
+pub use cluster::{Cluster, ObserveError, Stores};
+pub use memory::{Memory, OwnWrites};
+pub use outside::{Git, Miss, Registry, SecretData};
+pub use workload::{slim, workload};
+pub use world::*;

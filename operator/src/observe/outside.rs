@@ -1,0 +1,53 @@
+//! How is the outside world asked? The traits that `clients` implement and that a simulation replaces.
+
+use super::{Published, Revision};
+use crate::decide::Reference;
+use futures::future::BoxFuture;
+use gowindows_crds::conditions::Reason;
+use std::collections::BTreeMap;
+
+/// The data of a Secret. Never printed.
+pub type SecretData = BTreeMap<String, Vec<u8>>;
+
+/// Why something of the outside world could not be learned or done, as one client met it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// For machines.
+    pub reason: Reason,
+    /// For people: what happened and what to do.
+    pub message: String,
+}
+
+/// A git server.
+pub trait Git: Send + Sync {
+    /// The commit to which a reference points now. Reads references only, downloads nothing.
+    fn resolve<'a>(
+        &'a self,
+        url: &'a str,
+        reference: &'a Reference,
+        secret: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Revision, Miss>>;
+}
+
+/// A registry.
+pub trait Registry: Send + Sync {
+    /// The digest of an image reference.
+    fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>>;
+
+    /// The image under a tag, read back and checked; `None` where there is none.
+    fn published<'a>(
+        &'a self,
+        repository: &'a str,
+        tag: &'a str,
+        secret: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Option<Published>, Miss>>;
+
+    /// Points tags at a digest: the one write, kept here because it is the same client with the same credentials.
+    fn tag<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a str,
+        tags: &'a [String],
+        secret: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<(), Miss>>;
+}

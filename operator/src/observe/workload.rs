@@ -1,0 +1,127 @@
+//! What does a Deployment say about itself?
+
+use super::{PodTrouble, Workload, WorkloadContainer};
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::names;
+use gowindows_crds::v1alpha1::TargetKind;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodTemplateSpec};
+use kube::ResourceExt;
+use serde_json::Value;
+
+/// A crash-looping pod has been restarted at least this often.
+const RESTARTS: i32 = 2;
+
+/// The workload that a Deployment is, without its pods' troubles.
+pub fn workload(deployment: &Deployment) -> Workload {
+    let spec = deployment.spec.as_ref();
+    let status = deployment.status.clone().unwrap_or_default();
+    let containers = spec.and_then(|spec| spec.template.spec.as_ref()).map(|pod| pod.containers.as_slice()).unwrap_or_default();
+    let stuck = status.conditions.unwrap_or_default().into_iter().find(|condition| {
+        condition.type_ == "Progressing" && condition.status == "False" && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    });
+    Workload {
+        kind: TargetKind::Deployment,
+        name: deployment.name_any(),
+        uid: deployment.uid().unwrap_or_default(),
+        containers: containers
+            .iter()
+            .map(|container| WorkloadContainer {
+                name: container.name.clone(),
+                image: container.image.clone().unwrap_or_default(),
+                applied_by: other_applier(deployment, &container.name),
+            })
+            .collect(),
+        paused: spec.and_then(|spec| spec.paused).unwrap_or_default(),
+        observed: status.observed_generation >= deployment.metadata.generation,
+        replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        updated: status.updated_replicas.unwrap_or_default(),
+        available: status.available_replicas.unwrap_or_default(),
+        total: status.replicas.unwrap_or_default(),
+        stuck: stuck.map(|condition| condition.message.unwrap_or_default()),
+        pod_troubles: Vec::new(),
+    }
+}
+
+/// The manager other than ours that owns a container's image field through server-side apply.
+fn other_applier(deployment: &Deployment, container: &str) -> Option<String> {
+    let path = ["f:spec", "f:template", "f:spec", "f:containers"];
+    let key = serde_json::json!({"name": container}).to_string();
+    let owns = |fields: &Value| {
+        let containers = path.iter().try_fold(fields, |value, part| value.get(part));
+        containers.and_then(|containers| containers.get(format!("k:{key}"))).is_some_and(|owned| owned.get("f:image").is_some())
+    };
+    let entries = deployment.metadata.managed_fields.iter().flatten();
+    let applied =
+        entries.filter(|entry| entry.operation.as_deref() == Some("Apply") && entry.manager.as_deref() != Some(names::APPLY_MANAGER));
+    applied.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| owns(&fields.0))).find_map(|entry| entry.manager.clone())
+}
+
+/// Keeps of a Deployment only what [`workload`] reads: the store holds every Deployment of the cluster.
+pub fn slim(deployment: &mut Deployment) {
+    deployment.metadata.annotations = None;
+    deployment.metadata.labels = None;
+    let managed = deployment.metadata.managed_fields.take().unwrap_or_default();
+    deployment.metadata.managed_fields = Some(managed.into_iter().filter(|entry| entry.operation.as_deref() == Some("Apply")).collect());
+    let Some(spec) = deployment.spec.as_mut() else { return };
+    let mut pod = spec.template.spec.take().unwrap_or_default();
+    for container in &mut pod.containers {
+        *container = k8s_openapi::api::core::v1::Container {
+            name: std::mem::take(&mut container.name),
+            image: container.image.take(),
+            ..Default::default()
+        };
+    }
+    let pod = k8s_openapi::api::core::v1::PodSpec { containers: pod.containers, ..Default::default() };
+    spec.template = PodTemplateSpec { metadata: None, spec: Some(pod) };
+}
+
+/// What is wrong with a pod of a target, if anything is.
+pub(super) fn pod_trouble(pod: &Pod) -> Option<PodTrouble> {
+    let status = pod.status.as_ref()?;
+    let containers = status.container_statuses.iter().flatten();
+    containers.into_iter().find_map(|container| {
+        let (reason, message) = container_trouble(container)?;
+        Some(PodTrouble { pod: pod.name_any(), image: declared_image(pod, &container.name), reason, message })
+    })
+}
+
+fn declared_image(pod: &Pod, container: &str) -> String {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers.into_iter().find(|declared| declared.name == container).and_then(|declared| declared.image.clone()).unwrap_or_default()
+}
+
+fn container_trouble(container: &ContainerStatus) -> Option<(Reason, String)> {
+    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let waiting_for = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
+    let said = waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default();
+    match waiting_for {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            Some((Reason::ImagePullFailed, format!("container {} cannot pull its image: {waiting_for}: {said}", container.name)))
+        }
+        "CreateContainerError" | "CreateContainerConfigError" | "RunContainerError" => {
+            Some((Reason::CrashLooping, format!("container {} cannot be started: {waiting_for}: {said}", container.name)))
+        }
+        "CrashLoopBackOff" => Some((Reason::CrashLooping, crash(container))),
+        _ if container.restart_count >= RESTARTS && !container.ready => Some((Reason::CrashLooping, crash(container))),
+        _ => None,
+    }
+}
+
+fn crash(container: &ContainerStatus) -> String {
+    let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let ended = last.map(|ended| {
+        let tail = ended
+            .message
+            .as_deref()
+            .map(|text| format!(": {}", crate::redact::tail(&crate::redact::redact(text, &[]), 300)))
+            .unwrap_or_default();
+        format!(" with exit code {}{tail}", ended.exit_code)
+    });
+    format!(
+        "container {} keeps ending{} ({} restarts); see `kubectl logs --previous`",
+        container.name,
+        ended.unwrap_or_default(),
+        container.restart_count
+    )
+}

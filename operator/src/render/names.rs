@@ -1,0 +1,60 @@
+//! What are generated objects called?
+//!
+//! A name carries the identity of its owner and of what it stands for: the hash is computed first and the readable prefix is
+//! cut to fit (the other way round panicked in Tekton, CVE-2026-33022). A Job's name is never used twice.
+
+use sha2::{Digest, Sha256};
+
+/// Longest readable prefix.
+const PREFIX: usize = 40;
+
+/// Name of a build Job: one per object, inputs, attempt and rebuild token. At most 51 characters, so that pods can add theirs.
+pub fn job_name(object: &str, uid: &str, fingerprint: &str, attempt: i32, rebuild_token: Option<&str>) -> String {
+    let identity = [uid, fingerprint, &attempt.to_string(), rebuild_token.unwrap_or_default()].join("\n");
+    format!("{}-{}", prefix(object), short_hash(&identity))
+}
+
+/// Name of an object's cache claim.
+pub fn claim_name(object: &str, uid: &str) -> String {
+    format!("{}-cache-{}", prefix(object), short_hash(uid))
+}
+
+fn short_hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text)).chars().take(10).collect()
+}
+
+/// A legal start of a label: lower-case letters, digits and dashes, not ending in a dash.
+fn prefix(object: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let cut: String = object.chars().map(legal).take(PREFIX).collect();
+    cut.trim_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_differ_in_every_part_of_their_identity() {
+        let name = job_name("shop", "u", "f", 1, None);
+        for other in [
+            job_name("shop", "v", "f", 1, None),
+            job_name("shop", "u", "g", 1, None),
+            job_name("shop", "u", "f", 2, None),
+            job_name("shop", "u", "f", 1, Some("t")),
+        ] {
+            assert_ne!(name, other);
+        }
+        assert_eq!(name, job_name("shop", "u", "f", 1, None));
+    }
+
+    #[test]
+    fn long_and_dotted_names_stay_legal() {
+        for object in ["a".repeat(253), "a.b.c".into(), format!("{}.{}", "x".repeat(39), "y".repeat(200)), "9".into()] {
+            let name = job_name(&object, "uid", "fingerprint", 1, None);
+            assert!(name.len() <= 51, "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+            assert!(!name.contains("--") || object.contains(".."), "{name}");
+        }
+    }
+}

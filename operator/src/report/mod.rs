@@ -1,0 +1,223 @@
+//! What does the user see? The whole status, computed from the world, the plan and what came of it; and the events that tell
+//! the difference from the status before. Pure.
+
+mod conditions;
+mod display;
+mod notices;
+
+pub use display::{bytes, duration, duration_of};
+pub use notices::{Notice, notices};
+
+use crate::decide::{BuildVerdict, Conclusion, Effect, Inputs, Outcome, Plan};
+use crate::observe::{Build, BuildState, Failure, World};
+use gowindows_crds::conditions::merge;
+use gowindows_crds::v1alpha1::{
+    BuildFailure, BuildPhase, BuildStatus, GoWindowsImageStatus, Handled, HistoryEntry, ImageStatus, InputsStatus, PreviousImage,
+    RolloutPhase, RolloutStatus, TargetStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+/// Entries that the history keeps.
+const HISTORY: usize = 10;
+
+/// The status after a pass.
+pub fn status(world: &World, plan: &Plan, outcome: &Outcome) -> GoWindowsImageStatus {
+    let before = world.status();
+    let generation = world.object.metadata.generation.unwrap_or_default();
+    let conclusion = &plan.conclusion;
+    let image = image(conclusion, outcome);
+    let rollout = rollout(conclusion, image.as_ref(), &before);
+    let verdicts = conditions::verdicts(world, conclusion, outcome, image.as_ref());
+    let now = Time(whole_second(world.now));
+    GoWindowsImageStatus {
+        observed_generation: generation,
+        conditions: merge(&before.conditions, &verdicts, generation, &now),
+        phase: Some(conditions::phase(conclusion, outcome)),
+        inputs: inputs(conclusion, outcome).or(before.inputs),
+        previous: previous(before.image.as_ref(), image.as_ref()).or(before.previous),
+        build: build(world, conclusion, outcome).or(before.build),
+        history: history(world, image.as_ref(), &before.history),
+        handled: handled(conclusion, outcome, before.handled),
+        display: Some(display::columns(conclusion, image.as_ref(), rollout.as_ref())),
+        image,
+        rollout,
+    }
+}
+
+/// Kubernetes times have whole seconds; a fraction would differ after each round trip.
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn time(at: Timestamp) -> Time {
+    Time(whole_second(at))
+}
+
+/// The effect of this pass that failed, if it is one of these.
+fn failed<'a>(outcome: &'a Outcome, which: impl Fn(&Effect) -> bool) -> Option<&'a crate::observe::Miss> {
+    outcome.failure.as_ref().filter(|failed| which(&failed.effect)).map(|failed| &failed.miss)
+}
+
+fn image(conclusion: &Conclusion, outcome: &Outcome) -> Option<ImageStatus> {
+    let mut image = conclusion.image.clone()?;
+    if let Some(tags) = &outcome.tagged {
+        image.tags.clone_from(tags);
+    }
+    Some(image)
+}
+
+/// The inputs of a build count once the build exists.
+fn inputs(conclusion: &Conclusion, outcome: &Outcome) -> Option<InputsStatus> {
+    let refused = failed(outcome, |effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_))).is_some();
+    let inputs = conclusion.inputs.as_ref().filter(|_| !refused)?;
+    let pins = inputs.pins();
+    Some(InputsStatus {
+        fingerprint: inputs.fingerprint(),
+        revision: inputs.revision.clone(),
+        bases: pins.bases,
+        toolchain: Some(pins.toolchain),
+    })
+}
+
+fn previous(before: Option<&ImageStatus>, now: Option<&ImageStatus>) -> Option<PreviousImage> {
+    let before = before.filter(|before| now.is_some_and(|now| now.digest != before.digest))?;
+    Some(PreviousImage { reference: before.reference.clone(), digest: before.digest.clone(), revision: before.revision.clone() })
+}
+
+fn handled(conclusion: &Conclusion, outcome: &Outcome, before: Option<Handled>) -> Option<Handled> {
+    let mut handled = conclusion.handled.clone();
+    // An order is acknowledged once its effect exists.
+    if failed(outcome, |effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_))).is_some() {
+        handled.rebuild = before.as_ref().and_then(|before| before.rebuild.clone());
+    }
+    if failed(outcome, |effect| matches!(effect, Effect::StopJob { .. })).is_some() {
+        handled.cancel = before.and_then(|before| before.cancel);
+    }
+    Some(handled).filter(|handled| *handled != Handled::default())
+}
+
+fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<BuildStatus> {
+    let fingerprint = conclusion.inputs.as_ref().map(Inputs::fingerprint).unwrap_or_default();
+    match &conclusion.build {
+        BuildVerdict::Starting { job, attempt, cause } => {
+            failed(outcome, |effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_))).is_none().then(|| BuildStatus {
+                job: job.clone(),
+                fingerprint,
+                phase: BuildPhase::Queued,
+                attempt: *attempt,
+                cause: Some(cause.clone()),
+                started_at: Some(time(world.now)),
+                ..BuildStatus::default()
+            })
+        }
+        BuildVerdict::Active(build) | BuildVerdict::Unconfirmed(build, _) | BuildVerdict::Published(Some(build)) => {
+            Some(of_job(build, fingerprint))
+        }
+        BuildVerdict::Failed { build: Some(build), reason, message, retry_at } => {
+            let failure = match &build.state {
+                BuildState::Failed(failure) => failure.clone(),
+                _ => Failure { reason: *reason, stage: None, exit_code: None, message: message.clone(), log_tail: None },
+            };
+            Some(BuildStatus {
+                phase: BuildPhase::Failed,
+                failure: Some(BuildFailure {
+                    reason: reason.to_string(),
+                    stage: failure.stage,
+                    exit_code: failure.exit_code,
+                    message: message.clone(),
+                    log_tail: failure.log_tail,
+                }),
+                retry_at: retry_at.map(time),
+                ..of_job(build, fingerprint)
+            })
+        }
+        BuildVerdict::Failed { build: None, reason, message, retry_at } => {
+            let recorded = world.status().build.filter(|build| build.fingerprint == fingerprint)?;
+            let failure =
+                BuildFailure { reason: reason.to_string(), message: message.clone(), ..recorded.failure.clone().unwrap_or_default() };
+            Some(BuildStatus { phase: BuildPhase::Failed, failure: Some(failure), retry_at: retry_at.map(time), ..recorded })
+        }
+        BuildVerdict::Undecided | BuildVerdict::Blocked(_) | BuildVerdict::Published(None) => None,
+    }
+}
+
+fn of_job(build: &Build, fingerprint: String) -> BuildStatus {
+    let phase = match build.state {
+        BuildState::Queued(_) => BuildPhase::Queued,
+        BuildState::Running => BuildPhase::Running,
+        BuildState::Succeeded(_) => BuildPhase::Succeeded,
+        BuildState::Failed(_) => BuildPhase::Failed,
+    };
+    BuildStatus {
+        job: build.job.clone(),
+        fingerprint,
+        phase,
+        attempt: build.attempt,
+        cause: Some(build.cause.clone()),
+        started_at: Some(time(build.created)),
+        finished_at: build.finished.map(time),
+        stages: build.stages.clone(),
+        failure: None,
+        retry_at: None,
+    }
+}
+
+/// Finished builds, newest first: what the Jobs say, then what was recorded of Jobs that are gone.
+fn history(world: &World, image: Option<&ImageStatus>, before: &[HistoryEntry]) -> Vec<HistoryEntry> {
+    let mut entries: Vec<HistoryEntry> = world.builds.iter().filter_map(|build| finished(build, image)).collect();
+    for old in before {
+        match entries.iter_mut().find(|entry| entry.job == old.job) {
+            // The pod that reported the digest may be gone.
+            Some(entry) => entry.digest = entry.digest.take().or_else(|| old.digest.clone()),
+            None => entries.push(old.clone()),
+        }
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.finished_at.as_ref().map(|time| time.0)));
+    entries.truncate(HISTORY);
+    entries
+}
+
+fn finished(build: &Build, image: Option<&ImageStatus>) -> Option<HistoryEntry> {
+    let (result, digest) = match &build.state {
+        BuildState::Queued(_) | BuildState::Running => return None,
+        BuildState::Succeeded(result) => ("Succeeded".to_owned(), result.as_ref().map(|result| result.digest.clone())),
+        BuildState::Failed(failure) => (failure.reason.to_string(), None),
+    };
+    let of_image = image
+        .filter(|image| result == "Succeeded" && image.fingerprint.as_ref().is_some_and(|whole| whole.starts_with(&build.fingerprint)));
+    let end = build.finished?;
+    Some(HistoryEntry {
+        job: build.job.clone(),
+        revision: build.inputs.as_ref().map(|inputs| inputs.revision.clone()).unwrap_or_default(),
+        result,
+        digest: digest.or_else(|| of_image.map(|image| image.digest.clone())),
+        cause: Some(build.cause.clone()),
+        finished_at: Some(time(end)),
+        duration: Some(duration(end.duration_since(build.created))),
+    })
+}
+
+fn rollout(conclusion: &Conclusion, image: Option<&ImageStatus>, before: &GoWindowsImageStatus) -> Option<RolloutStatus> {
+    if conclusion.refusal.is_some() || conclusion.suspended {
+        return before.rollout.clone();
+    }
+    if conclusion.targets.is_empty() {
+        return None;
+    }
+    // From worst to best.
+    let order = [RolloutPhase::Failed, RolloutPhase::Progressing, RolloutPhase::Waiting, RolloutPhase::Complete];
+    let phase = order.into_iter().find(|phase| conclusion.targets.iter().any(|target| target.phase == *phase)).unwrap_or_default();
+    let targets = conclusion.targets.iter().map(|target| TargetStatus {
+        target: target.target.clone(),
+        container: target.container.clone(),
+        phase: target.phase,
+        updated: target.updated.clone(),
+        started_at: target.started_at.map(time),
+        message: target.message.clone(),
+    });
+    Some(RolloutStatus { digest: image.map(|image| image.digest.clone()).unwrap_or_default(), phase, targets: targets.collect() })
+}
+
+#[cfg(test)]
+mod tests;

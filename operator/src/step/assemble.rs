@@ -1,0 +1,132 @@
+//! The `assemble` step: the compiled program of this pod becomes a verified image in the registry.
+
+use super::assemble_pipeline::{AssembleError, Program, prepare};
+use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
+use crate::clients::oci::{Credentials, Registry, parse_reference};
+use crate::image::layer;
+use crate::image::manifest::media_type;
+use anyhow::Context as _;
+use gowindows_crds::conditions::Reason;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code of a failure that will come again.
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code of a failure that may pass (`EX_TEMPFAIL`).
+pub const EXIT_TRANSIENT: u8 = 75;
+/// Exit code after SIGTERM.
+pub const EXIT_TERMINATED: u8 = 143;
+/// Registries are asked this often before a failure is reported.
+const TRIES: u32 = 4;
+
+/// Arguments of `step assemble`.
+#[derive(Debug, clap::Args)]
+pub struct AssembleArgs {
+    /// What to assemble, as JSON
+    #[arg(long, value_name = "JSON")]
+    request: String,
+    /// Folder that holds exactly one compiled .exe
+    #[arg(long, value_name = "DIR")]
+    program_dir: PathBuf,
+    /// JSON that the source step wrote; its commitTime becomes every time in the image
+    #[arg(long, value_name = "FILE")]
+    source_info: PathBuf,
+    /// Docker configuration with the registry's credentials; anonymous without it
+    #[arg(long, value_name = "FILE")]
+    registry_config: Option<PathBuf>,
+    /// Where the outcome is written, as compact JSON of at most 4 KiB
+    #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
+    result: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SourceInfo {
+    commit_time: i64,
+}
+
+/// Runs the step. The outcome is in the result file and in the exit code.
+///
+/// # Errors
+/// The result file cannot be written.
+pub async fn run(args: AssembleArgs) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let outcome = tokio::select! {
+        outcome = outcome(&args) => outcome,
+        _ = terminate.recv() => return Ok(stopped()),
+        _ = interrupt.recv() => return Ok(stopped()),
+    };
+    let json = serde_json::to_vec(&outcome)?;
+    std::fs::write(&args.result, json).with_context(|| format!("cannot write the result to {}", args.result.display()))?;
+    Ok(match outcome {
+        AssembleOutcome::Succeeded(result) => {
+            eprintln!("assemble: {}", result.reference);
+            ExitCode::SUCCESS
+        }
+        AssembleOutcome::Failed { failure } => {
+            eprintln!("assemble: {}: {}", failure.reason, failure.message);
+            ExitCode::from(if failure.transient { EXIT_TRANSIENT } else { EXIT_FAILED })
+        }
+    })
+}
+
+fn stopped() -> ExitCode {
+    eprintln!("assemble: stopped by signal; nothing was tagged");
+    ExitCode::from(EXIT_TERMINATED)
+}
+
+async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
+    let failed = |failure| AssembleOutcome::Failed { failure };
+    let request: AssembleRequest = match serde_json::from_str(&args.request) {
+        Ok(request) => request,
+        Err(error) => {
+            return failed(AssembleFailure::new(Reason::AssembleFailed, &format!("--request is not a valid request: {error}"), false));
+        }
+    };
+    let seconds = request.timeout_seconds;
+    match tokio::time::timeout(Duration::from_secs(seconds), assembled(args, request)).await {
+        Ok(Ok(result)) => AssembleOutcome::Succeeded(result),
+        Ok(Err(failure)) => failed(failure),
+        Err(_) => {
+            let message =
+                format!("assembling and pushing took longer than {seconds} s; raise spec.build.timeouts.push if the registry is slow");
+            failed(AssembleFailure::new(Reason::Timeout, &message, true))
+        }
+    }
+}
+
+async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
+    let AssembleRequest { repository, tag, mut assembly, registries, timeout_seconds: _ } = request;
+    let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
+    assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
+    let credentials = match &args.registry_config {
+        Some(path) => Credentials::from_file(path).map_err(|message| unfit(Reason::SecretInvalid, message))?,
+        None => Credentials::none(),
+    };
+    let start = Instant::now();
+    let say = move |line: String| eprintln!("assemble: {:5.1} s  {line}", start.elapsed().as_secs_f64());
+    for note in credentials.notes() {
+        say(note.clone());
+    }
+    let work = async {
+        let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
+        let target = parse_reference(&repository)?;
+        let program = Program::in_folder(&args.program_dir)?;
+        let prepared = prepare(&registry, &assembly, &program, layer::DEFAULT_LEVEL, &say).await?;
+        let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
+        let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
+        Ok(AssembleResult::new(media_type, published.status))
+    };
+    work.await.map_err(|error: AssembleError| AssembleFailure::new(error.reason(), &error.to_string(), error.transient()))
+}
+
+fn commit_time(path: &Path) -> Result<i64, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot read the source step's {}: {error}", path.display()))?;
+    let info: SourceInfo =
+        serde_json::from_slice(&bytes).map_err(|error| format!("the source step's {} cannot be understood: {error}", path.display()))?;
+    Ok(info.commit_time)
+}

@@ -1,0 +1,447 @@
+//! How does a compiled program become an image in a registry or a folder?
+//!
+//!     program -> bases -> layer -> image -> blobs -> manifests -> read back -> tags
+//!
+//! Nothing has a tag before it was read back and verified. The build pod and the command line both go this way.
+
+use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
+use crate::image::assemble::{Image, assemble};
+use crate::image::base::{self, Base, InvalidBase};
+use crate::image::layer::{self, Layer, ProgramName};
+use crate::image::manifest::Descriptor;
+use crate::image::verify::{self, Finding, ReadBack, Rule};
+use crate::image::verify_layer::{self, LayerFacts};
+use crate::image::{Assembly, pe, sizes};
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::v1alpha1::ImageStatus;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Somebody waits: no silence is longer than this.
+const SHOW_EVERY: Duration = Duration::from_secs(2);
+/// What a layer holds beside the program.
+const TAR_OVERHEAD: u64 = 64 * 1024;
+
+/// Why there is no image.
+#[derive(Debug, Error)]
+pub enum AssembleError {
+    /// The compiler left no program, or several.
+    #[error("{folder} should hold exactly one .exe, but holds {found}; is the package a main package?")]
+    FindProgram {
+        /// Where was looked.
+        folder: PathBuf,
+        /// What was there.
+        found: String,
+    },
+    /// The program cannot be read.
+    #[error("cannot read the program {path}: {source}")]
+    ReadProgram {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its name.
+    #[error(transparent)]
+    ProgramName(#[from] layer::InvalidProgramName),
+    /// Its kind.
+    #[error(transparent)]
+    NotRunnable(#[from] pe::NotRunnable),
+    /// The base.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The layer cannot be written.
+    #[error("cannot write the layer to a temporary file (in TMPDIR): {0}")]
+    WriteLayer(#[source] std::io::Error),
+    /// The layer cannot be read back.
+    #[error("the layer that was read back is damaged: {0}")]
+    ReadLayer(#[source] std::io::Error),
+    /// Our own JSON.
+    #[error("cannot write the manifests: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The registry (or folder) that the image goes to.
+    #[error(transparent)]
+    Target(#[from] OciError),
+    /// What came back is not what was assembled.
+    #[error("the image that was read back must not be used: {0}")]
+    Verify(String),
+    /// A task of ours ended early.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<InvalidBase> for AssembleError {
+    fn from(error: InvalidBase) -> Self {
+        Self::Base(error.into())
+    }
+}
+
+impl AssembleError {
+    /// The condition reason.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
+            Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
+            Self::Target(error) => error.reason(),
+            Self::Verify(_) | Self::ReadLayer(_) => Reason::VerificationFailed,
+            Self::Interrupted => Reason::Lost,
+            _ => Reason::AssembleFailed,
+        }
+    }
+
+    /// Whether the same attempt may succeed later.
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Base(BaseError::Read(error)) | Self::Target(error) => error.transient(),
+            Self::Interrupted => true,
+            _ => false,
+        }
+    }
+}
+
+/// Takes lines for people.
+pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+/// A compiled program that can run in a Windows container.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its name in the image.
+    pub name: ProgramName,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Program {
+    /// The only program in the compiler's output folder, checked.
+    ///
+    /// # Errors
+    /// There is none, or several, or it cannot run.
+    pub fn in_folder(folder: &Path) -> Result<Self, AssembleError> {
+        let failed = |source| AssembleError::ReadProgram { path: folder.into(), source };
+        let mut found: Vec<String> = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            found.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
+        }
+        found.sort();
+        match found.as_slice() {
+            [name] if name.ends_with(".exe") => Self::open(&folder.join(name), name),
+            [] => Err(AssembleError::FindProgram { folder: folder.into(), found: "nothing".into() }),
+            several => Err(AssembleError::FindProgram {
+                folder: folder.into(),
+                found: several.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    fn open(path: &Path, name: &str) -> Result<Self, AssembleError> {
+        let failed = |source| AssembleError::ReadProgram { path: path.into(), source };
+        let name = name.parse()?;
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(failed(std::io::Error::other("not a regular file")));
+        }
+        let mut start = Vec::with_capacity(pe::HEADER_BYTES);
+        file.take(pe::HEADER_BYTES as u64).read_to_end(&mut start).map_err(failed)?;
+        pe::check(&start)?;
+        Ok(Self { path: path.into(), name, size: metadata.len() })
+    }
+}
+
+/// An image that is complete except for being somewhere.
+pub struct Prepared<'a> {
+    /// Manifests and configurations.
+    pub image: Image,
+    /// The application layer.
+    pub layer: Layer,
+    layer_file: tempfile::NamedTempFile,
+    bases: Vec<Base>,
+    sources: BTreeMap<String, Source<'a>>,
+    program: ProgramName,
+}
+
+/// Reads the bases, compresses the program into a temporary file (it is gone with the result), and makes the manifests.
+///
+/// # Errors
+/// See [`AssembleError`]; nothing has been written anywhere else.
+pub async fn prepare<'a>(
+    registry: &'a Registry,
+    assembly: &Assembly,
+    program: &Program,
+    level: u32,
+    say: Say<'_>,
+) -> Result<Prepared<'a>, AssembleError> {
+    let (bases, sources) = read_bases(registry, assembly, say).await?;
+    let (owned, epoch) = (program.clone(), assembly.epoch);
+    let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
+    let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
+    say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
+    let image = assemble(assembly, &bases, &program.name, &layer)?;
+    let before = ReadBack::from_assembled(&image)?;
+    let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &bases)).collect();
+    match verify::complaint(&findings) {
+        Some(complaint) => Err(AssembleError::Verify(complaint)),
+        None => Ok(Prepared { image, layer, layer_file, bases, sources, program: program.name.clone() }),
+    }
+}
+
+async fn read_bases<'a>(
+    registry: &'a Registry,
+    assembly: &Assembly,
+    say: Say<'_>,
+) -> Result<(Vec<Base>, BTreeMap<String, Source<'a>>), AssembleError> {
+    let (mut all, mut all_listed, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for text in &assembly.bases {
+        let source = Source::parse(registry, text).map_err(BaseError::Read)?;
+        let Bases { bases, listed } = source.bases(text, &assembly.releases).await?;
+        all.extend(bases);
+        all_listed.extend(listed);
+        sources.insert(text.clone(), source);
+    }
+    let bases = base::select(all, &assembly.releases, &all_listed)?;
+    for base in &bases {
+        say(format!("base: {} is {}", base.reference, base.os_version));
+    }
+    Ok((bases, sources))
+}
+
+fn write_layer(program: &Program, epoch: i64, level: u32) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
+    let file = File::open(&program.path)?;
+    let blob = tempfile::NamedTempFile::new()?;
+    let out = std::io::BufWriter::with_capacity(256 * 1024, blob.as_file());
+    let layer = layer::write(&program.name, file, program.size, epoch, level, out)?;
+    Ok((layer, blob))
+}
+
+impl Prepared<'_> {
+    /// Puts the image into a repository: blobs, manifests by digest, everything read back and verified, then the tags.
+    ///
+    /// # Errors
+    /// See [`AssembleError`]. Blobs and untagged manifests may have stayed in the registry; a tag has not.
+    pub async fn push(
+        &self,
+        registry: &Registry,
+        repository: &Reference,
+        tags: &[String],
+        say: Say<'_>,
+    ) -> Result<Published, AssembleError> {
+        for (layer, base) in self.base_layers() {
+            self.place_base_layer(registry, repository, layer, base, say).await?;
+        }
+        if !registry.blob_exists(repository, &self.layer.digest).await? {
+            let progress = Progress::default();
+            let upload = registry.upload_file(repository, &self.layer.digest, self.layer.size, self.layer_file.path(), &progress);
+            shown("push: application layer", self.layer.size, &progress, say, upload).await?;
+        }
+        for platform in &self.image.platforms {
+            if !registry.blob_exists(repository, &platform.config.digest).await? {
+                registry.upload_bytes(repository, &platform.config.digest, &platform.config.bytes).await?;
+            }
+            registry.push_manifest(repository, &platform.manifest, None).await?;
+        }
+        if let Some(index) = &self.image.index {
+            registry.push_manifest(repository, index, None).await?;
+        }
+        let published = self.read_back(registry, repository).await?;
+        for tag in tags {
+            registry.tag(repository, &published.digest, tag).await?;
+            let resolved = registry.resolve(&at_tag(repository, tag)).await?;
+            if resolved.digest != published.digest {
+                let message = format!(
+                    "tag {tag} points at {} right after it was set to {}; does somebody else move it?",
+                    resolved.digest, published.digest
+                );
+                return Err(AssembleError::Verify(message));
+            }
+        }
+        Ok(published)
+    }
+
+    /// Writes the image as an OCI layout with one entry, and verifies it there.
+    ///
+    /// # Errors
+    /// See [`AssembleError`].
+    pub async fn write(&self, folder: &Path, tag: Option<&str>, say: Say<'_>) -> Result<ImageStatus, AssembleError> {
+        let layout = Layout::create(folder)?;
+        for (layer, base) in self.base_layers() {
+            self.keep_base_layer(&layout, layer, base, say).await?;
+        }
+        let kept = std::fs::copy(self.layer_file.path(), layout.path(&self.layer.digest));
+        kept.map_err(|error| OciError::Local { attempt: format!("write the application layer to {layout}"), detail: error.to_string() })?;
+        for platform in &self.image.platforms {
+            layout.write_blob(&platform.config.digest, &platform.config.bytes)?;
+            layout.write_blob(&platform.manifest.digest, &platform.manifest.bytes)?;
+        }
+        let Some(top) = self.image.top() else { return Err(AssembleError::Verify("the image has no platform".into())) };
+        layout.write_blob(&top.digest, &top.bytes)?;
+        layout.write_index(top, tag)?;
+        let file = File::open(layout.path(&self.layer.digest)).map_err(AssembleError::ReadLayer)?;
+        self.accept_layer(self.layer_facts(file).await?)?;
+        let platforms = ReadBack::from_assembled(&self.image)?;
+        let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
+        Ok(ImageStatus { reference: layout.to_string(), ..status })
+    }
+
+    /// Every layer of every base once, with the base that it comes from.
+    fn base_layers(&self) -> Vec<(&Descriptor, &Base)> {
+        let mut seen = BTreeSet::new();
+        let all = self.bases.iter().flat_map(|base| base.manifest.layers.iter().map(move |layer| (layer, base)));
+        all.filter(|(layer, _)| seen.insert(&layer.digest)).collect()
+    }
+
+    async fn place_base_layer(
+        &self,
+        registry: &Registry,
+        repository: &Reference,
+        layer: &Descriptor,
+        base: &Base,
+        say: Say<'_>,
+    ) -> Result<(), AssembleError> {
+        if registry.blob_exists(repository, &layer.digest).await? {
+            return Ok(());
+        }
+        let progress = Progress::default();
+        let label = format!("push: layer of base {}, once", base.os_version);
+        match self.sources.get(&base.reference) {
+            Some(Source::Registry(_, from)) => {
+                if registry.mount(repository, &layer.digest, from).await? {
+                    say(format!("push: base layer shared with {}", from.repository()));
+                    return Ok(());
+                }
+                let copy = registry.copy_blob(from, repository, layer, &progress);
+                shown(&label, layer.size, &progress, say, copy).await?;
+            }
+            Some(Source::Layout(layout)) => {
+                let path = layout.path(&layer.digest);
+                let upload = registry.upload_file(repository, &layer.digest, layer.size, &path, &progress);
+                shown(&label, layer.size, &progress, say, upload).await?;
+            }
+            None => return Err(AssembleError::Interrupted),
+        }
+        Ok(())
+    }
+
+    async fn keep_base_layer(&self, layout: &Layout, layer: &Descriptor, base: &Base, say: Say<'_>) -> Result<(), AssembleError> {
+        let path = layout.path(&layer.digest);
+        let failed = |error: std::io::Error| OciError::Local {
+            attempt: format!("write base layer {} to {layout}", layer.digest),
+            detail: error.to_string(),
+        };
+        if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == layer.size) {
+            return Ok(());
+        }
+        // Complete or absent: a half layer must not be taken for a whole one by the next run.
+        let partial = path.with_extension("partial");
+        match self.sources.get(&base.reference) {
+            Some(Source::Registry(registry, from)) => {
+                say(format!("output: reading a layer of base {} ({})", base.os_version, megabytes(layer.size)));
+                let mut file = tokio::fs::File::create(&partial).await.map_err(failed)?;
+                registry.read_blob(from, layer, &mut file).await?;
+            }
+            Some(Source::Layout(theirs)) => {
+                tokio::fs::copy(theirs.path(&layer.digest), &partial).await.map_err(failed)?;
+            }
+            None => return Err(AssembleError::Interrupted),
+        }
+        let digest = digest_of_file(partial.clone()).await?;
+        if digest != layer.digest {
+            let _ = std::fs::remove_file(&partial);
+            return Err(AssembleError::Verify(format!("base layer {} has content of digest {digest}", layer.digest)));
+        }
+        Ok(std::fs::rename(&partial, &path).map_err(failed)?)
+    }
+
+    async fn read_back(&self, registry: &Registry, repository: &Reference) -> Result<Published, AssembleError> {
+        let Some(top) = self.image.top() else { return Err(AssembleError::Verify("the image has no platform".into())) };
+        let reference = at_digest(repository, &top.digest);
+        let published = registry.published(&reference, &self.bases).await?;
+        let Some(mut published) = published else {
+            return Err(AssembleError::Verify(format!("{reference} is not there right after it was pushed")));
+        };
+        let app_layer = published.platforms.first().and_then(|platform| platform.manifest.layers.last());
+        if let Some(layer) = app_layer {
+            let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
+            let copy = file.reopen().map_err(AssembleError::WriteLayer)?;
+            registry.read_blob(repository, layer, &mut tokio::fs::File::from_std(copy)).await?;
+            let facts = self.layer_facts(file.reopen().map_err(AssembleError::ReadLayer)?).await?;
+            published.findings.extend(self.layer_findings(&facts));
+            published.findings.extend(facts.findings);
+        }
+        match published.complaint() {
+            Some(complaint) => Err(AssembleError::Verify(complaint)),
+            None => Ok(published),
+        }
+    }
+
+    async fn layer_facts(&self, file: File) -> Result<LayerFacts, AssembleError> {
+        let (program, most) = (self.program.clone(), self.layer.program_size + TAR_OVERHEAD);
+        let read =
+            tokio::task::spawn_blocking(move || verify_layer::read(std::io::BufReader::with_capacity(64 * 1024, file), &program, most));
+        read.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)
+    }
+
+    fn layer_findings(&self, facts: &LayerFacts) -> Vec<Finding> {
+        let Layer { digest, size, diff_id, program, program_size } = &self.layer;
+        let same_blob = facts.digest == *digest && facts.size == *size && facts.diff_id == *diff_id;
+        let same_program = facts.program.as_ref() == Some(&(program.clone(), *program_size));
+        vec![Finding {
+            rule: Rule::LayerContent,
+            passed: same_blob && same_program,
+            message: "the layer should be the one that was written".into(),
+        }]
+    }
+
+    fn accept_layer(&self, facts: LayerFacts) -> Result<(), AssembleError> {
+        let mut findings = self.layer_findings(&facts);
+        findings.extend(facts.findings);
+        verify::complaint(&findings).map_or(Ok(()), |complaint| Err(AssembleError::Verify(complaint)))
+    }
+}
+
+async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {
+    let hashed = tokio::task::spawn_blocking(move || {
+        let mut file = crate::image::digest::Hashing::new(File::open(path)?);
+        std::io::copy(&mut file, &mut std::io::sink())?;
+        Ok(file.finish().0)
+    });
+    hashed.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)
+}
+
+/// Waits for a transfer and says every two seconds how far it is.
+async fn shown<T, E>(
+    label: &str,
+    total: u64,
+    progress: &Progress,
+    say: Say<'_>,
+    transfer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::pin!(transfer);
+    loop {
+        match tokio::time::timeout(SHOW_EVERY, &mut transfer).await {
+            Ok(result) => {
+                if result.is_ok() {
+                    say(format!("{label}: {}", megabytes(total)));
+                }
+                return result;
+            }
+            Err(_) => say(format!("{label}: {} of {}", megabytes(progress.load(Ordering::Relaxed)), megabytes(total))),
+        }
+    }
+}
+
+/// `2.4 MB`: decimal, as registries and networks count.
+pub fn megabytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}

@@ -1,0 +1,9 @@
+//! What runs inside a build pod?
+
+pub mod assemble;
+pub mod assemble_pipeline;
+pub mod assemble_request;
+pub mod source;
+pub mod source_request;
+
+pub use assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};

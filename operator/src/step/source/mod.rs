@@ -1,0 +1,157 @@
+//! How does the source get into a build pod?
+//!
+//! ```text
+//! fetch the commit -> list its tree -> write the files -> look at the Go module -> report
+//! ```
+//!
+//! Everything is checked before anything is written: names, sizes, and where symbolic links point. What is in the repository
+//! is data: no hook, filter, submodule or configuration of it is acted on, and the compiler sees no `.git`. A second run over
+//! the same folders begins anew.
+
+mod checkout;
+mod error;
+mod links;
+mod listing;
+mod module;
+
+pub use error::SourceError;
+
+use super::source_request::{SourceFailure, SourceInfo, SourceReport, SourceRequest};
+use crate::clients::git::{self, Fetch, GitAuth, Stop};
+use crate::redact;
+use anyhow::Context;
+use listing::{Limits, Listing};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A termination message may have 4 KiB in all.
+const MESSAGE_LIMIT: usize = 2048;
+/// Files, folders and links of a repository.
+const MAX_ENTRIES: usize = 200_000;
+
+/// Fetches one commit of a git repository and checks that there is a Go program to build.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SourceArgs {
+    /// What to fetch: a source request as JSON
+    #[arg(long, value_name = "JSON")]
+    pub request: String,
+    /// Folder of a mounted Secret with `username` and `password` or `bearerToken`, and `ca.crt` or `caFile`
+    #[arg(long, value_name = "DIR")]
+    pub auth_dir: Option<PathBuf>,
+    /// Folder for the work tree; what is in it is deleted first
+    #[arg(long, value_name = "DIR")]
+    pub dest: PathBuf,
+    /// Folder in which the compiler will put the program; it is made empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// File for what was found out about the source, as JSON, for the steps that follow
+    #[arg(long, value_name = "FILE")]
+    pub info: PathBuf,
+    /// File for the report, as JSON
+    #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
+    pub result: PathBuf,
+}
+
+/// Runs the step: exit code 0 when the source is there, 1 when it is not and the report says why, 143 after SIGTERM.
+pub async fn run(args: SourceArgs) -> anyhow::Result<ExitCode> {
+    let done = perform(&args).await;
+    let (report, code) = match done {
+        Ok(info) => {
+            let text = serde_json::to_string(&info)?;
+            fs::write(&args.info, text).with_context(|| format!("cannot write {}", args.info.display()))?;
+            (SourceReport::Done(info), ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            let message = redact::head(&error.to_string(), MESSAGE_LIMIT);
+            eprintln!("source: {message}");
+            let code = if matches!(error, SourceError::Terminated) { ExitCode::from(143) } else { ExitCode::FAILURE };
+            let (reason, transient) = (error.reason().to_string(), error.is_transient());
+            (SourceReport::Failed { failure: SourceFailure { reason, message, transient } }, code)
+        }
+    };
+    let text = serde_json::to_string(&report)?;
+    fs::write(&args.result, text).with_context(|| format!("cannot write {}", args.result.display()))?;
+    Ok(code)
+}
+
+/// Does the work on a thread that may block, until it is done, the time is up, or the kubelet wants the pod to end.
+async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
+    let request: SourceRequest = serde_json::from_str(&args.request).map_err(SourceError::ReadRequest)?;
+    let auth = match &args.auth_dir {
+        Some(folder) => GitAuth::from_folder(folder)?,
+        None => GitAuth::default(),
+    };
+    // Process 1 of a container ignores signals that it does not handle.
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| SourceError::write(Path::new("signal handler"), error))?;
+    let limit = Duration::from_secs(request.timeout_seconds);
+    let stop = Stop::default();
+    let _ends_with_us = stop.on_drop();
+    let (dest, out, of_the_work) = (args.dest.clone(), args.out.clone(), stop.clone());
+    let work = tokio::task::spawn_blocking(move || bring(&request, &auth, &dest, &out, &of_the_work));
+    tokio::select! {
+        done = work => done.map_err(|error| SourceError::Crash(error.to_string()))?,
+        _ = terminate.recv() => Err(SourceError::Terminated),
+        () = tokio::time::sleep(limit) => Err(SourceError::Timeout { limit }),
+    }
+}
+
+/// Brings the commit's tree to `dest` and looks at it. `out` holds the downloaded objects meanwhile: the one folder that is
+/// writable, on a volume, and not seen by the compiler as source.
+fn bring(request: &SourceRequest, auth: &GitAuth, dest: &Path, out: &Path, stop: &Stop) -> Result<SourceInfo, SourceError> {
+    let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes } = request;
+    make_empty(dest)?;
+    make_empty(out)?;
+    let objects = out.join(".objects");
+    let started = Instant::now();
+    say(&format!("fetching {commit} of {url}"));
+    git::fetch(&Fetch { url, commit, reference, auth, max_bytes: *max_bytes }, &objects, stop, say)?;
+    say(&format!("fetched in {:.1} s", started.elapsed().as_secs_f64()));
+
+    let limits = Limits { entries: MAX_ENTRIES, bytes: *max_bytes };
+    let store = gix::odb::at(&objects, gix::hash::Kind::Sha1).map_err(|error| SourceError::write(&objects, error))?;
+    let listing = Listing::read(&store, commit, &limits, stop)?;
+    checkout::write(&store, &listing, dest, stop)?;
+    drop(store);
+    fs::remove_dir_all(&objects).map_err(|error| SourceError::write(&objects, error))?;
+    say(&format!("wrote {} files, {} bytes", listing.files(), listing.bytes));
+    for submodule in &listing.submodules {
+        say(&format!("{} is a submodule: it is not fetched, its folder is empty", submodule.display()));
+    }
+
+    let found = module::inspect(dest, sub_path, package, &listing.submodules)?;
+    say(&format!("module {}, go {}", found.module, found.go_directive.as_deref().unwrap_or("not said")));
+    Ok(SourceInfo {
+        commit: commit.clone(),
+        commit_time: listing.commit_time,
+        module: found.module,
+        go_directive: found.go_directive,
+        tree_hash: listing.tree.to_string(),
+        bytes: listing.bytes,
+        files: listing.files() as u64,
+    })
+}
+
+/// Empties a folder, which may be a mount point and so cannot be replaced, or makes it.
+fn make_empty(folder: &Path) -> Result<(), SourceError> {
+    let empty = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+        Ok(())
+    };
+    empty().map_err(|error| SourceError::write(folder, error))
+}
+
+/// A line of progress.
+fn say(line: &str) {
+    eprintln!("source: {line}");
+}

@@ -1,0 +1,226 @@
+//! The runtime that really runs Windows programs: under Wine.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use futures::future::{BoxFuture, FutureExt};
+use nix::mount::{MntFlags, umount2};
+use tokio::process::Command;
+
+use super::{
+    command::on_drive,
+    images::{Image, Images, Pull},
+    layer::Stack,
+    network::{Cni, PodNetwork},
+    overlay::Overlay,
+    platform::WindowsVersion,
+    prefix::{self, Prefix},
+    process::{Place, Program},
+    registry::Client,
+    runtime::{Container, NewContainer, Runtime, Sandbox},
+};
+use crate::lab::record::{Record, Thing};
+
+/// The longest host name that Linux takes.
+const HOST_NAME: usize = 63;
+
+/// Runs Windows programs under Wine.
+#[derive(Debug)]
+pub struct Wine {
+    shared: Arc<Shared>,
+    images: Images,
+}
+
+/// What every pod and container needs.
+#[derive(Debug)]
+struct Shared {
+    folder: PathBuf,
+    prefix: Prefix,
+    cni: Cni,
+    record: Arc<Record>,
+}
+
+impl Wine {
+    /// Prepares the runtime of a node of version `host`: it keeps its images and containers in `folder` and pulls from
+    /// registries over plain HTTP if `plain_http`. The Wine prefix is made if the user's cache has none.
+    pub async fn prepare(folder: &Path, cni: Cni, host: WindowsVersion, plain_http: bool, record: Arc<Record>) -> Result<Self> {
+        let prefix = Prefix::prepare(&cache()?.join("gowindows-lab/wine")).await?;
+        cni.clean();
+        let registry = Client::new(plain_http)?;
+        let images = Images::new(folder.join("images"), prefix.folder.clone(), host, registry)?;
+        Ok(Self { shared: Arc::new(Shared { folder: folder.to_path_buf(), prefix, cni, record }), images })
+    }
+
+    /// Every pull so far, oldest first.
+    pub fn pulls(&self) -> Vec<Pull> {
+        self.images.pulls()
+    }
+}
+
+impl Runtime for Wine {
+    fn sandbox<'a>(&'a self, name: &'a str, uid: &'a str) -> BoxFuture<'a, Result<Box<dyn Sandbox>>> {
+        async move {
+            let host_name = HostName::new(&self.shared, name, uid).await?;
+            let network = self.shared.cni.add(name, uid, &self.shared.record).await?;
+            Ok(Box::new(Pod { shared: self.shared.clone(), network, host_name }) as Box<dyn Sandbox>)
+        }
+        .boxed()
+    }
+
+    fn image(&self, reference: &str) -> Option<Arc<Image>> {
+        self.images.get(reference)
+    }
+
+    fn images(&self) -> Vec<(String, Arc<Image>)> {
+        self.images.list()
+    }
+
+    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Pull>> {
+        self.images.pull(reference).boxed()
+    }
+}
+
+struct Pod {
+    shared: Arc<Shared>,
+    network: PodNetwork,
+    host_name: HostName,
+}
+
+impl Sandbox for Pod {
+    fn ip(&self) -> IpAddr {
+        self.network.ip
+    }
+
+    fn create(&self, new: NewContainer) -> Result<Box<dyn Container>> {
+        let Shared { folder, prefix, record, .. } = &*self.shared;
+        let overlay = Overlay::mount(&folder.join("containers").join(&new.id), &prefix.folder, &new.image.layers, record)?;
+        let container = WineContainer {
+            shared: self.shared.clone(),
+            network: self.network.name().to_owned(),
+            host_name: self.host_name.file.clone(),
+            program: None,
+            overlay,
+            new,
+        };
+        container.lay_out()?;
+        Ok(Box::new(container))
+    }
+
+    fn remove(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        self.network.remove().boxed()
+    }
+}
+
+/// A container; its program is dropped, hence killed, before its disk.
+struct WineContainer {
+    shared: Arc<Shared>,
+    network: String,
+    host_name: PathBuf,
+    program: Option<Program>,
+    overlay: Overlay,
+    new: NewContainer,
+}
+
+impl WineContainer {
+    /// Puts the volumes in place, as links: Wine follows them without a word.
+    fn lay_out(&self) -> Result<()> {
+        for (path, source) in &self.new.mounts {
+            let target = self.path(path);
+            if target.is_dir() {
+                fs::remove_dir_all(&target)?;
+            }
+            fs::create_dir_all(target.parent().unwrap_or(&target))?;
+            std::os::unix::fs::symlink(source, &target).with_context(|| format!("mount a volume at {path}"))?;
+        }
+        let log = self.path(&self.new.termination_log);
+        fs::create_dir_all(log.parent().unwrap_or(&log)).context("make room for the termination log")
+    }
+
+    /// A Windows path as a path on this machine.
+    fn path(&self, path: &str) -> PathBuf {
+        let root = self.overlay.root();
+        root.join(Stack::new(vec![root.clone()]).spelled(&on_drive(path)))
+    }
+
+    fn program(&mut self) -> Result<&mut Program> {
+        self.program.as_mut().context("the container is not started")
+    }
+}
+
+impl Container for WineContainer {
+    fn start(&mut self) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let root = self.overlay.root();
+            let loader = &self.shared.prefix.loader;
+            let place = Place {
+                network: &self.network,
+                host_name: &self.host_name,
+                loader,
+                root: &root,
+                wine: prefix::environment(loader, &root, &self.overlay.temporary()),
+                log: &self.new.log,
+            };
+            self.program = Some(Program::start(&self.new.line, &place, &self.shared.record).await?);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn wait(&mut self) -> BoxFuture<'_, Result<i32>> {
+        async move { self.program()?.wait().await }.boxed()
+    }
+
+    fn stop(&mut self, grace: Duration) -> BoxFuture<'_, Result<i32>> {
+        async move { self.program()?.stop(grace).await }.boxed()
+    }
+
+    fn termination_message(&self, path: &str) -> Option<String> {
+        let message = fs::read(self.path(path)).ok()?;
+        Some(String::from_utf8_lossy(&message).into_owned()).filter(|message| !message.is_empty())
+    }
+}
+
+/// A namespace in which the host is called as the pod is, held by a mounted file.
+#[derive(Debug)]
+struct HostName {
+    file: PathBuf,
+}
+
+impl HostName {
+    async fn new(shared: &Shared, name: &str, uid: &str) -> Result<Self> {
+        let folder = shared.folder.join("host-names");
+        fs::create_dir_all(&folder)?;
+        let file = folder.join(uid);
+        fs::write(&file, "")?;
+        shared.record.note(Thing::Mount(file.clone()))?;
+        let name: String = name.chars().take(HOST_NAME).collect();
+        let mut option = std::ffi::OsString::from("--uts=");
+        option.push(&file);
+        let output = Command::new("unshare").arg(option).args(["--", "hostname", &name]).output().await?;
+        if !output.status.success() {
+            bail!("the host name {name} was not set: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(Self { file })
+    }
+}
+
+impl Drop for HostName {
+    fn drop(&mut self) {
+        let unmounted = umount2(&self.file, MntFlags::MNT_DETACH);
+        if let Err(error) = unmounted.map_err(Into::into).and_then(|()| fs::remove_file(&self.file)) {
+            tracing::debug!(file = %self.file.display(), %error, "a host name was not removed");
+        }
+    }
+}
+
+fn cache() -> Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    cache.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")
+}

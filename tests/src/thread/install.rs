@@ -1,0 +1,133 @@
+//! How does the operator get into a cluster? Its image is pushed, and `config/` is applied through an overlay, as a user's would.
+
+use super::Kubectl;
+use crate::lab::progress::Progress;
+use crate::lab::{Lab, host};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The namespace of `config/default`.
+const NAMESPACE: &str = "gowindows-system";
+
+/// The installed operator.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// `kubectl` in its namespace.
+    pub kubectl: Kubectl,
+    /// The program on this machine, for `gowindows build` and the like.
+    pub program: PathBuf,
+    /// What it was configured with.
+    pub settings: Settings,
+}
+
+/// What an installation configures.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The settings file of the operator, as `controller --config` and `build --config` read it.
+    pub file: PathBuf,
+    /// The toolchain image.
+    pub toolchain: String,
+}
+
+impl Operator {
+    /// Builds the operator, pushes its image, applies `config/default` and waits until it is ready.
+    pub async fn install(lab: &Lab, progress: &Progress) -> Result<Self> {
+        let program = progress.step("the operator's program", build_operator()).await?;
+        let (image, golang) = progress
+            .step("the images of the operator and the toolchain", async {
+                tokio::try_join!(lab.program_image(&program, "gowindows"), lab.golang_image())
+            })
+            .await?;
+        let overlay = lab.dir().join("operator");
+        std::fs::create_dir_all(&overlay).with_context(|| format!("make {}", overlay.display()))?;
+        let settings = Settings { file: overlay.join("settings.yaml"), toolchain: golang };
+        std::fs::write(&settings.file, serde_norway::to_string(&settings_of(lab, &image, &settings.toolchain))?)?;
+        std::fs::write(overlay.join("kustomization.yaml"), serde_norway::to_string(&kustomization(&overlay, &image)?)?)?;
+        let kubectl = Kubectl::new(lab, NAMESPACE)?;
+        progress
+            .step("the operator", async {
+                kubectl.apply_path("-k", &overlay).await?;
+                kubectl.run(&["wait", "--for=condition=Established", "crd/gowindowsimages.gowindows.dev", "--timeout=30s"]).await?;
+                kubectl.run(&["rollout", "status", "deployment/gowindows", "--timeout=120s"]).await
+            })
+            .await
+            .context("install the operator from config/default")?;
+        Ok(Self { kubectl, program, settings })
+    }
+
+    /// The end of the operator's log.
+    pub async fn log(&self) -> String {
+        self.kubectl.run(&["logs", "deployment/gowindows", "--tail=200"]).await.unwrap_or_else(|error| format!("no log: {error:#}"))
+    }
+}
+
+fn settings_of(lab: &Lab, image: &str, golang: &str) -> Value {
+    let registry = lab.registry();
+    let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
+    let mut settings = json!({
+        "stepImage": image,
+        "toolchains": {release.join("."): golang},
+        "bases": {
+            "NanoServer": format!("{registry}/windows/nanoserver"),
+            "ServerCore": format!("{registry}/windows/servercore"),
+        },
+        "registries": [{"host": registry, "plainHTTP": true}, {"host": lab.private_registry(), "plainHTTP": true}],
+    });
+    for (name, value) in lab.toolchain().module_environment() {
+        match name {
+            "GOPROXY" => settings["goproxy"] = json!(value),
+            "GOSUMDB" => settings["gosumdb"] = json!(value),
+            _ => {}
+        }
+    }
+    settings
+}
+
+/// An overlay on `config/default`: our image, our settings.
+fn kustomization(overlay: &Path, image: &str) -> Result<Value> {
+    let (name, digest) = image.split_once('@').context("the operator's image has no digest")?;
+    Ok(json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [relative(overlay, &repository().join("config/default"))],
+        "images": [{"name": "gowindows", "newName": name, "digest": digest}],
+        "configMapGenerator": [{
+            "name": "gowindows-settings",
+            "namespace": NAMESPACE,
+            "behavior": "replace",
+            "files": ["settings.yaml"],
+        }],
+    }))
+}
+
+/// The root of this repository.
+pub(super) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// kustomize refuses absolute paths.
+fn relative(from: &Path, to: &Path) -> String {
+    let up = "../".repeat(from.components().count().saturating_sub(1));
+    format!("{up}{}", to.strip_prefix("/").unwrap_or(to).display())
+}
+
+/// Builds the operator with the profile and into the folder of the program that runs now, so that nothing is compiled twice.
+pub async fn build_operator() -> Result<PathBuf> {
+    let running = std::env::current_exe()?;
+    let target =
+        running.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).context("this program is not in a cargo target folder")?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository()).args(["build", "--quiet", "--package", "gowindows-operator", "--bin", "gowindows"]);
+    cargo.args(["--message-format", "json-render-diagnostics", "--target-dir"]).arg(target);
+    if running.starts_with(target.join("release")) {
+        cargo.arg("--release");
+    }
+    let messages = host::run_async(cargo).await.context("build the operator")?;
+    let executable = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("executable")?.as_str().map(PathBuf::from);
+    match messages.lines().filter_map(executable).next_back() {
+        Some(program) => Ok(program),
+        None => bail!("cargo built no executable"),
+    }
+}

@@ -1,0 +1,37 @@
+//! `gowindows build` on this machine.
+
+use crate::thread::{is_rolled_out, object, storefront};
+use crate::{LIMIT, Stage};
+use anyhow::{Context, Result, ensure};
+use gowindows_tests::lab::host;
+use gowindows_tests::thread::until;
+use serde_json::Value;
+use std::process::Command;
+use std::sync::Arc;
+
+pub async fn the_laptop_makes_the_same_digest(stage: Arc<Stage>) -> Result<()> {
+    let (tenant, storefront) = storefront(&stage, "laptop").await?;
+    let object = object(&tenant)?;
+    tenant.kubectl.apply(&object).await?;
+    let status = until(&stage.lab.client(), "laptop", "storefront", LIMIT, is_rolled_out).await?;
+    let image = status.image.context("an image")?;
+
+    let folder = tempfile::tempdir()?;
+    let (clone, manifest) = (folder.path().join("clone"), folder.path().join("gwi.yaml"));
+    std::fs::write(&manifest, &object)?;
+    let mut git = Command::new("git");
+    let url = storefront.repository.url().replace("https://", "https://git:sesame@");
+    let authority = folder.path().join("ca.crt");
+    std::fs::write(&authority, stage.lab.git().authority())?;
+    git.env("GIT_SSL_CAINFO", &authority).args(["clone", "--quiet", &url]).arg(&clone);
+    host::run_async(git).await?;
+
+    let mut build = Command::new(&stage.operator.program);
+    build.arg("build").arg(&clone).arg("-f").arg(&manifest).arg("--config").arg(&stage.operator.settings.file).arg("--json");
+    build.arg("--output").arg(folder.path().join("layout"));
+    let printed: Value = serde_json::from_str(&host::run_async(build).await?).context("read --json")?;
+    ensure!(printed["digest"] == image.digest.as_str(), "the laptop made {}, the cluster {}", printed["digest"], image.digest);
+    let binary = image.binary.context("the program")?;
+    ensure!(printed["binary"]["sha256"] == binary.sha256.as_str(), "{} {binary:?}", printed["binary"]);
+    Ok(())
+}
