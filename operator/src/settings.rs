@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// The operator's settings file (YAML).
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
@@ -54,8 +55,64 @@ impl Settings {
         anyhow::ensure!(!self.step_image.is_empty(), "stepImage is missing: set it to the image of this operator, which build pods run");
         Ok(())
     }
-    /// stub
-    pub fn load(_: &std::path::Path) -> anyhow::Result<Self> {
-        todo!()
+    /// Reads a settings file and puts the certificates of `caFile`s in place.
+    ///
+    /// # Errors
+    /// [`SettingsError`], with the file and what is wrong in it.
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+        let mut settings: Self = serde_norway::from_str(&text).map_err(|source| SettingsError::Parse { path: path.to_owned(), source })?;
+        for registry in &mut settings.registries {
+            let Some(file) = registry.ca_file.take() else { continue };
+            let pem = std::fs::read_to_string(&file);
+            registry.ca_pem = Some(pem.map_err(|source| SettingsError::ReadAuthority { host: registry.host.clone(), file, source })?);
+        }
+        Ok(settings)
+    }
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("read the settings file {path:?}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not the YAML that it should be.
+    #[error("the settings file {path:?} is not valid; docs/settings.md lists the keys")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_norway::Error,
+    },
+    /// A file with certificates cannot be read.
+    #[error("read the caFile {file:?} of the registry {host}")]
+    ReadAuthority {
+        /// The registry.
+        host: String,
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_settings_can_be_read_and_a_typo_cannot() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/manager/settings.yaml");
+        assert!(Settings::load(&shipped).expect("valid").check_controller().is_ok());
+        assert!(serde_norway::from_str::<Settings>("toolchain: {}").is_err(), "toolchains is misspelt");
     }
 }

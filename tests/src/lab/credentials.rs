@@ -28,6 +28,8 @@ pub(super) struct Credentials {
     pub(super) apiserver_to_kubelet: (PathBuf, PathBuf),
     /// The kubelet's serving certificate and key.
     pub(super) kubelet_server: (PathBuf, PathBuf),
+    /// What Windows nodes show to the API server.
+    pub(super) windows_server: Identity,
     /// The private key that signs service account tokens, and the public one that checks them.
     pub(super) service_accounts: (PathBuf, PathBuf),
     /// The administrator's kubeconfig.
@@ -58,6 +60,7 @@ impl Credentials {
             apiserver: apiserver.write(folder, "apiserver")?,
             apiserver_to_kubelet: authority.client("kube-apiserver", Some("system:masters"))?.write(folder, "apiserver-kubelet")?,
             kubelet_server: authority.server(LINUX_NODE, &[LINUX_NODE], &[node])?.write(folder, "kubelet")?,
+            windows_server: authority.server("windows", &[], &[network.host_address().into()])?,
             service_accounts: (
                 write_private(folder.join("service-accounts.key"), &signing_key)?,
                 write_private(folder.join("service-accounts.pub"), &checking_key)?,

@@ -57,6 +57,10 @@ use progress::Progress;
 use run::Run;
 use site::Site;
 use tools::Tools;
+use windows_node::WindowsNode;
+
+/// The first wait of a Windows node before it tries again: a fifth of a kubelet's, so that tests do not sleep.
+const WINDOWS_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Whether the lab can run here; if not, why.
 pub fn available() -> Result<(), String> {
@@ -75,6 +79,7 @@ pub struct Lab {
     kubeconfig: PathBuf,
     registry: String,
     network_list: PathBuf,
+    windows_server: pki::Identity,
     toolchain: go::Toolchain,
     pusher: images::Pusher,
     git: GitServer,
@@ -113,6 +118,7 @@ impl Lab {
             git: GitServer::start(site.folder("git")?, &site.network, git::PORT).await?,
             _storage: storage::start(client.clone(), site.folder("volumes")?).await?,
             kubeconfig: credentials.admin,
+            windows_server: credentials.windows_server,
             client,
             registry,
             network_list,
@@ -220,6 +226,27 @@ impl Lab {
             }
         }
         Ok(kept)
+    }
+
+    /// Adds a Windows node, which runs the programs of its pods under Wine. `kernel_version` is its version of Windows, such as
+    /// `10.0.20348.5499`. The first one on a machine takes some 15 s longer than the others.
+    pub async fn windows_node(&self, name: &str, kernel_version: &str, progress: &Progress) -> Result<WindowsNode> {
+        packages::ensure(packages::WINE, progress).await?;
+        let options = windows_node::Options {
+            client: self.client(),
+            name: name.to_owned(),
+            kernel_version: kernel_version.to_owned(),
+            registry_plain_http: true,
+            cni: windows_node::Cni { netns: self.network().name(), plugins: cni::PLUGINS.into(), configuration: self.network_list.clone() },
+            address: self.network().host_address().into(),
+            port: 0,
+            identity: self.windows_server.clone(),
+            run: self.dir().to_owned(),
+            folder: self.site.folder(name)?,
+            logs: self.site.folder("logs")?,
+            backoff: WINDOWS_BACKOFF,
+        };
+        progress.step(&format!("the Windows node {name}"), WindowsNode::start(options)).await
     }
 
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.

@@ -58,11 +58,12 @@ impl Cni {
         Ok(PodNetwork { cni: self.clone(), name, ip: added? })
     }
 
-    /// Removes the files of pods that a crash left. Their network namespaces are in the lab's record.
+    /// Removes the files of pods that a crash left. Their network namespaces are in the lab's record, hence gone already.
     pub fn clean(&self) {
         let ours = format!("{}-", self.netns);
         for entry in fs::read_dir(FILES).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&ours) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&ours) && !path_of(&name).exists() {
                 remove_files(&entry.path());
             }
         }
