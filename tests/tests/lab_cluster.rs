@@ -11,9 +11,9 @@ use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::record::{Record, Thing};
 use gowindows_tests::lab::registry::{PASSWORD, USER};
 use gowindows_tests::lab::run::Run;
-use gowindows_tests::lab::{Lab, available, host};
+use gowindows_tests::lab::{Lab, available, go, host};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use kube::Api;
 use kube::api::PostParams;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -53,7 +53,7 @@ fn a_lab_is_a_cluster() -> Result<()> {
         Api::<Namespace>::all(lab.client()).create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
         let golang = progress.step("golang image", lab.golang_image()).await?;
         progress.step("a restricted Job compiles for Windows", compiles_for_windows(&lab, &golang)).await?;
-        progress.step("a pod uses a Service and a volume", uses_service_and_volume(&lab, &golang)).await?;
+        progress.step("a pod uses a Service and a volume", uses_service_and_volume(&lab)).await?;
         progress.step("a program of this machine in a pod", runs_own_program(&lab)).await?;
         progress.step("a registry with a login", wants_a_login(&lab)).await?;
         progress.step("git over HTTPS", serves_git(&lab)).await?;
@@ -115,21 +115,18 @@ async fn compiles_for_windows(lab: &Lab, golang: &str) -> Result<()> {
     Ok(())
 }
 
-async fn uses_service_and_volume(lab: &Lab, golang: &str) -> Result<()> {
-    let source = json!({"metadata": {"name": "probe"}, "data": {"main.go": include_str!("lab_cluster/probe.go")}});
-    create::<ConfigMap>(lab, source).await?;
+async fn uses_service_and_volume(lab: &Lab) -> Result<()> {
+    let binary = lab.dir().join("probe");
+    let mut build = go::go(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab_cluster")))?;
+    build.env("CGO_ENABLED", "0").args(["build", "-o"]).arg(&binary).arg("probe.go");
+    host::run_async(build).await?;
+    let image = lab.program_image(&binary, "probe").await?;
     let access = json!({"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}});
     create::<PersistentVolumeClaim>(lab, json!({"metadata": {"name": "shared"}, "spec": access})).await?;
 
-    let mut probe = container("probe", golang, &["go", "run", "/source/main.go"]);
-    probe["env"] = environment(lab, "linux");
-    probe["volumeMounts"] = json!([
-        {"name": "work", "mountPath": "/work"},
-        {"name": "source", "mountPath": "/source"},
-        {"name": "shared", "mountPath": "/shared"},
-    ]);
-    let shared = json!({"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}});
-    let volumes = json!([work(), {"name": "source", "configMap": {"name": "probe"}}, shared]);
+    let mut probe = container("probe", &image, &[]);
+    probe["volumeMounts"] = json!([{"name": "shared", "mountPath": "/shared"}]);
+    let volumes = json!([{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}]);
     run_job(lab, "probe", json!({"containers": [probe], "volumes": volumes})).await?;
 
     let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "job/probe"]).await?;
@@ -231,8 +228,8 @@ fn work() -> Value {
     json!({"name": "work", "emptyDir": {}})
 }
 
-fn environment(lab: &Lab, system: &str) -> Value {
-    let own = [("HOME", "/work"), ("TMPDIR", "/work"), ("GOCACHE", "/work/cache"), ("GOPATH", "/work/go"), ("GOOS", system)];
+fn environment(lab: &Lab) -> Value {
+    let own = [("HOME", "/work"), ("TMPDIR", "/work"), ("GOCACHE", "/work/cache"), ("GOPATH", "/work/go"), ("GOOS", "windows")];
     let own = own.map(|(name, value)| (name, value.to_owned()));
     own.into_iter().chain(lab.toolchain().module_environment()).map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
@@ -243,9 +240,7 @@ async fn run_job(lab: &Lab, name: &str, mut pod: Value) -> Result<()> {
     pod["securityContext"] = json!({"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}});
     for list in ["initContainers", "containers"] {
         for container in pod[list].as_array_mut().into_iter().flatten() {
-            if container["env"].is_null() {
-                container["env"] = environment(lab, "windows");
-            }
+            container["env"] = environment(lab);
         }
     }
     create::<Job>(lab, json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}})).await?;
