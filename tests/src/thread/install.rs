@@ -48,7 +48,7 @@ impl Operator {
         let kubectl = Kubectl::new(lab, NAMESPACE)?;
         progress
             .step("the operator", async {
-                kubectl.apply_path("-k", &overlay).await?;
+                kubectl.run(&["apply", "--server-side", "-k", &overlay.to_string_lossy()]).await?;
                 kubectl.run(&["wait", "--for=condition=Established", "crd/gowindowsimages.gowindows.dev", "--timeout=30s"]).await?;
                 kubectl.run(&["rollout", "status", "deployment/gowindows", "--timeout=120s"]).await
             })
@@ -116,12 +116,15 @@ fn relative(from: &Path, to: &Path) -> String {
 /// Builds the operator with the profile and into the folder of the program that runs now, so that nothing is compiled twice.
 pub async fn build_operator() -> Result<PathBuf> {
     let running = std::env::current_exe()?;
-    let target =
-        running.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).context("this program is not in a cargo target folder")?;
+    // <target>/<profile>/sandbox, or <target>/<profile>/deps/lab_thread-...
+    let profile = running.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("this program is in no folder")?;
+    let target = profile.parent().context("this program is not in a cargo target folder")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(repository()).args(["build", "--quiet", "--package", "gowindows-operator", "--bin", "gowindows"]);
+    // Both packages are named so that dependencies get the same features as in the program that runs now.
+    cargo.current_dir(repository()).args(["build", "--quiet", "--package", "gowindows-tests", "--package", "gowindows-operator"]);
+    cargo.args(["--bin", "gowindows"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--target-dir"]).arg(target);
-    if running.starts_with(target.join("release")) {
+    if profile.ends_with("release") {
         cargo.arg("--release");
     }
     let messages = host::run_async(cargo).await.context("build the operator")?;

@@ -2,7 +2,7 @@
 
 use crate::lab::{Lab, host};
 use anyhow::Result;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// `kubectl` with the lab's kubeconfig, in one namespace.
@@ -27,16 +27,21 @@ impl Kubectl {
         host::run_async(self.command(arguments)).await
     }
 
-    /// Applies a manifest by server-side apply, as GitOps tools do.
+    /// Applies a manifest with `kubectl apply`, as a person does.
     pub async fn apply(&self, manifest: &str) -> Result<String> {
-        let file = tempfile::NamedTempFile::with_suffix(".yaml")?;
-        std::fs::write(file.path(), manifest)?;
-        self.apply_path("-f", file.path()).await
+        self.apply_with(manifest, &[]).await
     }
 
-    /// Applies a file (`-f`) or a kustomization (`-k`).
-    pub async fn apply_path(&self, flag: &str, path: &Path) -> Result<String> {
-        self.run(&["apply", "--server-side", flag, &path.to_string_lossy()]).await
+    /// Applies a manifest by server-side apply, as GitOps tools do: who applies a field this way owns it.
+    pub async fn apply_server_side(&self, manifest: &str) -> Result<String> {
+        self.apply_with(manifest, &["--server-side"]).await
+    }
+
+    async fn apply_with(&self, manifest: &str, flags: &[&str]) -> Result<String> {
+        let file = tempfile::NamedTempFile::with_suffix(".yaml")?;
+        std::fs::write(file.path(), manifest)?;
+        let path = file.path().to_string_lossy();
+        self.run(&[&["apply", "-f", &path], flags].concat()).await
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -136,7 +136,14 @@ pub async fn target_missing_or_without_the_container(stage: Arc<Stage>) -> Resul
 
     tenant.kubectl.apply(&tenant.sample("storefront-deployment.yaml", "storefront")?).await?;
     fails_with(&stage, "targets", ConditionType::RolledOut, Reason::ContainerNotFound, &["\"web\"", "app"]).await?;
+    // Whoever applies the image from the server's side owns it, and is told apart from a person with `kubectl apply`.
+    let deployment = tenant.sample("storefront-deployment.yaml", "storefront")?;
+    tenant.kubectl.run(&["delete", "deployment", "storefront"]).await?;
+    tenant.kubectl.apply_server_side(&deployment).await?;
     tenant.kubectl.apply(&object.replace("container: web", "container: app")).await?;
+    fails_with(&stage, "targets", ConditionType::RolledOut, Reason::FieldOwned, &["\"kubectl\"", "StatusOnly"]).await?;
+    tenant.kubectl.run(&["delete", "deployment", "storefront"]).await?;
+    tenant.kubectl.apply(&deployment).await?;
     until(&stage.lab.client(), "targets", "storefront", LIMIT, is_ready).await.map(drop)
 }
 
