@@ -1,16 +1,19 @@
 //! Does the lab itself keep its promises? Every other lab test stands on what is proved here.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::progress::Progress;
+use gowindows_tests::lab::record::{Record, Thing};
 use gowindows_tests::lab::registry::{PASSWORD, USER};
-use gowindows_tests::lab::{Lab, available, host};
+use gowindows_tests::lab::run::Run;
+use gowindows_tests::lab::{Lab, available, go, host};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use kube::Api;
 use kube::api::PostParams;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -29,21 +32,28 @@ fn main() {
     if let Some(reason) = &reason {
         eprintln!("ignored: {reason}");
     }
-    // One lab for all: the tests of this file do not disturb each other.
-    let trial = Trial::test("a_lab_is_a_cluster", || run().map_err(|error| Failed::from(format!("{error:#}"))));
-    libtest_mimic::run(&Arguments::from_args(), vec![trial.with_ignored_flag(reason.is_some())]).exit();
+    let trial = |name: &str, test: fn() -> Result<()>| {
+        let run = move || test().map_err(|error| Failed::from(format!("{error:#}")));
+        Trial::test(name, run).with_ignored_flag(reason.is_some())
+    };
+    let trials = vec![
+        trial("a_lab_is_a_cluster", a_lab_is_a_cluster),
+        trial("a_crashed_lab_is_taken_away_by_the_next", a_crashed_lab_is_taken_away_by_the_next),
+    ];
+    // One after the other: the second one looks at what the machine is left with.
+    libtest_mimic::run(&Arguments { test_threads: Some(1), ..Arguments::from_args() }, trials).exit();
 }
 
-fn run() -> Result<()> {
+/// One lab for all of this: its parts do not disturb each other.
+fn a_lab_is_a_cluster() -> Result<()> {
     let progress = Progress::stderr();
-    let runtime = Runtime::new()?;
-    runtime.block_on(async {
+    Runtime::new()?.block_on(async {
         let lab = Lab::start(&progress).await?;
         let namespace = json!({"metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
         Api::<Namespace>::all(lab.client()).create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
         let golang = progress.step("golang image", lab.golang_image()).await?;
         progress.step("a restricted Job compiles for Windows", compiles_for_windows(&lab, &golang)).await?;
-        progress.step("a pod uses a Service and a volume", uses_service_and_volume(&lab, &golang)).await?;
+        progress.step("a pod uses a Service and a volume", uses_service_and_volume(&lab)).await?;
         progress.step("a program of this machine in a pod", runs_own_program(&lab)).await?;
         progress.step("a registry with a login", wants_a_login(&lab)).await?;
         progress.step("git over HTTPS", serves_git(&lab)).await?;
@@ -53,6 +63,46 @@ fn run() -> Result<()> {
         ensure!(!dir.exists(), "{} is still there", dir.display());
         Ok(())
     })
+}
+
+fn a_crashed_lab_is_taken_away_by_the_next() -> Result<()> {
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_lab")).arg("up").stdout(Stdio::piped()).spawn()?;
+    let mut output = BufReader::new(owner.stdout.take().context("no output")?).lines();
+    let first = output.next().context("the lab did not come up")??;
+    let kubeconfig = first.strip_prefix("export KUBECONFIG=").context("the lab does not print its kubeconfig first")?;
+    let dir = Path::new(kubeconfig).parent().context("the kubeconfig has no directory")?.to_owned();
+    let path = output.next().context("the lab prints no path")??;
+    let folder = path.trim_start_matches("export PATH=").split(':').next().unwrap_or_default();
+    let kubectl = |arguments: &[&str]| host::run(Command::new(format!("{folder}/kubectl")).env("KUBECONFIG", kubeconfig).args(arguments));
+    // A pod, so that there are shims, mounts and a pod's network to be taken away.
+    let registry = kubectl(&["get", "nodes", "--output", "jsonpath={.items[0].status.addresses[0].address}:5000"])?;
+    kubectl(&["create", "deployment", "pod", "--image", &format!("{registry}/lab/pause:latest")])?;
+    kubectl(&["wait", "deployment/pod", "--for=condition=Available", "--timeout=60s"])?;
+    let things = Record::read(&dir)?;
+    owner.kill()?;
+    owner.wait()?;
+    ensure!(things.iter().any(remains), "the programs of the lab ended with their owner: this test proves nothing");
+
+    let next = Run::reserve(&Progress::stderr())?;
+    // Another lab may have been quicker and have the number, and all that is named after it, now.
+    let ours = |thing: &&Thing| matches!(thing, Thing::Pid(_)) || next.dir() == dir;
+    let left: Vec<_> = things.iter().filter(ours).filter(|thing| remains(thing)).collect();
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    let mounts = std::fs::read_to_string("/proc/mounts")?;
+    ensure!(next.dir() != dir || !mounts.contains(&format!("{}/", dir.display())), "left behind: {mounts}");
+    Ok(())
+}
+
+/// Whether a recorded thing is still on the machine.
+fn remains(thing: &Thing) -> bool {
+    match thing {
+        Thing::Pid(id) => id.is_alive(),
+        Thing::Mount(path) => path.exists(),
+        Thing::Netns(name) => Path::new("/run/netns").join(name).exists(),
+        Thing::Link(name) => Path::new("/sys/class/net").join(name).exists(),
+        Thing::Cgroup(name) => ["", "pids"].iter().any(|root| Path::new("/sys/fs/cgroup").join(root).join(name).exists()),
+        Thing::Iptables(rule) => host::run(Command::new("iptables").args(["-w", "-t", &rule[0], "-C"]).args(&rule[1..])).is_ok(),
+    }
 }
 
 async fn compiles_for_windows(lab: &Lab, golang: &str) -> Result<()> {
@@ -65,21 +115,18 @@ async fn compiles_for_windows(lab: &Lab, golang: &str) -> Result<()> {
     Ok(())
 }
 
-async fn uses_service_and_volume(lab: &Lab, golang: &str) -> Result<()> {
-    let source = json!({"metadata": {"name": "probe"}, "data": {"main.go": include_str!("lab_cluster/probe.go")}});
-    create::<ConfigMap>(lab, source).await?;
+async fn uses_service_and_volume(lab: &Lab) -> Result<()> {
+    let binary = lab.dir().join("probe");
+    let mut build = go::go(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab_cluster")))?;
+    build.env("CGO_ENABLED", "0").args(["build", "-o"]).arg(&binary).arg("probe.go");
+    host::run_async(build).await?;
+    let image = lab.program_image(&binary, "probe").await?;
     let access = json!({"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}});
     create::<PersistentVolumeClaim>(lab, json!({"metadata": {"name": "shared"}, "spec": access})).await?;
 
-    let mut probe = container("probe", golang, &["go", "run", "/source/main.go"]);
-    probe["env"] = environment(lab, "linux");
-    probe["volumeMounts"] = json!([
-        {"name": "work", "mountPath": "/work"},
-        {"name": "source", "mountPath": "/source"},
-        {"name": "shared", "mountPath": "/shared"},
-    ]);
-    let shared = json!({"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}});
-    let volumes = json!([work(), {"name": "source", "configMap": {"name": "probe"}}, shared]);
+    let mut probe = container("probe", &image, &[]);
+    probe["volumeMounts"] = json!([{"name": "shared", "mountPath": "/shared"}]);
+    let volumes = json!([{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}]);
     run_job(lab, "probe", json!({"containers": [probe], "volumes": volumes})).await?;
 
     let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "job/probe"]).await?;
@@ -181,8 +228,8 @@ fn work() -> Value {
     json!({"name": "work", "emptyDir": {}})
 }
 
-fn environment(lab: &Lab, system: &str) -> Value {
-    let own = [("HOME", "/work"), ("TMPDIR", "/work"), ("GOCACHE", "/work/cache"), ("GOPATH", "/work/go"), ("GOOS", system)];
+fn environment(lab: &Lab) -> Value {
+    let own = [("HOME", "/work"), ("TMPDIR", "/work"), ("GOCACHE", "/work/cache"), ("GOPATH", "/work/go"), ("GOOS", "windows")];
     let own = own.map(|(name, value)| (name, value.to_owned()));
     own.into_iter().chain(lab.toolchain().module_environment()).map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
@@ -193,9 +240,7 @@ async fn run_job(lab: &Lab, name: &str, mut pod: Value) -> Result<()> {
     pod["securityContext"] = json!({"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}});
     for list in ["initContainers", "containers"] {
         for container in pod[list].as_array_mut().into_iter().flatten() {
-            if container["env"].is_null() {
-                container["env"] = environment(lab, "windows");
-            }
+            container["env"] = environment(lab);
         }
     }
     create::<Job>(lab, json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}})).await?;

@@ -79,12 +79,13 @@ pub fn remove(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The root of every mounted hierarchy: one with cgroup v2, one per controller and more with v1.
+/// The root of every hierarchy of this machine: one with cgroup v2, one per controller and more with v1. Containers may have
+/// mounted the same ones elsewhere once more.
 fn roots() -> Result<Vec<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let groups = fields.filter(|fields| matches!(fields.get(2), Some(&"cgroup" | &"cgroup2")));
-    Ok(groups.map(|fields| PathBuf::from(fields[1])).collect())
+    Ok(groups.map(|fields| PathBuf::from(fields[1])).filter(|root| root.starts_with("/sys/fs/cgroup")).collect())
 }
 
 /// Hands the needed controllers of a v2 root on to the groups below it.

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::network::Network;
@@ -74,8 +76,7 @@ impl Credentials {
 
 /// A kubeconfig that holds everything itself, so that one file is enough.
 fn kubeconfig(server: &str, authority: &str, user: &str, identity: &Identity) -> Result<String> {
-    use base64::Engine as _;
-    let base64 = |pem: &str| base64::engine::general_purpose::STANDARD.encode(pem);
+    let base64 = |pem: &str| STANDARD.encode(pem);
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",

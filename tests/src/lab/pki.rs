@@ -4,6 +4,7 @@
 //! world (git). They differ so that a client which wrongly trusts the cluster's authority outside of it fails.
 
 use std::fs;
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,6 @@ impl Authority {
 
 /// Writes a file that only its owner may read, and returns its path.
 pub fn write_private(path: PathBuf, content: &str) -> Result<PathBuf> {
-    use std::io::Write;
     let file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&path);
     file.and_then(|mut file| file.write_all(content.as_bytes())).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
