@@ -6,8 +6,8 @@ use gowindows_crds::GoWindowsImage;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType, Recorder};
-use kube::{Api, Resource, ResourceExt};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
 /// A status that could not be written.
@@ -59,7 +59,10 @@ pub async fn write_status(cluster: &Cluster, world: &World, status: &GoWindowsIm
 }
 
 /// Publishes events. They are for people: a failure is logged and forgotten.
-pub async fn write_events(recorder: &Recorder, object: &GoWindowsImage, notices: &[Notice]) {
+pub async fn write_events(client: &Client, reporter: &Reporter, object: &GoWindowsImage, notices: &[Notice]) {
+    // A recorder that lives on would count a second `Published` onto the first one and drop its message. Repetitions are
+    // avoided already: notices are differences.
+    let recorder = Recorder::new(client.clone(), reporter.clone());
     for Notice { warning, reason, action, message } in notices {
         let event = Event {
             type_: if *warning { EventType::Warning } else { EventType::Normal },

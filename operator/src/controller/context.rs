@@ -3,7 +3,7 @@
 use super::Metrics;
 use crate::observe::Cluster;
 use crate::settings::Settings;
-use kube::runtime::events::Recorder;
+use kube::runtime::events::Reporter;
 use std::sync::Arc;
 
 /// Shared by all passes of a controller.
@@ -14,6 +14,6 @@ pub struct Context {
     pub settings: Arc<Settings>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Publishes events.
-    pub recorder: Recorder,
+    /// Who events are from.
+    pub reporter: Reporter,
 }

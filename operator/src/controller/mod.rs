@@ -19,7 +19,7 @@ use anyhow::{Context as _, bail};
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, applier};
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ async fn watch(
         git: Arc::new(GitClient),
         registry: Arc::new(OciRegistry::new(settings.registries.clone())),
     };
-    let context = Arc::new(Context { cluster, settings, metrics, recorder: Recorder::new(client, reporter) });
+    let context = Arc::new(Context { cluster, settings, metrics, reporter });
     let config = controller::Config::default().concurrency(CONCURRENCY);
     let queue = queue.take_until(stop);
     applier(|object, context| reconcile::reconcile(object, context).boxed(), reconcile::on_error, context, images, queue.boxed(), config)

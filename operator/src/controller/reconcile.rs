@@ -94,7 +94,7 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
             );
         }
         context.metrics.notices(&notices);
-        act::write_events(&context.recorder, &world.object, &notices).await;
+        act::write_events(&context.cluster.client, &context.reporter, &world.object, &notices).await;
     }
     let next = if outcome.failure.is_some() { Some(plan.next.map_or(AGAIN, |next| next.min(AGAIN))) } else { plan.next };
     Ok(next.map_or_else(Action::await_change, Action::requeue))

@@ -89,14 +89,15 @@ async fn thread(lab: &Lab, progress: &Progress, operator: &Operator) -> Result<(
     println!("\n{object}");
     tenant.kubectl.apply(&object).await?;
 
-    let first = rolled_out(lab, progress, None).await?;
+    let mut told = Vec::new();
+    let first = rolled_out(lab, progress, &mut told, None).await?;
     let url = service(&tenant).await?;
     println!("\n{}", page(&url).await.context("ask the first program for its page")?);
     sizes(&first);
 
     let commit = storefront.greet("Fresh bread, and now cake.").await?;
     progress.say(format!("a commit is pushed: {commit}"));
-    let second = rolled_out(lab, progress, Some(&first.digest)).await?;
+    let second = rolled_out(lab, progress, &mut told, Some(&first.digest)).await?;
     let answer = page(&url).await.context("ask the second program for its page")?;
     println!("\n{answer}");
     if !answer.contains("and now cake") || !answer.contains(&commit) || !answer.contains("windows/amd64") {
@@ -113,13 +114,13 @@ async fn thread(lab: &Lab, progress: &Progress, operator: &Operator) -> Result<(
 }
 
 /// Follows the object until another digest than `before` runs in its target.
-async fn rolled_out(lab: &Lab, progress: &Progress, before: Option<&str>) -> Result<ImageStatus> {
+async fn rolled_out(lab: &Lab, progress: &Progress, told: &mut Vec<String>, before: Option<&str>) -> Result<ImageStatus> {
     let is_new = |status: &GoWindowsImageStatus| {
         let image = status.image.as_ref().filter(|image| Some(image.digest.as_str()) != before);
         let rollout = status.rollout.as_ref().filter(|rollout| rollout.phase == RolloutPhase::Complete);
         image.zip(rollout).is_some_and(|(image, rollout)| image.digest == rollout.digest)
     };
-    let object: GoWindowsImage = follow(&lab.client(), NAMESPACE, NAME, LIMIT, |line| progress.say(line), is_new).await?;
+    let object: GoWindowsImage = follow(&lab.client(), NAMESPACE, NAME, LIMIT, told, |line| progress.say(line), is_new).await?;
     object.status.and_then(|status| status.image).context("a status without an image")
 }
 

@@ -14,7 +14,7 @@ const PERIOD: Duration = Duration::from_millis(200);
 /// One condition as `(status, reason, message)`.
 pub type Seen = (String, String, String);
 
-/// Waits until a status pleases, telling changes on the way.
+/// Waits until a status pleases, telling changes on the way, but none that was `told` before.
 ///
 /// # Errors
 /// When it does not in time: with the whole status.
@@ -23,11 +23,12 @@ pub async fn follow(
     namespace: &str,
     name: &str,
     limit: Duration,
+    told: &mut Vec<String>,
     mut tell: impl FnMut(&str),
     pleases: impl Fn(&GoWindowsImageStatus) -> bool,
 ) -> Result<GoWindowsImage> {
     let api: Api<GoWindowsImage> = Api::namespaced(client.clone(), namespace);
-    let (deadline, mut told) = (Instant::now() + limit, Vec::new());
+    let deadline = Instant::now() + limit;
     loop {
         let object = api.get(name).await.with_context(|| format!("get gwi/{name}"))?;
         let status = object.status.clone().unwrap_or_default();
@@ -55,7 +56,7 @@ pub async fn until(
     limit: Duration,
     pleases: impl Fn(&GoWindowsImageStatus) -> bool,
 ) -> Result<GoWindowsImageStatus> {
-    Ok(follow(client, namespace, name, limit, |_| {}, pleases).await?.status.unwrap_or_default())
+    Ok(follow(client, namespace, name, limit, &mut Vec::new(), |_| {}, pleases).await?.status.unwrap_or_default())
 }
 
 /// What is worth telling of a status.
