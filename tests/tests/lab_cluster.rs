@@ -108,7 +108,7 @@ fn remains(thing: &Thing) -> bool {
 async fn compiles_for_windows(lab: &Lab, golang: &str) -> Result<()> {
     let program = "golang.org/x/example/hello@v0.0.0-20250915201037-7f05d217867b";
     let install = container("compile", golang, &["go", "install", program]);
-    let show = container("show", golang, &["go", "version", "-m", "/work/go/bin/windows_amd64/hello.exe"]);
+    let show = container("show", golang, &["go", "version", "-m", "/scratch/go/bin/windows_amd64/hello.exe"]);
     run_job(lab, "compile", json!({"initContainers": [install], "containers": [show], "volumes": [work()]})).await?;
     let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "job/compile"]).await?;
     ensure!(log.contains("GOOS=windows"), "`go version -m` in the pod says: {log}");
@@ -209,13 +209,13 @@ async fn has_room_for_another(lab: &Lab) -> Result<()> {
     kubectl(lab, &["get", "nodes"]).await.map(drop)
 }
 
-/// A container that Pod Security `restricted` admits, with all that may be written in `/work`.
+/// A container that Pod Security `restricted` admits, with all that may be written in `/scratch`.
 fn container(name: &str, image: &str, command: &[&str]) -> Value {
     json!({
         "name": name,
         "image": image,
         "command": command,
-        "volumeMounts": [{"name": "work", "mountPath": "/work"}],
+        "volumeMounts": [{"name": "work", "mountPath": "/scratch"}],
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "capabilities": {"drop": ["ALL"]},
@@ -229,7 +229,7 @@ fn work() -> Value {
 }
 
 fn environment(lab: &Lab) -> Value {
-    let own = [("HOME", "/work"), ("TMPDIR", "/work"), ("GOCACHE", "/work/cache"), ("GOPATH", "/work/go"), ("GOOS", "windows")];
+    let own = [("HOME", "/scratch"), ("TMPDIR", "/scratch"), ("GOCACHE", "/scratch/cache"), ("GOPATH", "/scratch/go"), ("GOOS", "windows")];
     let own = own.map(|(name, value)| (name, value.to_owned()));
     own.into_iter().chain(lab.toolchain().module_environment()).map(|(name, value)| json!({"name": name, "value": value})).collect()
 }

@@ -35,7 +35,7 @@ pub fn init_logs(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Json => logs.json().flatten_event(true).init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
         LogFormat::Text => logs.with_target(false).init(),
     }
     Ok(())

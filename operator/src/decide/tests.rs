@@ -1,5 +1,7 @@
 //! The decisions of the first slice, each from a world that is written down.
 
+mod edges;
+
 use super::*;
 use crate::observe::*;
 use gowindows_crds::GoWindowsImage;
@@ -360,109 +362,4 @@ fn the_source_is_looked_at_when_it_is_due() {
         settle(&mut world, None);
         assert_eq!(world.answers.asked.contains(&Question::Source), looks, "{interval} after {elapsed} s");
     }
-}
-
-#[test]
-fn targets_get_their_verdict() {
-    let reference = image().reference;
-    let wanted = |change: fn(&mut Workload)| {
-        let mut workload = deployment(&reference);
-        change(&mut workload);
-        workload
-    };
-    let crash = |workload: &mut Workload| {
-        workload.available = 0;
-        let image = workload.containers[0].image.clone();
-        workload.pod_troubles = vec![PodTrouble { pod: "p".into(), image, reason: Reason::CrashLooping, message: "exit code 3".into() }];
-    };
-    let cases: Vec<(Option<Workload>, RolloutPhase, Reason, bool)> = vec![
-        (None, RolloutPhase::Waiting, Reason::TargetNotFound, false),
-        (Some(wanted(|_| {})), RolloutPhase::Complete, Reason::Succeeded, false),
-        (Some(wanted(|w| w.containers[0].image = "old:1".into())), RolloutPhase::Progressing, Reason::Progressing, true),
-        (Some(wanted(|w| w.available = 0)), RolloutPhase::Progressing, Reason::Progressing, false),
-        (Some(wanted(crash)), RolloutPhase::Failed, Reason::CrashLooping, false),
-        (Some(wanted(|w| (w.paused, w.updated) = (true, 0))), RolloutPhase::Waiting, Reason::TargetPaused, false),
-        (Some(wanted(|w| w.containers.push(w.containers[0].clone()))), RolloutPhase::Failed, Reason::ContainerNotFound, false),
-        (
-            Some(wanted(|w| {
-                w.containers[0].image = "old:1".into();
-                w.containers[0].applied_by = Some("flux".into());
-            })),
-            RolloutPhase::Failed,
-            Reason::FieldOwned,
-            false,
-        ),
-    ];
-    for (workload, phase, reason, rolls) in cases {
-        let mut world = settled_world();
-        world.workloads = vec![workload.clone()];
-        let plan = settle(&mut world, Some(&image()));
-        let target = &plan.conclusion.targets[0];
-        assert_eq!((target.phase, target.reason), (phase, reason), "{workload:?}");
-        assert_eq!(plan.effects.iter().any(|effect| matches!(effect, Effect::Roll(_))), rolls, "{workload:?}");
-    }
-}
-
-#[test]
-fn status_only_and_suspend_touch_nothing() {
-    for patch in [json!({"spec": {"rollout": {"mode": "StatusOnly"}}}), json!({"spec": {"suspend": true}})] {
-        let mut world = settled_world();
-        let status = world.object.status.clone();
-        let mut edited = object(patch.clone());
-        edited.status = status;
-        world.object = Arc::new(edited);
-        world.workloads = vec![Some(deployment("old:1"))];
-        assert_eq!(effects(&settle(&mut world, Some(&image()))), Vec::<&str>::new(), "{patch}");
-    }
-}
-
-#[test]
-fn old_jobs_go_and_the_current_one_stays() {
-    let mut world = settled_world();
-    for number in 0..8 {
-        let mut old = world.builds[0].clone();
-        (old.job, old.fingerprint, old.inputs) = (format!("old-{number}"), format!("{number:032}"), None);
-        old.created = at(-1000 + number);
-        world.builds.insert(usize::try_from(number).expect("small"), old);
-    }
-    let plan = settle(&mut world, None);
-    let deleted: Vec<_> =
-        plan.effects.iter().map(|effect| if let Effect::DeleteJob(job) = effect { job.clone() } else { panic!("{effect:?}") }).collect();
-    assert_eq!(deleted, ["old-3", "old-2", "old-1", "old-0"], "5 succeeded ones are kept, the current one among them");
-}
-
-#[test]
-fn recorded_inputs_are_found_again_from_the_status_alone() {
-    let mut world = settled_world();
-    world.builds.clear();
-    let plan = settle(&mut world, None);
-    assert_eq!((effects(&plan).len(), world.answers.asked.len()), (0, 0), "{plan:?}");
-    let recorded: InputsStatus = world.object.status.clone().and_then(|status| status.inputs).expect("inputs");
-    assert_eq!(Some(recorded.fingerprint), plan.conclusion.inputs.map(|inputs| inputs.fingerprint()));
-}
-
-#[test]
-fn every_bad_specification_is_refused_by_name() {
-    let corpus = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/corpus/bad_specs.yaml")).expect("the corpus");
-    let cases: Vec<Value> = serde_norway::from_str(&corpus).expect("a list");
-    for case in cases.iter().filter(|case| case.get("decide").is_none()) {
-        let refusal = match Request::new(&object(json!({"spec": case["patch"]})), &settings()) {
-            Err(refusal) => refusal,
-            Ok(_) => panic!("{} is accepted", case["name"]),
-        };
-        let says = case["says"].as_str().expect("says");
-        assert!(refusal.message.contains(says), "{}: {says:?} not in {:?}", case["name"], refusal.message);
-        if let Some(secret) = case.get("never").and_then(Value::as_str) {
-            assert!(!refusal.message.contains(secret), "{}", refusal.message);
-        }
-    }
-}
-
-#[test]
-fn the_newest_toolchain_is_the_default_and_a_missing_one_is_named() {
-    let request = Request::new(&object(json!({})), &settings()).expect("valid");
-    assert!(request.toolchain.contains("go@sha256"), "1.26 is newer than 1.9: {}", request.toolchain);
-    let refusal = Request::new(&object(json!({"spec": {"go": {"version": "1.2"}}})), &settings()).expect_err("no such toolchain");
-    assert_eq!(refusal.reason, Reason::NotConfigured);
-    assert!(refusal.message.contains("1.26"), "{}", refusal.message);
 }

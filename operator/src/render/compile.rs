@@ -140,9 +140,9 @@ mod tests {
 
     #[test]
     fn the_default_flags_are_the_documented_ones() {
-        let argv = compile().argv("/work/out");
+        let argv = compile().argv("/build/out");
         let expected =
-            ["go", "build", "-trimpath", "-buildvcs=false", "-tags", "timetzdata", "-ldflags", "-s -w -buildid=", "-o", "/work/out/", "."];
+            ["go", "build", "-trimpath", "-buildvcs=false", "-tags", "timetzdata", "-ldflags", "-s -w -buildid=", "-o", "/build/out/", "."];
         assert_eq!(argv, expected);
     }
 

@@ -1,8 +1,8 @@
 //! What does a build with the Go engine look like? One Job, one pod, three containers in a row:
 //!
 //! ```text
-//! init source   (our image)        fetches the commit            -> /workspace/src, /workspace/source.json
-//! init compile  (toolchain image)  go build, plain argv          -> /workspace/out/NAME.exe
+//! init source   (our image)        fetches the commit            -> /build/src, /build/source.json
+//! init compile  (toolchain image)  go build, plain argv          -> /build/out/NAME.exe
 //! assemble      (our image)        layer, config, push, read back -> termination message
 //! ```
 //!
@@ -37,7 +37,7 @@ pub const STAGES: [&str; 3] = [SOURCE, COMPILE, ASSEMBLE];
 
 /// The uid of every container: any but root will do, distroless images call this one `nonroot`.
 const UID: i64 = 65532;
-const WORKSPACE: &str = "/workspace";
+const WORKSPACE: &str = "/build";
 const CACHE: &str = "/cache";
 const TMP: &str = "/tmp";
 const GIT_AUTH: &str = "/var/run/gowindows/git";
@@ -218,7 +218,7 @@ fn source(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Con
         max_bytes: MAX_SOURCE_BYTES,
     };
     let mut args = step_args(SOURCE, &step);
-    args.extend(["--dest", "/workspace/src", "--out", "/workspace/out", "--info", "/workspace/source.json"].map(String::from));
+    args.extend(["--dest", "/build/src", "--out", "/build/out", "--info", "/build/source.json"].map(String::from));
     let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
     if request.git_secret.is_some() {
         args.extend(["--auth-dir".to_owned(), GIT_AUTH.to_owned()]);
@@ -241,14 +241,14 @@ fn compile(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Co
     Container {
         name: COMPILE.into(),
         image: Some(toolchain.clone()),
-        command: Some(compile.argv("/workspace/out/").iter().map(|word| literal(word)).collect()),
+        command: Some(compile.argv("/build/out/").iter().map(|word| literal(word)).collect()),
         env: Some(env.collect()),
         resources: Some(request.build.resources.clone()),
         security_context: Some(restricted()),
         // It has no code of ours that could report; the end of its output is its report.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![mount("workspace", WORKSPACE), mount("cache", CACHE), mount("tmp", TMP)]),
-        working_dir: Some(if sub_path == "." { "/workspace/src".into() } else { format!("/workspace/src/{sub_path}") }),
+        working_dir: Some(if sub_path == "." { "/build/src".into() } else { format!("/build/src/{sub_path}") }),
         ..Container::default()
     }
 }
@@ -262,7 +262,7 @@ fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> C
         timeout_seconds: seconds(request.build.push).unsigned_abs(),
     };
     let mut args = step_args(ASSEMBLE, &step);
-    args.extend(["--program-dir", "/workspace/out", "--source-info", "/workspace/source.json"].map(String::from));
+    args.extend(["--program-dir", "/build/out", "--source-info", "/build/source.json"].map(String::from));
     let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
     if request.push_secret.is_some() {
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);

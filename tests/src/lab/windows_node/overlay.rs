@@ -27,7 +27,7 @@ pub struct Overlay {
 impl Overlay {
     /// Mounts `layers` (lowest first) over `prefix`, with everything of its own in the new folder `folder`.
     pub fn mount(folder: &Path, prefix: &Path, layers: &[PathBuf], record: &Record) -> Result<Self> {
-        for part in ["upper", "work", "root", "tmp"] {
+        for part in ["upper", "own", "root", "tmp"] {
             fs::create_dir_all(folder.join(part)).with_context(|| format!("create {}", folder.display()))?;
         }
         let overlay = Self { folder: folder.to_path_buf() };
@@ -61,7 +61,7 @@ impl Drop for Overlay {
 
 fn options(folder: &Path, prefix: &Path, layers: &[PathBuf]) -> String {
     let lower: Vec<_> = layers.iter().rev().map(PathBuf::as_path).chain([prefix]).map(|path| path.display().to_string()).collect();
-    format!("lowerdir={},upperdir={1}/upper,workdir={1}/work", lower.join(":"), folder.display())
+    format!("lowerdir={},upperdir={1}/upper,workdir={1}/own", lower.join(":"), folder.display())
 }
 
 #[cfg(test)]
@@ -71,9 +71,6 @@ mod tests {
     #[test]
     fn the_highest_layer_comes_first_and_the_prefix_last() {
         let layers = [PathBuf::from("/l/base"), PathBuf::from("/l/app")];
-        assert_eq!(
-            options(Path::new("/c/1"), Path::new("/p"), &layers),
-            "lowerdir=/l/app:/l/base:/p,upperdir=/c/1/upper,workdir=/c/1/work"
-        );
+        assert_eq!(options(Path::new("/c/1"), Path::new("/p"), &layers), "lowerdir=/l/app:/l/base:/p,upperdir=/c/1/upper,workdir=/c/1/own");
     }
 }
