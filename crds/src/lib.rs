@@ -4,6 +4,7 @@
 //! (the operator, the command line, a test, another operator) can depend on it.
 
 pub mod conditions;
+pub mod durations;
 pub mod names;
 pub mod patterns;
 pub mod v1alpha1;

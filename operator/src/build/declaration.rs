@@ -1,7 +1,10 @@
 //! What does a `GoWindowsImage` in a file declare?
 //!
-//! Read as strictly as the API server would with `--validate=strict`: an unknown field is an error, not a wish unheard.
+//! Read as strictly as the API server would with `--validate=strict`: an unknown field is an error, not a wish unheard; and
+//! judged by the same rules as in the cluster.
 
+use crate::decide::Request;
+use crate::settings::Settings;
 use anyhow::{Context as _, bail};
 use gowindows_crds::v1alpha1::{GoWindowsImage, GoWindowsImageSpec};
 use serde::Deserialize as _;
@@ -12,12 +15,21 @@ use std::path::Path;
 ///
 /// # Errors
 /// Why it cannot be used, with the file's name.
-pub fn read(path: &Path) -> anyhow::Result<GoWindowsImageSpec> {
+pub fn read(path: &Path, settings: &Settings) -> anyhow::Result<GoWindowsImageSpec> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text).with_context(|| format!("{} cannot be used", path.display()))
+    let object = parse(&text).and_then(|object| judge(&object, settings).map(|()| object));
+    Ok(object.with_context(|| format!("{} cannot be used", path.display()))?.spec)
 }
 
-fn parse(text: &str) -> anyhow::Result<GoWindowsImageSpec> {
+/// Applies the operator's own validation. Toolchain images play no part here: the local `go` compiles.
+fn judge(object: &GoWindowsImage, settings: &Settings) -> anyhow::Result<()> {
+    let mut settings = settings.clone();
+    let version = object.spec.go.as_ref().and_then(|go| go.version.clone()).unwrap_or_else(|| "1".into());
+    settings.toolchains.insert(version, "local".into());
+    Request::new(object, &settings).map(drop).map_err(|refusal| anyhow::anyhow!(refusal.message))
+}
+
+fn parse(text: &str) -> anyhow::Result<GoWindowsImage> {
     let mut declared = Vec::new();
     for document in serde_norway::Deserializer::from_str(text) {
         let value = Value::deserialize(document)?;
@@ -35,7 +47,7 @@ fn parse(text: &str) -> anyhow::Result<GoWindowsImageSpec> {
     if let Some(field) = value.get("spec").and_then(|given| first_unknown(given, &understood, "spec")) {
         bail!("the field {field} is unknown; `kubectl explain gwi.spec` lists all fields");
     }
-    Ok(object.spec)
+    Ok(object)
 }
 
 /// The first field that was given and did not survive reading. What is empty may vanish without a loss.
@@ -76,11 +88,26 @@ mod tests {
 
     #[test]
     fn one_object_among_others_is_found() {
-        let spec = parse(&format!("apiVersion: v1\nkind: Service\n---\n{SMALL}")).expect("a specification");
+        let spec = parse(&format!("apiVersion: v1\nkind: Service\n---\n{SMALL}")).expect("an object").spec;
         assert_eq!(spec.image.repository, "r.example/a");
         assert!(parse("kind: Service").is_err());
         assert!(parse(&format!("{SMALL}---\n{SMALL}")).is_err());
         assert!(parse(&SMALL.replace("v1alpha1", "v9")).is_err());
+    }
+
+    #[test]
+    fn the_rules_are_those_of_the_cluster() {
+        let judged = |text: &str| judge(&parse(text).expect("an object"), &Settings::default());
+        assert!(judged(SMALL).is_ok());
+        let both = "  go: {version: '1.26', image: r.example/go}\n";
+        for (from, to, field) in [
+            ("https://", "ext::", "source.git.url"),
+            ("spec:\n", &format!("spec:\n{both}"), "go.version"),
+            ("r.example/a,", "R.example/A:b,", "image.repository"),
+        ] {
+            let error = judged(&SMALL.replace(from, to)).expect_err("refused");
+            assert!(error.to_string().contains(field), "{error}");
+        }
     }
 
     #[test]

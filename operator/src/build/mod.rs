@@ -67,7 +67,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let start = Instant::now();
     let say = move |line: String| eprintln!("{:6.1} s  {line}", start.elapsed().as_secs_f64());
     let settings = args.config.as_deref().map(Settings::load).transpose()?.unwrap_or_default();
-    let declared = args.file.as_deref().map(declaration::read).transpose()?;
+    let declared = args.file.as_deref().map(|file| declaration::read(file, &settings)).transpose()?;
     let module = plan::module_folder(&args.dir, declared.as_ref())?;
     let revision = revision::of(&module)?;
     say(format!("source: {revision}"));

@@ -61,6 +61,9 @@ pub fn module_folder(dir: &Path, declared: Option<&GoWindowsImageSpec>) -> anyho
 /// What is wrong with which of them.
 pub fn plan(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &Settings, commit: Option<&str>) -> anyhow::Result<Plan> {
     let mut notes = Vec::new();
+    if declared.and_then(|spec| spec.go.as_ref()).is_some_and(|go| go.version.is_some() || go.image.is_some()) {
+        notes.push("go.version and go.image choose the cluster's toolchain; here the local `go` compiles".into());
+    }
     let compile = compile(args, declared, commit.unwrap_or(UNKNOWN_REVISION))?;
     let assembly = assembly(args, declared, settings)?;
     let level = compression_level(args.compression.as_deref())?;

@@ -17,6 +17,7 @@ use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
+use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BuildPhase, ImageStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -182,7 +183,7 @@ fn image_of(published: &Published, world: &World, plan: &Plan, build: Option<&Bu
             image.binary = image.binary.or_else(|| result.binary.clone());
         }
         image.built_at = build.finished.map(whole_second);
-        image.duration = build.finished.map(|end| crate::report::duration(end.duration_since(build.created)));
+        image.duration = build.finished.map(|end| go_duration(end.duration_since(build.created)));
         image.cause = Some(build.cause.clone());
     } else {
         image.built_at = Some(whole_second(world.now));

@@ -10,11 +10,12 @@
 //! The workload's own controller does the rolling and gives the verdict; this module writes one field and reads the verdict.
 
 use super::{Effect, Need, Plan, Question, Request, Roll, TargetRequest, TargetVerdict, later};
-use crate::observe::{Seen, Workload, WorkloadContainer, World};
+use crate::observe::{Seen, Trouble, Workload, WorkloadContainer, World};
 use gowindows_crds::conditions::Reason;
+use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{ImageStatus, RolloutPhase};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// A target's pods are not watched; while a rollout is under way they are looked at this often.
@@ -49,15 +50,24 @@ fn confirmed(world: &World, plan: &mut Plan, image: &ImageStatus) -> Result<bool
     let Some(fingerprint) = &image.fingerprint else { return Ok(false) };
     let tag = names::fingerprint_tag(fingerprint);
     world.ask(vec![Question::Published(tag.clone())])?;
-    match world.answers.published.get(&tag) {
-        Some(Seen::Fresh(Some(published), _) | Seen::Stale(Some(published), _)) => {
-            Ok(published.image.digest == image.digest && published.violations.is_empty())
+    let refused = |what: &str| {
+        let message = format!("{what}; nothing is rolled. The gowindows.dev/rebuild order publishes it again.");
+        Some(Trouble { reason: Reason::VerificationFailed, message, at: world.now, times: 1 })
+    };
+    let digest = &image.digest;
+    plan.conclusion.registry_trouble = match world.answers.published.get(&tag) {
+        Some(Seen::Fresh(Some(published), _) | Seen::Stale(Some(published), _)) => match published.violations.first() {
+            None if published.image.digest == *digest => return Ok(true),
+            None => refused(&format!("the tag {tag} leads to {} and not to {digest}", published.image.digest)),
+            Some(violation) => refused(&format!("{digest} breaks a rule ({violation})")),
+        },
+        Some(Seen::Fresh(None, _) | Seen::Stale(None, _)) => {
+            refused(&format!("the registry has no tag {tag}, which should lead to {digest}"))
         }
-        other => {
-            plan.conclusion.registry_trouble = other.and_then(Seen::trouble).cloned();
-            Ok(false)
-        }
-    }
+        Some(Seen::Unknown(trouble)) => Some(trouble.clone()),
+        Some(Seen::NotAsked) | None => None,
+    };
+    Ok(false)
 }
 
 fn judge(world: &World, request: &Request, image: &ImageStatus, index: usize, target: &TargetRequest) -> (TargetVerdict, Option<Roll>) {
@@ -169,7 +179,10 @@ fn settle(world: &World, request: &Request, workload: &Workload, started_at: Tim
         };
     }
     if later(started_at, request.progress_deadline) < world.now {
-        let message = format!("not available within rollout.progressDeadline ({})", crate::report::duration_of(request.progress_deadline));
+        let message = format!(
+            "not available within rollout.progressDeadline ({})",
+            go_duration(SignedDuration::try_from(request.progress_deadline).unwrap_or(SignedDuration::MAX))
+        );
         return TargetVerdict { phase: RolloutPhase::Failed, reason: Reason::ProgressDeadlineExceeded, message: Some(message), ..verdict };
     }
     let message = format!("{updated} of {replicas} pods updated, {available} available");

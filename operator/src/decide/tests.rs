@@ -215,6 +215,12 @@ fn a_forged_status_is_not_rolled() {
     let plan = settle(&mut world, Some(&image()));
     let rolls: Vec<_> = plan.effects.iter().filter(|effect| matches!(effect, Effect::Roll(roll) if roll.image.contains("2222"))).collect();
     assert!(rolls.is_empty(), "{rolls:?}");
+    // Without the Job that knows better, the registry is asked before a write.
+    world.builds.clear();
+    world.workloads = vec![Some(deployment("old:1"))];
+    world.answers.asked.clear();
+    let trouble = settle(&mut world, Some(&image())).conclusion.registry_trouble.expect("a reason");
+    assert!(trouble.reason == Reason::VerificationFailed && trouble.message.contains("2222"), "{trouble:?}");
 }
 
 #[test]

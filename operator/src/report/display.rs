@@ -2,11 +2,9 @@
 
 use crate::decide::Conclusion;
 use gowindows_crds::v1alpha1::{Display, ImageStatus, RolloutPhase, RolloutStatus};
-use k8s_openapi::jiff::SignedDuration;
-use std::time::Duration;
 
 /// `512 B`, `2.4 MB`, `1.9 GB`: decimal units, as registries and downloads count.
-pub fn bytes(count: i64) -> String {
+fn bytes(count: i64) -> String {
     let (mut value, mut unit) = (count as f64, "B");
     for larger in ["kB", "MB", "GB", "TB"] {
         if value < 1000.0 {
@@ -15,22 +13,6 @@ pub fn bytes(count: i64) -> String {
         (value, unit) = (value / 1000.0, larger);
     }
     if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
-}
-
-/// A Go duration in whole seconds: `42s`, `3m5s`, `1h0m0s`.
-pub fn duration(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs().max(0);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
-/// The same for an unsigned duration.
-pub fn duration_of(time: Duration) -> String {
-    duration(SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX))
 }
 
 /// `main@4f1c2e7` of `main@sha1:4f1c2e7...`; a pinned commit stands alone.
@@ -84,12 +66,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_read_well() {
+    fn sizes_read_well() {
         assert_eq!(
             [bytes(0), bytes(999), bytes(1_000), bytes(2_437_000), bytes(1_950_000_000)],
             ["0 B", "999 B", "1.0 kB", "2.4 MB", "1.9 GB"].map(String::from)
         );
-        assert_eq!([0, 59, 185, 3600].map(|s| duration(SignedDuration::from_secs(s))), ["0s", "59s", "3m5s", "1h0m0s"].map(String::from));
     }
 
     #[test]

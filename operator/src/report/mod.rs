@@ -5,12 +5,12 @@ mod conditions;
 mod display;
 mod notices;
 
-pub use display::{bytes, duration, duration_of};
 pub use notices::{Notice, notices};
 
 use crate::decide::{BuildVerdict, Conclusion, Effect, Inputs, Outcome, Plan};
 use crate::observe::{Build, BuildState, Failure, World};
 use gowindows_crds::conditions::merge;
+use gowindows_crds::durations::go_duration;
 use gowindows_crds::v1alpha1::{
     BuildFailure, BuildPhase, BuildStatus, GoWindowsImageStatus, Handled, HistoryEntry, ImageStatus, InputsStatus, PreviousImage,
     RolloutPhase, RolloutStatus, TargetStatus,
@@ -194,7 +194,7 @@ fn finished(build: &Build, image: Option<&ImageStatus>) -> Option<HistoryEntry> 
         digest: digest.or_else(|| of_image.map(|image| image.digest.clone())),
         cause: Some(build.cause.clone()),
         finished_at: Some(time(end)),
-        duration: Some(duration(end.duration_since(build.created))),
+        duration: Some(go_duration(end.duration_since(build.created))),
     })
 }
 

@@ -23,6 +23,8 @@ fn message(status: &GoWindowsImageStatus, kind: ConditionType) -> String {
 async fn fails_with(stage: &Stage, namespace: &str, kind: ConditionType, reason: Reason, says: &[&str]) -> Result<GoWindowsImageStatus> {
     let status = until(&stage.lab.client(), namespace, "storefront", LIMIT, |status| is_for(status, kind, reason)).await?;
     let message = message(&status, kind);
+    // For whoever reads the run: does this help somebody who has never seen the code?
+    eprintln!("{namespace}: {kind}/{reason}: {message}");
     for part in says {
         ensure!(message.contains(part), "{kind}: {part:?} is not in {message:?}");
     }
