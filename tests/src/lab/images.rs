@@ -61,7 +61,7 @@ pub(super) fn golang(toolchain: &Toolchain) -> Result<PathBuf> {
     let root = toolchain.root();
     let key = [root.as_os_str().as_encoded_bytes(), toolchain.version().as_bytes(), &fs::read(AUTHORITIES)?].map(<[u8]>::to_vec);
     cached("golang", &key.each_ref().map(Vec::as_slice), &config, |tree| {
-        system_files(tree)?;
+        system_files(tree, &fs::read(AUTHORITIES)?)?;
         for path in ["go", "go/bin", "go/src"] {
             tree.directory(path, 0o1777)?;
         }
@@ -71,9 +71,10 @@ pub(super) fn golang(toolchain: &Toolchain) -> Result<PathBuf> {
     })
 }
 
-/// An image with one program of this machine, the libraries that it names and the machine's authorities, as an OCI layout in
-/// `layout`. Blocks.
-pub(super) fn program(binary: &Path, layout: &Path) -> Result<()> {
+/// An image with one program of this machine, the libraries that it names, the machine's authorities and one more, as an OCI
+/// layout in `layout`. Blocks.
+pub(super) fn program(binary: &Path, authority: &str, layout: &Path) -> Result<()> {
+    let authorities = [&fs::read(AUTHORITIES)?, b"\n".as_slice(), authority.as_bytes()].concat();
     let name = binary.file_name().context("the program has no name")?.to_string_lossy().into_owned();
     let config = Config { entrypoint: vec![format!("/{name}")], env: Vec::new(), user: NOBODY };
     let libraries = libraries(binary)?;
@@ -81,7 +82,7 @@ pub(super) fn program(binary: &Path, layout: &Path) -> Result<()> {
         fs::remove_dir_all(layout)?;
     }
     write(layout, &config, |tree| {
-        system_files(tree)?;
+        system_files(tree, &authorities)?;
         for library in &libraries {
             tree.copy(library, library.to_string_lossy().trim_start_matches('/'), 0o755)?;
         }
@@ -89,12 +90,12 @@ pub(super) fn program(binary: &Path, layout: &Path) -> Result<()> {
     })
 }
 
-fn system_files(tree: &mut Tree) -> Result<()> {
+fn system_files(tree: &mut Tree, authorities: &[u8]) -> Result<()> {
     tree.directory("tmp", 0o1777)?;
     tree.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")?;
     tree.file("etc/group", 0o644, b"root:x:0:\nnonroot:x:65532:\n")?;
     tree.file("etc/nsswitch.conf", 0o644, b"hosts: files dns\n")?;
-    tree.copy(Path::new(AUTHORITIES), AUTHORITIES.trim_start_matches('/'), 0o644)
+    tree.file(AUTHORITIES.trim_start_matches('/'), 0o644, authorities)
 }
 
 /// The shared libraries of a program by their paths on this machine, the loader among them; none for a static one.

@@ -198,12 +198,12 @@ impl Lab {
         self.pusher.push(&layout, "golang").await
     }
 
-    /// Pushes an image with `binary`, the libraries that it needs and the machine's certificate authorities to `lab/<name>`, and
-    /// returns its reference by digest.
+    /// Pushes an image with `binary`, the libraries that it needs, and the certificate authorities of the machine and of the
+    /// lab's git server (as a company puts its own into images) to `lab/<name>`, and returns its reference by digest.
     pub async fn program_image(&self, binary: &Path, name: &str) -> Result<String> {
         let (binary, layout) = (binary.to_owned(), self.site.folder("images")?.join(name));
-        let written = layout.clone();
-        tokio::task::spawn_blocking(move || images::program(&binary, &written)).await??;
+        let (written, authority) = (layout.clone(), self.git.authority().to_owned());
+        tokio::task::spawn_blocking(move || images::program(&binary, &authority, &written)).await??;
         self.pusher.push(&layout, name).await
     }
 

@@ -66,12 +66,6 @@ impl Tenant {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-auth"}, "stringData": data}).to_string()
     }
 
-    /// The Secret `git-auth` with nothing but the authority of the lab's git server.
-    pub fn authority_secret(&self) -> String {
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-auth"}, "stringData": {"ca.crt": self.authority}})
-            .to_string()
-    }
-
     /// The Secret `registry-auth`.
     pub fn registry_secret(&self, host: &str, user: &str, password: &str) -> String {
         let auths: Value = json!({"auths": {host: {"username": user, "password": password}}});

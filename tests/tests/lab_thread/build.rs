@@ -3,6 +3,8 @@
 use crate::thread::{is_rolled_out, object, storefront};
 use crate::{LIMIT, Stage};
 use anyhow::{Context, Result, ensure};
+use gowindows_crds::v1alpha1::GoWindowsImageStatus;
+use gowindows_tests::lab::git::Repository;
 use gowindows_tests::lab::host;
 use gowindows_tests::thread::until;
 use serde_json::Value;
@@ -14,13 +16,17 @@ pub async fn the_laptop_makes_the_same_digest(stage: Arc<Stage>) -> Result<()> {
     let object = object(&tenant)?;
     tenant.kubectl.apply(&object).await?;
     let status = until(&stage.lab.client(), "laptop", "storefront", LIMIT, is_rolled_out).await?;
-    let image = status.image.context("an image")?;
+    same_on_this_machine(&stage, &object, &storefront.repository, &status).await
+}
 
+/// `gowindows build -f` of the same commit makes what the cluster made.
+pub async fn same_on_this_machine(stage: &Stage, object: &str, repository: &Repository, status: &GoWindowsImageStatus) -> Result<()> {
+    let image = status.image.as_ref().context("an image")?;
     let folder = tempfile::tempdir()?;
     let (clone, manifest) = (folder.path().join("clone"), folder.path().join("gwi.yaml"));
-    std::fs::write(&manifest, &object)?;
+    std::fs::write(&manifest, object)?;
     let mut git = Command::new("git");
-    let url = storefront.repository.url().replace("https://", "https://git:sesame@");
+    let url = repository.url().replace("https://", "https://git:sesame@");
     let authority = folder.path().join("ca.crt");
     std::fs::write(&authority, stage.lab.git().authority())?;
     git.env("GIT_SSL_CAINFO", &authority).args(["clone", "--quiet", &url]).arg(&clone);
@@ -31,7 +37,7 @@ pub async fn the_laptop_makes_the_same_digest(stage: Arc<Stage>) -> Result<()> {
     build.arg("--output").arg(folder.path().join("layout"));
     let printed: Value = serde_json::from_str(&host::run_async(build).await?).context("read --json")?;
     ensure!(printed["digest"] == image.digest.as_str(), "the laptop made {}, the cluster {}", printed["digest"], image.digest);
-    let binary = image.binary.context("the program")?;
+    let binary = image.binary.as_ref().context("the program")?;
     ensure!(printed["binary"]["sha256"] == binary.sha256.as_str(), "{} {binary:?}", printed["binary"]);
     Ok(())
 }

@@ -110,17 +110,10 @@ async fn columns_and_events(tenant: &Tenant, status: &GoWindowsImageStatus) -> R
 
 pub async fn the_smallest_object_works(stage: Arc<Stage>) -> Result<()> {
     let tenant = Tenant::create(&stage.lab, "smallest").await?;
-    // Its git server has a certificate of a public authority and no login; the lab's has neither, so a CA Secret is all that is added.
     let storefront = Storefront::create(&stage.lab, "smallest/storefront", Access::Public).await?;
-    storefront
-        .repository
-        .commit_files(&[("main.go", "package main\n\nfunc main() { select {} }\n")], "Stand still", "2026-01-02T03:04:05Z")
-        .await?;
-    tenant.kubectl.apply(&tenant.sample("secret-access.yaml", "storefront")?).await?;
-    tenant.kubectl.apply(&tenant.authority_secret()).await?;
-    let smallest = tenant.sample("smallest.yaml", "storefront")?;
-    let git = format!("{}/smallest/storefront.git\"", stage.lab.git().base());
-    tenant.kubectl.apply(&smallest.replace(&git, &format!("{git}, secretRef: {{name: git-auth}}"))).await?;
+    let main = "package main\n\nfunc main() { select {} }\n";
+    storefront.repository.commit_files(&[("main.go", main)], "Stand still", "2026-01-02T03:04:05Z").await?;
+    tenant.kubectl.apply(&tenant.sample("smallest.yaml", "storefront")?).await?;
     let status = until(&stage.lab.client(), "smallest", "storefront", LIMIT, |s| {
         find(&s.conditions, ConditionType::Ready).is_some_and(|c| c.status == "True")
     })
@@ -153,18 +146,18 @@ pub async fn applying_again_and_restarting_build_nothing(stage: Arc<Stage>) -> R
 pub async fn another_program_goes_the_same_way(stage: Arc<Stage>) -> Result<()> {
     let tenant = Tenant::create(&stage.lab, "another").await?;
     let module = stage.lab.toolchain().download("github.com/mccutchen/go-httpbin/v2@v2.18.3").await?;
-    let repository = stage.lab.git().create("another/httpbin", Access::Password { user: "git".into(), password: "sesame".into() }).await?;
+    let repository = stage.lab.git().create("another/httpbin", Access::Public).await?;
     repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
-    tenant.grant_access(("git", "sesame"), None).await?;
     let deployment = tenant.sample("storefront-deployment.yaml", "storefront")?.replace("/healthz", "/status/200");
     tenant.kubectl.apply(&deployment).await?;
-    let object = object(&tenant)?.replace("another/storefront.git", "another/httpbin.git").replace("./cmd/storefront", "./cmd/go-httpbin");
-    let object = object.replace("    args: [\"-listen\", \":8080\"]\n", "");
+    // The smallest object, with another url and a package.
+    let object = tenant.sample("smallest.yaml", "storefront")?.replace("another/storefront.git", "another/httpbin.git");
+    let object = format!("{object}  go: {{package: ./cmd/go-httpbin}}\n");
     tenant.kubectl.apply(&object).await?;
-    until(&stage.lab.client(), "another", "storefront", LIMIT, is_ready).await?;
+    let status = until(&stage.lab.client(), "another", "storefront", LIMIT, is_ready).await?;
     let answer = page(&format!("{}get?bread=fresh", service(&tenant).await?)).await?;
     ensure!(answer.contains("fresh"), "httpbin answers: {answer}");
-    Ok(())
+    crate::build::same_on_this_machine(&stage, &object, &repository, &status).await
 }
 
 pub async fn orders_are_obeyed_once(stage: Arc<Stage>) -> Result<()> {
