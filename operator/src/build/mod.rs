@@ -1,6 +1,8 @@
 //! `gowindows build`: from a folder with Go source to a Windows image, on this machine, without a cluster.
 //!
-//!     arguments and declaration -> plan -> bases -> compile (the local `go`) -> assemble -> push or write -> report
+//! ```text
+//! arguments and declaration -> plan -> bases -> compile (the local `go`) -> assemble -> push or write -> report
+//! ```
 //!
 //! The same flags and the same writer as in the cluster: the same commit, toolchain and base give the same digest.
 

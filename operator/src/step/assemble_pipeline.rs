@@ -1,6 +1,8 @@
 //! How does a compiled program become an image in a registry or a folder?
 //!
-//!     program -> bases -> layer -> image -> blobs -> manifests -> read back -> tags
+//! ```text
+//! program -> bases -> layer -> image -> blobs -> manifests -> read back -> tags
+//! ```
 //!
 //! Nothing has a tag before it was read back and verified. The build pod and the command line both go this way.
 
