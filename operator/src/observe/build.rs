@@ -169,12 +169,17 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated) -> Failure {
         return failure(reason, message, tail);
     }
     match report(ended).and_then(|report| report.failure) {
-        Some(said) => failure(said.reason.parse().unwrap_or(Reason::AssembleFailed), redact::redact(&said.message, &[]), None),
+        Some(said) => failure(said.reason.parse().unwrap_or(Reason::AssembleFailed), sentence(&redact::redact(&said.message, &[])), None),
         None if ended.exit_code > 128 => {
             failure(Reason::Lost, format!("Stage {stage} was ended by signal {}.", ended.exit_code - 128), tail)
         }
         None => failure(Reason::AssembleFailed, format!("Stage {stage} ended with exit code {}.", ended.exit_code), tail),
     }
+}
+
+/// With one full stop at its end, for what follows it.
+fn sentence(text: &str) -> String {
+    format!("{}.", text.trim_end().trim_end_matches('.'))
 }
 
 /// Signs that modules could not be downloaded, as opposed to a program that does not compile.

@@ -119,7 +119,7 @@ fn crash(container: &ContainerStatus) -> String {
         format!(" with exit code {}{tail}", ended.exit_code)
     });
     format!(
-        "container {} keeps ending{} ({} restarts); see `kubectl logs --previous`",
+        "container {} keeps ending{} (restarts: {}); see `kubectl logs --previous`",
         container.name,
         ended.unwrap_or_default(),
         container.restart_count
