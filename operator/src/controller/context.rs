@@ -3,8 +3,12 @@
 use super::Metrics;
 use crate::observe::Cluster;
 use crate::settings::Settings;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::Reporter;
 use std::sync::Arc;
+
+/// What time it is. The system's clock, or that of a simulation.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Shared by all passes of a controller.
 pub struct Context {
@@ -16,4 +20,6 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Who events are from.
     pub reporter: Reporter,
+    /// What time it is.
+    pub clock: Clock,
 }

@@ -8,18 +8,19 @@ mod reconcile;
 mod telemetry;
 mod triggers;
 
-pub use context::Context;
+pub use context::{Clock, Context};
 pub use telemetry::{Metrics, init_logs};
 
 use crate::clients::git::GitClient;
 use crate::clients::oci::OciRegistry;
-use crate::observe::{Cluster, Memory, OwnWrites, Stores};
+use crate::observe::{Cluster, Git, Memory, OwnWrites, Registry, Stores};
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
 use futures::{FutureExt, StreamExt};
-use kube::Client;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::{self, applier};
 use kube::runtime::events::Reporter;
+use kube::{Client, Config};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub struct ControllerArgs {
 pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let settings = Arc::new(Settings::load(&args.config)?);
     settings.check_controller()?;
-    let client = Client::try_default().await.context("find the cluster: neither in-cluster credentials nor a kubeconfig work")?;
+    let client = client().await.context("find the cluster: neither in-cluster credentials nor a kubeconfig work")?;
     let metrics = Arc::new(Metrics::default());
     let admin = admin::serve(args.listen, metrics.clone());
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
@@ -65,8 +66,20 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let namespaces =
         if settings.watch_namespaces.is_empty() { vec![None] } else { settings.watch_namespaces.iter().cloned().map(Some).collect() };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?settings.watch_namespaces, "gowindows starts");
-    let controllers =
-        namespaces.into_iter().map(|namespace| watch(client.clone(), namespace, settings.clone(), metrics.clone(), stop.clone()));
+    let git: Arc<dyn Git> = Arc::new(GitClient);
+    let registry: Arc<dyn Registry> = Arc::new(OciRegistry::new(settings.registries.clone()));
+    let controllers = namespaces.into_iter().map(|namespace| {
+        let controller = Controller {
+            client: client.clone(),
+            namespace,
+            settings: settings.clone(),
+            git: git.clone(),
+            registry: registry.clone(),
+            clock: Arc::new(Timestamp::now),
+            metrics: metrics.clone(),
+        };
+        controller.run(stop.clone())
+    });
     let controllers = futures::future::join_all(controllers);
     tokio::select! {
         result = admin => result.context("serve /healthz, /readyz and /metrics"),
@@ -77,38 +90,62 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Watches one namespace, or all of them.
-async fn watch(
-    client: Client,
-    namespace: Option<String>,
-    settings: Arc<Settings>,
-    metrics: Arc<Metrics>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) {
-    let memory = Arc::new(Memory::default());
-    let (queue, images, stores) = triggers::triggers(&client, namespace.as_deref(), memory.clone());
-    metrics.watch(images.clone(), stores.clone());
-    let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
-    let cluster = Cluster {
-        client: client.clone(),
-        stores,
-        memory,
-        own_jobs: OwnWrites::default(),
-        own_deployments: OwnWrites::default(),
-        own_images: OwnWrites::default(),
-        git: Arc::new(GitClient),
-        registry: Arc::new(OciRegistry::new(settings.registries.clone())),
-    };
-    let context = Arc::new(Context { cluster, settings, metrics, reporter });
-    let config = controller::Config::default().concurrency(CONCURRENCY);
-    let queue = queue.take_until(stop);
-    applier(|object, context| reconcile::reconcile(object, context).boxed(), reconcile::on_error, context, images, queue.boxed(), config)
-        .for_each(|result| async move {
-            if let Err(error) = result {
-                tracing::debug!(%error, "a pass did not end well");
-            }
-        })
-        .await;
+/// A client that tries nothing twice: a pass is repeated as a whole, at a pace that is ours, and a create whose first attempt had been
+/// applied would come back as a conflict.
+async fn client() -> anyhow::Result<Client> {
+    let mut config = Config::infer().await?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+/// One controller over one namespace, or over all of them. Whatever it meets outside is handed to it, so that a simulation runs
+/// the same code.
+pub struct Controller {
+    /// The API server.
+    pub client: Client,
+    /// The namespace; `None` for all.
+    pub namespace: Option<String>,
+    /// The operator's settings.
+    pub settings: Arc<Settings>,
+    /// Git servers.
+    pub git: Arc<dyn Git>,
+    /// Registries.
+    pub registry: Arc<dyn Registry>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Controller {
+    /// Watches and reconciles until `stop`; passes under way are finished. Ends before only if a watch ends, which it never should.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
+        let Self { client, namespace, settings, git, registry, clock, metrics } = self;
+        let memory = Arc::new(Memory::default());
+        let (queue, images, stores) = triggers::triggers(&client, namespace.as_deref(), memory.clone());
+        metrics.watch(images.clone(), stores.clone());
+        let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
+        let cluster = Cluster {
+            client,
+            stores,
+            memory,
+            own_jobs: OwnWrites::default(),
+            own_deployments: OwnWrites::default(),
+            own_images: OwnWrites::default(),
+            git,
+            registry,
+        };
+        let context = Arc::new(Context { cluster, settings, metrics, reporter, clock });
+        let config = controller::Config::default().concurrency(CONCURRENCY);
+        let queue = queue.take_until(stop).boxed();
+        applier(|object, context| reconcile::reconcile(object, context).boxed(), reconcile::on_error, context, images, queue, config)
+            .for_each(|result| async move {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a pass did not end well");
+                }
+            })
+            .await;
+    }
 }
 
 impl Stores {

@@ -7,7 +7,6 @@ use crate::decide::{Decision, Plan, Request, decide};
 use crate::observe::{ObserveError, World};
 use crate::report;
 use gowindows_crds::GoWindowsImage;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use std::sync::Arc;
@@ -70,7 +69,7 @@ pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Cont
 
 async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, ReconcileError> {
     context.cluster.stores.ready().await.map_err(|_| ReconcileError::Stopping)?;
-    let mut world = context.cluster.world(image, Timestamp::now()).await?;
+    let mut world = context.cluster.world(image, (context.clock)()).await?;
     let plan = plan(&mut world, context).await;
     if world.object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
