@@ -1,4 +1,5 @@
-//! Everything that tests the product above unit level: a real cluster on this machine.
+//! Everything that tests the product above unit level: a real cluster on this machine, and an API server in memory.
 
+pub mod fake_apiserver;
 pub mod lab;
 pub mod thread;

@@ -5,7 +5,7 @@
 
 mod status;
 
-pub use status::{StatusError, write_events, write_status};
+pub use status::{StatusError, Written, write_events, write_status};
 
 use crate::decide::{Effect, Failed, Outcome, Plan, Request, Roll};
 use crate::observe::{Cluster, Miss, World};

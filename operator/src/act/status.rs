@@ -27,13 +27,24 @@ pub enum StatusError {
     Deadline,
 }
 
-/// Applies the status where it differs from the one that is there. True if it did.
+/// What became of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is the one that is there.
+    Equal,
+    /// It was applied.
+    Applied,
+    /// The object is gone, or is another one of the same name.
+    Gone,
+}
+
+/// Applies the status where it differs from the one that is there.
 ///
 /// # Errors
 /// When the API server refuses or does not answer; gone objects are no error.
-pub async fn write_status(cluster: &Cluster, world: &World, status: &GoWindowsImageStatus) -> Result<bool, StatusError> {
+pub async fn write_status(cluster: &Cluster, world: &World, status: &GoWindowsImageStatus) -> Result<Written, StatusError> {
     if world.object.status.as_ref() == Some(status) {
-        return Ok(false);
+        return Ok(Written::Equal);
     }
     let (name, namespace) = (world.object.name_any(), world.object.namespace().unwrap_or_default());
     let patch = json!({
@@ -51,9 +62,9 @@ pub async fn write_status(cluster: &Cluster, world: &World, status: &GoWindowsIm
         Ok(mut written) => {
             written.metadata.managed_fields = None;
             cluster.own_images.remember(written, world.now);
-            Ok(true)
+            Ok(Written::Applied)
         }
-        Err(kube::Error::Api(gone)) if gone.code == 404 || gone.code == 409 => Ok(false),
+        Err(kube::Error::Api(gone)) if gone.code == 404 || gone.code == 409 => Ok(Written::Gone),
         Err(source) => Err(StatusError::ApplyStatus { name, source }),
     }
 }

@@ -1,6 +1,6 @@
 //! What does every pass share?
 
-use super::Metrics;
+use super::{Metrics, Pacing};
 use crate::observe::Cluster;
 use crate::settings::Settings;
 use k8s_openapi::jiff::Timestamp;
@@ -22,4 +22,6 @@ pub struct Context {
     pub reporter: Reporter,
     /// What time it is.
     pub clock: Clock,
+    /// How often passes failed.
+    pub pacing: Pacing,
 }

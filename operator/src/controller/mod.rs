@@ -4,11 +4,15 @@
 
 mod admin;
 mod context;
+mod guarded;
+mod pacing;
 mod reconcile;
 mod telemetry;
 mod triggers;
 
 pub use context::{Clock, Context};
+pub use guarded::{Guarded, Unreadable};
+pub use pacing::Pacing;
 pub use telemetry::{Metrics, init_logs};
 
 use crate::clients::git::GitClient;
@@ -135,7 +139,7 @@ impl Controller {
             git,
             registry,
         };
-        let context = Arc::new(Context { cluster, settings, metrics, reporter, clock });
+        let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, pacing: Pacing::default() });
         let config = controller::Config::default().concurrency(CONCURRENCY);
         let queue = queue.take_until(stop).boxed();
         applier(|object, context| reconcile::reconcile(object, context).boxed(), reconcile::on_error, context, images, queue, config)

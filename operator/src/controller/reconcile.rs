@@ -1,11 +1,11 @@
 //! What happens in one pass? observe -> decide -> act -> report.
 
 use super::Context;
-use super::triggers::Guarded;
-use crate::act::{self, StatusError};
+use super::Guarded;
+use crate::act::{self, StatusError, Written};
 use crate::decide::{Decision, Plan, Request, decide};
 use crate::observe::{ObserveError, World};
-use crate::report;
+use crate::report::{self, Notice};
 use gowindows_crds::GoWindowsImage;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
@@ -38,7 +38,7 @@ impl ReconcileError {
 
 /// A pass asks the outside world in rounds; more than these would mean that an answer raises its own question.
 const ROUNDS: usize = 8;
-/// A pass that failed is repeated after this time.
+/// A decision that kept asking is taken again after this time.
 const AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
@@ -57,14 +57,14 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
     result
 }
 
-pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Context>) -> Action {
+pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
     tracing::warn!(
         name = object.name_any(),
         namespace = object.namespace(),
         error = error as &dyn std::error::Error,
         "a pass failed; it is repeated"
     );
-    Action::requeue(AGAIN)
+    Action::requeue(context.pacing.failed(object.as_ref()))
 }
 
 async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, ReconcileError> {
@@ -81,22 +81,26 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
     context.metrics.effects(&plan, &outcome);
     let before = world.status();
     let status = report::status(&world, &plan, &outcome);
-    if act::write_status(&context.cluster, &world, &status).await? {
-        let notices = report::notices(&before, &status);
-        for notice in &notices {
-            tracing::info!(
-                name = world.object.name_any(),
-                namespace = world.object.namespace(),
-                reason = notice.reason,
-                "{}",
-                notice.message
-            );
-        }
-        context.metrics.notices(&notices);
-        act::write_events(&context.cluster.client, &context.reporter, &world.object, &notices).await;
+    let written = act::write_status(&context.cluster, &world, &status).await?;
+    if written == Written::Applied {
+        tell(&world, &report::notices(&before, &status), context).await;
     }
-    let next = if outcome.failure.is_some() { Some(plan.next.map_or(AGAIN, |next| next.min(AGAIN))) } else { plan.next };
-    Ok(next.map_or_else(Action::await_change, Action::requeue))
+    // What the API server says is gone may only be so for a moment.
+    let repeat = outcome.failure.is_some() || written == Written::Gone;
+    let again = repeat.then(|| context.pacing.failed(world.object.as_ref()));
+    if again.is_none() {
+        context.pacing.succeeded(&world.object.uid().unwrap_or_default());
+    }
+    Ok(plan.next.into_iter().chain(again).min().map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Logs, counts and publishes what changed.
+async fn tell(world: &World, notices: &[Notice], context: &Context) {
+    for notice in notices {
+        tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), reason = notice.reason, "{}", notice.message);
+    }
+    context.metrics.notices(notices);
+    act::write_events(&context.cluster.client, &context.reporter, &world.object, notices).await;
 }
 
 /// Decides, and answers what the decision asks for until it can be taken.

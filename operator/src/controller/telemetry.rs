@@ -1,6 +1,6 @@
 //! What does the operator tell about itself? Structured logs and metrics with bounded labels.
 
-use super::triggers::Guarded;
+use super::Guarded;
 use crate::decide::{Outcome, Plan};
 use crate::observe::Stores;
 use crate::report::Notice;

@@ -1,22 +1,21 @@
 //! Which events start a pass, and for which object?
 
+use super::Guarded;
+use super::pacing::WatchBackoff;
 use crate::observe::{Memory, Stores, slim};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use gowindows_crds::{GoWindowsImage, names};
+use gowindows_crds::names;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::sync::Arc;
-
-/// An object whose list does not fail because one of its siblings cannot be read.
-pub(super) type Guarded = DeserializeGuard<GoWindowsImage>;
 
 /// A stream of objects to look at.
 pub(super) type Queue = BoxStream<'static, Result<ObjectRef<Guarded>, watcher::Error>>;
@@ -32,7 +31,7 @@ pub(super) fn triggers(client: &Client, namespace: Option<&str>, memory: Arc<Mem
     let all = watcher::Config::default();
     let own = watcher::Config::default().labels(&crate::observe::ours());
     let image_events = watcher(api::<Guarded>(client, namespace), all.clone())
-        .default_backoff()
+        .backoff(WatchBackoff::new("GoWindowsImage"))
         .modify(|object| object.meta_mut().managed_fields = None)
         .inspect_ok(forget)
         .reflect(image_writer)
@@ -71,7 +70,11 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let events = watcher(api::<K>(client, namespace), config).default_backoff().modify(slim).reflect(writer).touched_objects();
+    let events = watcher(api::<K>(client, namespace), config)
+        .backoff(WatchBackoff::new(&K::kind(&())))
+        .modify(slim)
+        .reflect(writer)
+        .touched_objects();
     (store, events.boxed())
 }
 

@@ -5,7 +5,9 @@ use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::ImageEnvVar;
 use regex::Regex;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 /// A refusal of one value. Long values are cut, control characters escaped.
@@ -33,15 +35,26 @@ impl<'a> Check<'a> {
     }
 
     /// The value, if it has this form (one of [`patterns`]) and is not too long.
-    pub(super) fn form(self, pattern: &str) -> Result<String, Refusal> {
-        // A pattern that does not compile would be a bug; it refuses everything rather than nothing.
-        let fits = Regex::new(pattern).is_ok_and(|form| form.is_match(self.value));
-        if fits && self.value.len() <= self.limit {
+    pub(super) fn form(self, pattern: &'static str) -> Result<String, Refusal> {
+        if self.value.len() <= self.limit && fits(pattern, self.value) {
             Ok(self.value.to_owned())
         } else {
             Err(invalid(self.field, &without_userinfo(self.value), self.remedy))
         }
     }
+}
+
+/// Whether a text has a form. Each form is compiled once: a pass checks some twenty values, and compiling takes longer than all else in it.
+fn fits(pattern: &'static str, text: &str) -> bool {
+    static FORMS: RwLock<BTreeMap<&str, Option<Regex>>> = RwLock::new(BTreeMap::new());
+    let known = FORMS.read().unwrap_or_else(PoisonError::into_inner).get(pattern).cloned();
+    let form = known.unwrap_or_else(|| {
+        let compiled = Regex::new(pattern).ok();
+        FORMS.write().unwrap_or_else(PoisonError::into_inner).insert(pattern, compiled.clone());
+        compiled
+    });
+    // A pattern that does not compile would be a bug; it refuses everything rather than nothing.
+    form.is_some_and(|form| form.is_match(text))
 }
 
 /// A refused URL may hold a password, which must not be echoed.
@@ -52,7 +65,7 @@ fn without_userinfo(value: &str) -> String {
     }
 }
 
-pub(super) fn each(field: &str, values: Vec<String>, pattern: &str) -> Result<Vec<String>, Refusal> {
+pub(super) fn each(field: &str, values: Vec<String>, pattern: &'static str) -> Result<Vec<String>, Refusal> {
     let remedy = match field {
         "go.ldflags" => "only `-X importpath.name=value` is allowed, without single quotes or control characters",
         "go.tags" => "use letters, digits, underscore and dot",

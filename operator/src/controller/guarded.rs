@@ -1,0 +1,114 @@
+//! How is an object read whose parts this version may not understand?
+//!
+//! One that cannot be read must not hide the others, and a status that another version wrote must not hide its own object: without it the
+//! object is as one whose status was lost, and the status is written anew.
+
+use gowindows_crds::GoWindowsImage;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use kube::core::NamespaceResourceScope;
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// An object, or why it cannot be read.
+#[derive(Clone, Debug)]
+pub struct Guarded(pub Result<GoWindowsImage, Unreadable>);
+
+/// An object of which only the metadata could be read.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    /// What is wrong with the rest.
+    pub error: String,
+}
+
+impl<'de> Deserialize<'de> for Guarded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut value = Value::deserialize(deserializer)?;
+        let error = match GoWindowsImage::deserialize(&value) {
+            Ok(object) => return Ok(Self(Ok(object))),
+            Err(error) => error,
+        };
+        let status = value.as_object_mut().and_then(|object| object.remove("status"));
+        if let (Some(_), Ok(object)) = (status, GoWindowsImage::deserialize(&value)) {
+            tracing::warn!(
+                name = object.metadata.name,
+                namespace = object.metadata.namespace,
+                %error,
+                "a status is not understood; it is written anew"
+            );
+            return Ok(Self(Ok(object)));
+        }
+        let metadata = ObjectMeta::deserialize(&value["metadata"]).map_err(D::Error::custom)?;
+        Ok(Self(Err(Unreadable { metadata, error: error.to_string() })))
+    }
+}
+
+impl Resource for Guarded {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(_: &()) -> Cow<'_, str> {
+        GoWindowsImage::kind(&())
+    }
+
+    fn group(_: &()) -> Cow<'_, str> {
+        GoWindowsImage::group(&())
+    }
+
+    fn version(_: &()) -> Cow<'_, str> {
+        GoWindowsImage::version(&())
+    }
+
+    fn plural(_: &()) -> Cow<'_, str> {
+        GoWindowsImage::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        match &self.0 {
+            Ok(object) => &object.metadata,
+            Err(unreadable) => &unreadable.metadata,
+        }
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match &mut self.0 {
+            Ok(object) => &mut object.metadata,
+            Err(unreadable) => &mut unreadable.metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(patch: Value) -> Guarded {
+        let mut object = json!({
+            "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": "shop", "namespace": "team"},
+            "spec": {"source": {"git": {"url": "https://git.example.com/a.git"}}, "image": {"repository": "r.example.com/a"}},
+        });
+        for (field, value) in patch.as_object().expect("an object") {
+            object[field] = value.clone();
+        }
+        serde_json::from_value(object).expect("never an error")
+    }
+
+    #[test]
+    fn a_status_of_another_version_does_not_hide_its_object() {
+        let object = read(json!({"status": {"observedGeneration": 1, "phase": "Perplexed"}})).0.expect("readable");
+        assert!(object.status.is_none());
+        let object = read(json!({"status": {"observedGeneration": 1, "phase": "Ready"}})).0.expect("readable");
+        assert_eq!(object.status.map(|status| status.observed_generation), Some(1));
+    }
+
+    #[test]
+    fn an_unreadable_object_still_has_a_name() {
+        let unreadable = read(json!({"spec": {"source": 7}}));
+        assert_eq!(unreadable.meta().name.as_deref(), Some("shop"));
+        assert!(unreadable.0.is_err_and(|unreadable| unreadable.error.contains("source") || unreadable.error.contains('7')));
+    }
+}

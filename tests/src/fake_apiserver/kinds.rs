@@ -1,0 +1,72 @@
+//! Which kinds does the fake API server know, and what does it have to know of each?
+
+/// A kind as far as the operator meets it.
+#[derive(Debug)]
+pub struct Kind {
+    /// `apps`; empty for the core group.
+    pub group: &'static str,
+    /// `v1`.
+    pub version: &'static str,
+    /// `deployments`, as it stands in paths.
+    pub plural: &'static str,
+    /// `Deployment`.
+    pub kind: &'static str,
+    /// Status is a subresource: a write to the object leaves it alone, and the other way round.
+    pub status: bool,
+    /// Changes of anything but metadata and status raise the generation.
+    pub generation: bool,
+    /// Who owns which field is kept, and shown in `metadata.managedFields`. The operator reads and depends on it for these only.
+    pub owned_fields: bool,
+    /// Lists whose items have an identity: path and the field that is the key.
+    pub keyed_lists: &'static [(&'static str, &'static str)],
+}
+
+const fn plain(group: &'static str, version: &'static str, plural: &'static str, kind: &'static str) -> Kind {
+    Kind { group, version, plural, kind, status: false, generation: false, owned_fields: false, keyed_lists: &[] }
+}
+
+/// Every kind, in an order that never changes: it is part of an object's key.
+pub static KINDS: [Kind; 8] = [
+    Kind {
+        status: true,
+        generation: true,
+        owned_fields: true,
+        keyed_lists: &[("status/conditions", "type")],
+        ..plain("gowindows.dev", "v1alpha1", "gowindowsimages", "GoWindowsImage")
+    },
+    Kind { status: true, generation: true, ..plain("batch", "v1", "jobs", "Job") },
+    Kind { status: true, ..plain("", "v1", "pods", "Pod") },
+    Kind {
+        status: true,
+        generation: true,
+        owned_fields: true,
+        keyed_lists: &[("spec/template/spec/containers", "name"), ("status/conditions", "type")],
+        ..plain("apps", "v1", "deployments", "Deployment")
+    },
+    plain("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim"),
+    plain("", "v1", "secrets", "Secret"),
+    plain("events.k8s.io", "v1", "events", "Event"),
+    plain("coordination.k8s.io", "v1", "leases", "Lease"),
+];
+
+/// The kind of a path's group, version and plural.
+pub fn by_path(group: &str, version: &str, plural: &str) -> Option<usize> {
+    KINDS.iter().position(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+}
+
+/// The kind of this name. Panics for one that is not in the table: names stand in the tests' code.
+pub fn by_name(name: &str) -> usize {
+    KINDS.iter().position(|kind| kind.kind == name).unwrap_or_else(|| panic!("the fake API server has no kind {name}"))
+}
+
+impl Kind {
+    /// `apps/v1`, `v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// `deployments.apps`, as messages name it.
+    pub fn resource(&self) -> String {
+        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
+}

@@ -1,0 +1,346 @@
+//! What is stored, and what does each write do to it?
+//!
+//! Every write has a version of its own; the log of all writes is what watches read, and any past state can be read from it.
+
+use super::answers::Refusal;
+use super::fields::{self, Manager, Owners};
+use super::kinds::{KINDS, Kind};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Kind (its place in [`KINDS`]), namespace, name.
+pub type Key = (usize, String, String);
+
+/// An object without `managedFields`, which are added for who reads it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The object.
+    pub object: Arc<Value>,
+    /// Who owns which of its fields.
+    pub owners: Arc<Owners>,
+}
+
+impl Stored {
+    /// As the API shows it.
+    pub fn shown(&self, kind: &Kind) -> Value {
+        let mut shown = (*self.object).clone();
+        if kind.owned_fields {
+            shown["metadata"]["managedFields"] = fields::managed_fields(kind, &self.owners);
+        }
+        shown
+    }
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The version that it made.
+    pub version: u64,
+    /// What it changed.
+    pub key: Key,
+    /// Who wrote: the name of a client, or of what plays a part of the cluster.
+    pub writer: String,
+    /// Before; `None` for a creation.
+    pub old: Option<Stored>,
+    /// After; `None` for a deletion.
+    pub new: Option<Stored>,
+}
+
+/// What is called after each write.
+pub type Observer = Box<dyn FnMut(&Change) + Send>;
+/// Whether an object is admitted: CEL's and admission's part.
+pub type Admission = Box<dyn Fn(&Kind, &Value) -> Result<(), Refusal> + Send>;
+
+/// All objects.
+#[derive(Default)]
+pub struct Store {
+    objects: BTreeMap<Key, Stored>,
+    log: Vec<Change>,
+    version: u64,
+    /// Watches from before this version get 410.
+    compacted: u64,
+    uids: u64,
+    now: String,
+    terminating: Vec<String>,
+    observer: Option<Observer>,
+    admission: Option<Admission>,
+}
+
+/// Who writes and how it is recorded.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    /// See [`Change::writer`].
+    pub name: String,
+    /// The field manager.
+    pub manager: String,
+}
+
+impl Store {
+    /// Calls this after each write.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
+    /// Asks this before each creation or change of a specification.
+    pub fn admit_by(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// The time that creations and deletions are stamped with.
+    pub fn set_time(&mut self, now: String) {
+        self.now = now;
+    }
+
+    /// A namespace in which nothing can be created any more.
+    pub fn terminate_namespace(&mut self, namespace: &str) {
+        self.terminating.push(namespace.to_owned());
+    }
+
+    /// The version of the last write.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The first version that a watch can still start from.
+    pub fn compacted(&self) -> u64 {
+        self.compacted
+    }
+
+    /// Forgets history up to now, for watches.
+    pub fn compact(&mut self) {
+        self.compacted = self.version;
+    }
+
+    /// The writes after a version.
+    pub fn changes_after(&self, version: u64) -> &[Change] {
+        let from = self.log.partition_point(|change| change.version <= version);
+        self.log.get(from..).unwrap_or_default()
+    }
+
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<&Stored> {
+        self.objects.get(key)
+    }
+
+    /// The objects of a kind, in a namespace or in all.
+    pub fn list(&self, kind: usize, namespace: Option<&str>) -> Vec<(Key, Stored)> {
+        let wanted = |key: &Key| namespace.is_none_or(|namespace| key.1 == namespace);
+        let of_kind = self.objects.range((kind, String::new(), String::new())..(kind + 1, String::new(), String::new()));
+        of_kind.filter(|(key, _)| wanted(key)).map(|(key, stored)| (key.clone(), stored.clone())).collect()
+    }
+
+    /// The same at a past version.
+    pub fn list_at(&self, version: u64, kind: usize, namespace: Option<&str>) -> Vec<(Key, Stored)> {
+        let mut then = BTreeMap::new();
+        for change in self.log.iter().take_while(|change| change.version <= version).filter(|change| change.key.0 == kind) {
+            match &change.new {
+                Some(stored) => then.insert(change.key.clone(), stored.clone()),
+                None => then.remove(&change.key),
+            };
+        }
+        then.into_iter().filter(|(key, _)| namespace.is_none_or(|namespace| key.1 == namespace)).collect()
+    }
+
+    /// Creates an object.
+    pub fn create(&mut self, writer: &Writer, kind: usize, namespace: &str, mut object: Value) -> Result<Stored, Refusal> {
+        let of = KINDS.get(kind).ok_or_else(|| Refusal::not_found_path())?;
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let key = (kind, namespace.to_owned(), name.clone());
+        if self.terminating.iter().any(|gone| gone == namespace) {
+            return Err(Refusal::terminating(of, namespace, &name));
+        }
+        self.admit(of, &object)?;
+        if self.objects.contains_key(&key) {
+            return Err(Refusal::exists(of, &name));
+        }
+        self.uids += 1;
+        let metadata = &mut object["metadata"];
+        metadata["namespace"] = json!(namespace);
+        metadata["uid"] = json!(format!("00000000-0000-4000-8000-{:012}", self.uids));
+        metadata["creationTimestamp"] = json!(self.now);
+        if of.generation {
+            metadata["generation"] = json!(1);
+        }
+        if of.status && kind == 0 {
+            // The definition's default.
+            object["status"] = json!({"observedGeneration": -1});
+        }
+        object["apiVersion"] = json!(of.api_version());
+        object["kind"] = json!(of.kind);
+        let mut owners = Owners::new();
+        if of.owned_fields {
+            let manager = Manager { name: writer.manager.clone(), applies: false, status: false };
+            fields::updated(of, &Value::Null, &without_status(&object), &manager, &mut owners);
+        }
+        Ok(self.commit(writer, key, None, Some((object, owners))))
+    }
+
+    /// Replaces an object by what `edit` makes of it, recorded as an update. `status`: through the status subresource.
+    pub fn update(&mut self, writer: &Writer, key: &Key, status: bool, edit: impl FnOnce(&mut Value)) -> Result<Stored, Refusal> {
+        let (of, before) = self.existing(key)?;
+        let mut after = (*before.object).clone();
+        edit(&mut after);
+        keep_identity(of, &before.object, &mut after, status);
+        let mut owners = (*before.owners).clone();
+        if of.owned_fields {
+            let manager = Manager { name: writer.manager.clone(), applies: false, status };
+            fields::updated(of, &before.object, &after, &manager, &mut owners);
+        }
+        self.change(writer, key, before, after, owners)
+    }
+
+    /// Server-side apply.
+    pub fn apply(&mut self, writer: &Writer, key: &Key, status: bool, applied: &Value, force: bool) -> Result<Stored, Refusal> {
+        let of = KINDS.get(key.0).ok_or_else(Refusal::not_found_path)?;
+        let wanted_uid = applied["metadata"]["uid"].as_str();
+        let Some(before) = self.objects.get(key).cloned() else {
+            return match wanted_uid {
+                Some(uid) if !status => Err(Refusal::uid_mismatch_absent(of, &key.2, uid)),
+                _ if status => Err(Refusal::not_found(of, &key.2)),
+                _ => self.create(writer, key.0, &key.1, applied.clone()),
+            };
+        };
+        let uid = before.object["metadata"]["uid"].as_str().unwrap_or_default();
+        if let Some(wanted) = wanted_uid.filter(|wanted| *wanted != uid) {
+            return Err(Refusal::uid_mismatch(of, &key.2, wanted, uid));
+        }
+        let part = only_part(of, applied, status);
+        let manager = Manager { name: writer.manager.clone(), applies: true, status };
+        let mut owners = (*before.owners).clone();
+        let merged = fields::apply(of, &before.object, &part, &manager, &mut owners, force);
+        let mut after = merged.map_err(|conflicts| Refusal::conflicts(&conflicts.0))?;
+        keep_identity(of, &before.object, &mut after, status);
+        self.change(writer, key, before, after, owners)
+    }
+
+    /// Deletes an object: at once, or, with finalizers, by marking it.
+    pub fn delete(&mut self, writer: &Writer, key: &Key, uid: Option<&str>, foreground: bool) -> Result<(), Refusal> {
+        let (of, before) = self.existing(key)?;
+        let metadata = &before.object["metadata"];
+        let there = metadata["uid"].as_str().unwrap_or_default();
+        if let Some(wanted) = uid.filter(|wanted| *wanted != there) {
+            return Err(Refusal::uid_mismatch(of, &key.2, wanted, there));
+        }
+        let finalized = metadata["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
+        if !finalized && !foreground {
+            self.commit(writer, key.clone(), Some(before), None);
+            return Ok(());
+        }
+        if metadata["deletionTimestamp"].is_string() {
+            return Ok(());
+        }
+        let mut marked = (*before.object).clone();
+        marked["metadata"]["deletionTimestamp"] = json!(self.now);
+        if foreground {
+            marked["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+        }
+        let owners = (*before.owners).clone();
+        self.commit(writer, key.clone(), Some(before), Some((marked, owners)));
+        Ok(())
+    }
+
+    /// Takes an object away whatever its finalizers say: the garbage collector's last step.
+    pub fn remove(&mut self, writer: &Writer, key: &Key) {
+        if let Some(before) = self.objects.get(key).cloned() {
+            self.commit(writer, key.clone(), Some(before), None);
+        }
+    }
+
+    fn existing(&self, key: &Key) -> Result<(&'static Kind, Stored), Refusal> {
+        let of = KINDS.get(key.0).ok_or_else(Refusal::not_found_path)?;
+        self.objects.get(key).cloned().map(|stored| (of, stored)).ok_or_else(|| Refusal::not_found(of, &key.2))
+    }
+
+    fn admit(&self, of: &Kind, object: &Value) -> Result<(), Refusal> {
+        self.admission.as_ref().map_or(Ok(()), |admission| admission(of, object))
+    }
+
+    fn change(&mut self, writer: &Writer, key: &Key, before: Stored, mut after: Value, owners: Owners) -> Result<Stored, Refusal> {
+        let of = KINDS.get(key.0).ok_or_else(Refusal::not_found_path)?;
+        if *before.object == after && *before.owners == owners {
+            return Ok(before);
+        }
+        if of.generation && without_metadata_and_status(&before.object) != without_metadata_and_status(&after) {
+            self.admit(of, &after)?;
+            after["metadata"]["generation"] = json!(before.object["metadata"]["generation"].as_i64().unwrap_or_default() + 1);
+        }
+        Ok(self.commit(writer, key.clone(), Some(before), Some((after, owners))))
+    }
+
+    fn commit(&mut self, writer: &Writer, key: Key, old: Option<Stored>, new: Option<(Value, Owners)>) -> Stored {
+        self.version += 1;
+        let version = self.version;
+        let new = new.map(|(mut object, owners)| {
+            object["metadata"]["resourceVersion"] = json!(version.to_string());
+            Stored { object: Arc::new(object), owners: Arc::new(owners) }
+        });
+        match &new {
+            Some(stored) => self.objects.insert(key.clone(), stored.clone()),
+            None => self.objects.remove(&key),
+        };
+        let change = Change { version, key, writer: writer.name.clone(), old: old.clone(), new: new.clone() };
+        if let Some(observer) = &mut self.observer {
+            observer(&change);
+        }
+        self.log.push(change);
+        new.or(old).unwrap_or_else(|| Stored { object: Arc::default(), owners: Arc::default() })
+    }
+}
+
+fn without_status(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(map) = object.as_object_mut() {
+        map.remove("status");
+    }
+    object
+}
+
+fn without_metadata_and_status(object: &Value) -> Vec<(&String, &Value)> {
+    object.as_object().into_iter().flatten().filter(|(name, _)| !["metadata", "status"].contains(&name.as_str())).collect()
+}
+
+/// What of an applied object counts: its status for the subresource, all but its status else.
+fn only_part(of: &Kind, applied: &Value, status: bool) -> Value {
+    match (of.status, status) {
+        (true, true) => json!({"status": applied["status"]}),
+        (true, false) => without_status(applied),
+        (false, _) => applied.clone(),
+    }
+}
+
+/// A writer changes neither an object's identity nor the part that is not its own.
+fn keep_identity(of: &Kind, before: &Value, after: &mut Value, status: bool) {
+    if of.status && status {
+        let new_status = after.get("status").cloned();
+        after.clone_from(before);
+        match (new_status, after.as_object_mut()) {
+            (Some(status), _) if !status.is_null() => after["status"] = status,
+            (_, Some(map)) => {
+                map.remove("status");
+            }
+            _ => {}
+        }
+        return;
+    }
+    for field in ["name", "namespace", "uid", "creationTimestamp", "generation", "resourceVersion", "deletionTimestamp"] {
+        match before["metadata"].get(field) {
+            Some(value) => after["metadata"][field] = value.clone(),
+            None => {
+                if let Some(metadata) = after["metadata"].as_object_mut() {
+                    metadata.remove(field);
+                }
+            }
+        }
+    }
+    if of.status {
+        match before.get("status") {
+            Some(value) => after["status"] = value.clone(),
+            None => {
+                if let Some(map) = after.as_object_mut() {
+                    map.remove("status");
+                }
+            }
+        }
+    }
+}

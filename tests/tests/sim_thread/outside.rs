@@ -1,0 +1,222 @@
+//! What plays git and the registry? The same traits that the real clients implement, over two maps.
+
+use crate::dice::Dice;
+use crate::stage::{Stage, outside_lane};
+use futures::future::BoxFuture;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
+use gowindows_operator::decide::Reference;
+use gowindows_operator::observe::{Git, Miss, Published, Registry, Revision, SecretData};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the program of a commit is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// It compiles and runs.
+    Good,
+    /// It does not compile.
+    Broken,
+    /// It compiles, and ends with exit code 3 as soon as it starts.
+    Crashes,
+}
+
+/// An image that a build pod has pushed.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Its program.
+    pub program: Program,
+    /// The uids of the objects whose pods pushed it.
+    pub by: Vec<String>,
+    /// The how-manieth image it was.
+    pub order: u64,
+    /// The linker flags that it was built with.
+    pub ldflags: Vec<String>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the repository's URL: its newest commit.
+    heads: BTreeMap<String, String>,
+    /// By commit.
+    programs: BTreeMap<String, Program>,
+    /// By `repository:tag`.
+    tags: BTreeMap<String, String>,
+    /// By digest.
+    images: BTreeMap<String, Pushed>,
+    commits: u64,
+    git_down: bool,
+    registry_down: Option<Reason>,
+}
+
+/// Git servers and registries.
+#[derive(Clone, Default)]
+pub struct Outside {
+    state: Arc<Mutex<State>>,
+}
+
+impl Outside {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits a program to a repository's only branch. Returns the commit.
+    pub fn commit(&self, url: &str, program: Program) -> String {
+        let mut state = self.state();
+        state.commits += 1;
+        let commit = format!("{:016x}{:024x}", Dice(0).roll(url, state.commits), state.commits);
+        state.heads.insert(url.to_owned(), commit.clone());
+        state.programs.insert(commit.clone(), program);
+        commit
+    }
+
+    /// The newest commit of a repository becomes that of another, too.
+    pub fn mirror(&self, from: &str, to: &str) {
+        let mut state = self.state();
+        if let Some(commit) = state.heads.get(from).cloned() {
+            state.heads.insert(to.to_owned(), commit);
+        }
+    }
+
+    /// The newest commit of a repository.
+    pub fn head(&self, url: &str) -> String {
+        self.state().heads.get(url).cloned().unwrap_or_default()
+    }
+
+    /// What the program of a commit is like.
+    pub fn program(&self, commit: &str) -> Program {
+        self.state().programs.get(commit).copied().unwrap_or(Program::Broken)
+    }
+
+    /// A build pod pushes. The digest is a function of what determines the image, as it really is.
+    pub fn push(&self, repository: &str, tag: &str, commit: &str, ldflags: Vec<String>, by: &str) -> String {
+        let program = self.program(commit);
+        let mut state = self.state();
+        let digest = format!("sha256:{:0>64}", tag.trim_start_matches("gw-"));
+        state.tags.insert(format!("{repository}:{tag}"), digest.clone());
+        let order = u64::try_from(state.images.len()).unwrap_or_default();
+        let new = || Pushed { program, by: Vec::new(), order, ldflags };
+        let image = state.images.entry(digest.clone()).or_insert_with(new);
+        if !image.by.iter().any(|uid| uid == by) {
+            image.by.push(by.to_owned());
+        }
+        digest
+    }
+
+    /// The image of a digest.
+    pub fn image(&self, digest: &str) -> Option<Pushed> {
+        self.state().images.get(digest).cloned()
+    }
+
+    /// The digest under a tag.
+    pub fn tagged(&self, repository: &str, tag: &str) -> Option<String> {
+        self.state().tags.get(&format!("{repository}:{tag}")).cloned()
+    }
+
+    /// Whether git answers.
+    pub fn set_git_down(&self, down: bool) {
+        self.state().git_down = down;
+    }
+
+    /// What the registry answers to everything.
+    pub fn set_registry_down(&self, reason: Option<Reason>) {
+        self.state().registry_down = reason;
+    }
+
+    fn registry_trouble(&self) -> Result<(), Miss> {
+        match self.state().registry_down {
+            Some(reason) => Err(Miss { reason, message: "The registry does not do it.".into() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The outside world as one process reaches it.
+pub struct Reached(pub Arc<Stage>);
+
+impl Reached {
+    async fn travel(&self, question: &str) {
+        let hash = self.0.dice.roll(question, 0);
+        let delay = self.0.dice.below(question, self.0.milliseconds() / 1000, 60);
+        self.0.wait(outside_lane(hash), Duration::from_millis(delay)).await;
+    }
+}
+
+impl Git for Reached {
+    fn resolve<'a>(&'a self, url: &'a str, _: &'a Reference, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<Revision, Miss>> {
+        Box::pin(async move {
+            self.travel(url).await;
+            let state = self.0.outside.state();
+            if state.git_down {
+                return Err(Miss { reason: Reason::SourceUnreachable, message: format!("{url} does not answer.") });
+            }
+            match state.heads.get(url) {
+                Some(commit) => Ok(Revision { name: "main".into(), commit: commit.clone() }),
+                None => Err(Miss { reason: Reason::RefNotFound, message: format!("{url} has no branch.") }),
+            }
+        })
+    }
+}
+
+impl Registry for Reached {
+    fn digest<'a>(&'a self, reference: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+        Box::pin(async move {
+            self.travel(reference).await;
+            self.0.outside.registry_trouble()?;
+            Ok(format!("sha256:{:064x}", Dice(7).roll(reference, 0)))
+        })
+    }
+
+    fn published<'a>(
+        &'a self,
+        repository: &'a str,
+        tag: &'a str,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
+        Box::pin(async move {
+            self.travel(tag).await;
+            self.0.outside.registry_trouble()?;
+            let digest = self.0.outside.tagged(repository, tag);
+            Ok(digest.map(|digest| Published { image: image_status(repository, &digest), violations: Vec::new() }))
+        })
+    }
+
+    fn tag<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a str,
+        tags: &'a [String],
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<(), Miss>> {
+        Box::pin(async move {
+            self.travel(digest).await;
+            self.0.outside.registry_trouble()?;
+            let mut state = self.0.outside.state();
+            for tag in tags {
+                state.tags.insert(format!("{repository}:{tag}"), digest.to_owned());
+            }
+            Ok(())
+        })
+    }
+}
+
+fn image_status(repository: &str, digest: &str) -> ImageStatus {
+    let platform = PlatformStatus {
+        os_version: "10.0.20348.5499".into(),
+        release: Some("ltsc2022".into()),
+        digest: digest.to_owned(),
+        total_bytes: 120_000_000,
+        base_bytes: 117_000_000,
+        app_bytes: 3_000_000,
+        layers: 2,
+    };
+    ImageStatus {
+        reference: format!("{repository}@{digest}"),
+        digest: digest.to_owned(),
+        platforms: vec![platform],
+        binary: Some(BinaryStatus { name: "shop.exe".into(), bytes: 9_000_000, sha256: "0".repeat(64) }),
+        pull_bytes: Some(PullBytes { base_cached: 3_000_000, cold: 120_000_000 }),
+        ..ImageStatus::default()
+    }
+}

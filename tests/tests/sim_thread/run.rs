@@ -1,0 +1,212 @@
+//! How are many seeds run, and what is told of them?
+
+use crate::cluster::Cluster;
+use crate::dice::Dice;
+use crate::faults::Faults;
+use crate::lives::{self, End};
+use crate::process;
+use crate::stage::Stage;
+use gowindows_tests::fake_apiserver::kinds::KINDS;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A life, as a function of its stage.
+pub type Life = fn(Arc<Stage>) -> Pin<Box<dyn Future<Output = End> + Send>>;
+
+/// Seeds that `cargo test` runs of each life.
+const SEEDS: u64 = 1_000;
+
+/// What came of one seed.
+#[derive(Debug)]
+struct Outcome {
+    broken: Vec<String>,
+    end: End,
+    requests: u64,
+    jobs: u64,
+    struck: BTreeMap<String, u64>,
+    /// A hash of every write and its writer: equal for equal runs.
+    trace: u64,
+    virtual_seconds: u64,
+}
+
+/// Leads one life.
+fn one(seed: u64, faulty: bool, life: Life, print: bool) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let Ok(runtime) = runtime else { return failed("no runtime".into()) };
+    runtime.block_on(async {
+        let dice = Dice(seed);
+        let faults = if faulty { Faults::of(dice) } else { Faults::none(dice) };
+        let stage = Stage::new(dice, faults);
+        let _cluster = AbortOnDropHandle::new(tokio::spawn(Cluster::new(stage.clone()).run()));
+        let _operator = AbortOnDropHandle::new(tokio::spawn(process::replica(stage.clone(), 0)));
+        let end = life(stage.clone()).await;
+        let invariants = stage.invariants();
+        Outcome {
+            broken: invariants.broken().to_vec(),
+            end,
+            requests: stage.faults.requests(),
+            jobs: invariants.jobs(),
+            struck: stage.faults.struck(),
+            trace: trace(&stage, print),
+            virtual_seconds: stage.milliseconds() / 1000,
+        }
+    })
+}
+
+fn failed(why: String) -> Outcome {
+    let (end, struck) = (End::default(), BTreeMap::new());
+    Outcome { broken: vec![why], end, requests: 0, jobs: 0, struck, trace: 0, virtual_seconds: 0 }
+}
+
+fn trace(stage: &Stage, print: bool) -> u64 {
+    stage.server.within(|store| {
+        store.changes_after(0).iter().fold(0, |hash, change| {
+            let kind = KINDS.get(change.key.0).map(|kind| kind.kind).unwrap_or_default();
+            // An event's name holds the real time.
+            let name = if kind == "Event" { "" } else { &change.key.2 };
+            let what = match (&change.old, &change.new) {
+                (None, _) => "created",
+                (_, None) => "deleted",
+                _ => "changed",
+            };
+            let line = format!("{} {kind} {name} {what} by {}", change.version, change.writer);
+            if print {
+                eprintln!("{line}{}", detail(kind, change.new.as_ref().map(|new| &*new.object)));
+            }
+            Dice(hash).roll(&line, 0)
+        })
+    })
+}
+
+fn detail(kind: &str, object: Option<&serde_json::Value>) -> String {
+    let Some(object) = object else { return String::new() };
+    match kind {
+        "GoWindowsImage" => {
+            let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+            let told: Vec<String> = conditions
+                .map(|c| {
+                    format!(
+                        "{}={}/{}",
+                        c["type"].as_str().unwrap_or(""),
+                        c["status"].as_str().unwrap_or(""),
+                        c["reason"].as_str().unwrap_or("")
+                    )
+                })
+                .collect();
+            format!(": generation {} {} {}", object["metadata"]["generation"], object["status"]["phase"], told.join(" "))
+        }
+        "Deployment" => format!(": {} {}", object["spec"]["template"]["spec"]["containers"][0]["image"], object["status"]),
+        "Job" => format!(": {} {}", object["spec"]["activeDeadlineSeconds"], object["status"]["conditions"]),
+        "Event" => format!(": {} {}", object["reason"], object["note"]),
+        _ => String::new(),
+    }
+}
+
+/// Runs `SEEDS` seeds (or the one in `SEED`) and compares each end with that of the life without faults.
+pub fn many(name: &str, life: Life) -> Result<(), String> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let reference = one(0, false, life, std::env::var_os("PRINT_REFERENCE").is_some());
+    if !reference.broken.is_empty() {
+        return Err(format!("without any fault: {:#?}", reference.broken));
+    }
+    if let Some(seed) = number("SEED") {
+        let outcome = one(seed, true, life, true);
+        eprintln!("{outcome:#?}");
+        return verdict(name, seed, &outcome, &reference.end);
+    }
+    let seeds = number("SEEDS").unwrap_or(SEEDS);
+    let began = Instant::now();
+    let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds || totals.lock().unwrap_or_else(PoisonError::into_inner).failures.len() > 4 {
+                        break;
+                    }
+                    let outcome = one(seed, true, life, false);
+                    let verdict = verdict(name, seed, &outcome, &reference.end);
+                    totals.lock().unwrap_or_else(PoisonError::into_inner).add(outcome, verdict);
+                }
+            });
+        }
+    });
+    let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    totals.tell(name, began.elapsed().as_secs_f64());
+    match totals.failures.as_slice() {
+        [] => Ok(()),
+        failures => Err(failures.join("\n")),
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    seeds: u64,
+    requests: u64,
+    jobs: u64,
+    hours: f64,
+    struck: BTreeMap<String, u64>,
+    failures: Vec<String>,
+}
+
+impl Totals {
+    fn add(&mut self, outcome: Outcome, verdict: Result<(), String>) {
+        self.seeds += 1;
+        self.requests += outcome.requests;
+        self.jobs += outcome.jobs;
+        self.hours += outcome.virtual_seconds as f64 / 3600.0;
+        for (what, times) in outcome.struck {
+            *self.struck.entry(what).or_default() += times;
+        }
+        self.failures.extend(verdict.err());
+    }
+
+    fn tell(&self, name: &str, seconds: f64) {
+        let rate = self.seeds as f64 / seconds;
+        eprintln!(
+            "{name}: seeds 0..{}, {rate:.0} schedules/s, {:.0} h of virtual time, {} requests, {} build Jobs, {} seeds with broken invariants",
+            self.seeds,
+            self.hours,
+            self.requests,
+            self.jobs,
+            self.failures.len()
+        );
+        let struck: Vec<String> = self.struck.iter().map(|(what, times)| format!("{what} {times}")).collect();
+        eprintln!("{name}: faults: {}", struck.join(", "));
+    }
+}
+
+fn verdict(name: &str, seed: u64, outcome: &Outcome, reference: &End) -> Result<(), String> {
+    let mut broken = outcome.broken.clone();
+    for (is, must) in outcome.end.states.iter().zip(&reference.states).filter(|(is, must)| is != must) {
+        broken.push(format!("L1: the end state is\n{is}\nand without faults it is\n{must}"));
+    }
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let struck: Vec<&String> = outcome.struck.keys().collect();
+    Err(format!(
+        "seed {seed} (faults: {struck:?}):\n  {}\nreplay: SEED={seed} cargo test --package gowindows-tests --test sim_thread -- {name}",
+        broken.join("\n  ")
+    ))
+}
+
+/// The same seed gives the same run, or no failure could be looked into.
+pub fn a_seed_replays() -> Result<(), String> {
+    for seed in 0..40 {
+        let run = || one(seed, true, |stage| Box::pin(lives::three_objects(stage)), false);
+        let (first, second) = (run(), run());
+        if first.trace != second.trace {
+            return Err(format!("seed {seed} ran differently the second time: {} and {} requests", first.requests, second.requests));
+        }
+    }
+    Ok(())
+}
