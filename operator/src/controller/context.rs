@@ -1,6 +1,7 @@
 //! What does every pass share?
 
 use super::Metrics;
+use crate::act::Leadership;
 use crate::observe::Cluster;
 use crate::settings::Settings;
 use k8s_openapi::jiff::Timestamp;
@@ -22,4 +23,6 @@ pub struct Context {
     pub reporter: Reporter,
     /// What time it is.
     pub clock: Clock,
+    /// Asked before each write.
+    pub leadership: Leadership,
 }
