@@ -6,6 +6,8 @@
 
 mod arguments;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use arguments::{LeaderArgs, Timings, TimingsError};
 
