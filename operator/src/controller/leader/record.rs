@@ -88,12 +88,15 @@ mod tests {
         }
     }
 
+    /// A case, the record and the seconds since it changed, what follows.
+    type Row<'a> = (&'a str, Option<(&'a LeaseSpec, f64)>, &'a str);
+
     #[test]
     fn what_follows_from_what_was_seen() {
         let empty = LeaseSpec::default();
         let future = LeaseSpec { renew_time: Some(MicroTime(at(90_000))), ..held("other", Some(15)) };
         let mine_of_the_future = LeaseSpec { renew_time: Some(MicroTime(at(90))), ..held("me", Some(15)) };
-        let table: [(&str, Option<(&LeaseSpec, f64)>, &str); 14] = [
+        let table: [Row<'_>; 14] = [
             ("no Lease", None, "write 0, 0, 0"),
             ("a Lease without a record", Some((&empty, 0.0)), "write 0, 0, 1"),
             ("given back", Some((&held("", Some(1)), 0.0)), "write 0, 0, 7"),
