@@ -6,6 +6,8 @@
 mod leadership;
 mod lease;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use leadership::{Leadership, NotLeading};
 pub use lease::{LeaseError, read_lease, write_lease};

@@ -232,20 +232,32 @@ impl Candidate {
     async fn release(&mut self) {
         let patience = self.election.timings.retry_period;
         let giving_back = async {
-            if self.unsure {
-                self.read().await?;
+            match self.give_back().await {
+                // A renewal that was under way when the work ended has arrived meanwhile.
+                Err(LeaseError::Conflict(_)) => {
+                    self.read().await?;
+                    self.give_back().await
+                }
+                answer => answer,
             }
-            let mine = self.seen.as_ref().and_then(|(spec, _)| record::released(spec, &self.election.identity, (self.election.clock)()));
-            let Some(spec) = mine else { return Ok(()) };
-            self.put(spec).await?;
-            tracing::info!(lease = self.election.name, "the Lease was given back");
-            Ok(())
         };
         match timeout(patience, giving_back).await {
             Ok(Ok(())) => {}
-            Ok(Err::<(), LeaseError>(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "the Lease was not given back"),
+            Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "the Lease was not given back"),
             Err(_) => tracing::warn!("the Lease was not given back: the API server did not answer within {patience:?}"),
         }
+    }
+
+    async fn give_back(&mut self) -> Result<(), LeaseError> {
+        if self.unsure {
+            self.read().await?;
+        }
+        let now = (self.election.clock)();
+        let mine = self.seen.as_ref().and_then(|(spec, _)| record::released(spec, &self.election.identity, now));
+        let Some(spec) = mine else { return Ok(()) };
+        self.put(spec).await?;
+        tracing::info!(lease = self.election.name, "the Lease was given back");
+        Ok(())
     }
 
     /// An attempt may take this long: a connection that hangs must leave time for a second one.

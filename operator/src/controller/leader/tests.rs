@@ -221,6 +221,21 @@ async fn a_lease_that_was_taken_without_an_answer_is_kept_or_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_under_way_at_the_stop_keeps_no_lease() {
+    let server = Server::default();
+    let mut first = Replica::start(&server, "first");
+    until(&[&first], 1, || first.leads()).await;
+    first.wire.set(Line::Late);
+    let renewed = server.spec().renew_time;
+    watch_for(&[&first], 2).await;
+    sleep(Duration::from_millis(200)).await;
+    first.stop();
+    assert_eq!(first.process.await.expect("it ended"), Led::Ended(()));
+    assert_eq!(server.refused(), 1, "the renewal arrived between, {renewed:?} -> {:?}", server.spec().renew_time);
+    assert_eq!(server.holder(), "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_conflict_is_not_taken_for_a_renewal() {
     let server = Server::default();
     let first = Replica::start(&server, "first");

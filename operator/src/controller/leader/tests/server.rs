@@ -18,6 +18,8 @@ pub(super) enum Line {
     Cut,
     /// Reads are answered; writes arrive, but their answers never do.
     Deaf,
+    /// Reads are answered; writes arrive half a second later, whether or not somebody still waits for the answer.
+    Late,
     /// They are answered with 500.
     Broken,
 }
@@ -126,8 +128,15 @@ async fn carry(State(wire): State<Wire>, request: Request) -> Response {
     match line {
         Line::Up => wire.server.answer(&method, &body),
         Line::Broken => status(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        Line::Deaf | Line::Late if method == Method::GET => wire.server.answer(&method, &body),
+        Line::Late => {
+            let arrives = async move {
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                wire.server.answer(&method, &body)
+            };
+            tokio::spawn(arrives).await.expect("an answer")
+        }
         Line::Cut => std::future::pending().await,
-        Line::Deaf if method == Method::GET => wire.server.answer(&method, &body),
         Line::Deaf => {
             drop(wire.server.answer(&method, &body));
             std::future::pending().await
