@@ -8,6 +8,8 @@ mod api;
 mod build;
 #[path = "lab_thread/failures.rs"]
 mod failures;
+#[path = "lab_thread/leader.rs"]
+mod leader;
 #[path = "lab_thread/thread.rs"]
 mod thread;
 
@@ -33,6 +35,8 @@ pub struct Stage {
     pub lab: Lab,
     /// The operator in it.
     pub operator: Operator,
+    /// Held by a scenario that takes the operator's replicas away: one at a time.
+    pub restarts: tokio::sync::Mutex<()>,
     _node: WindowsNode,
 }
 
@@ -60,6 +64,7 @@ fn main() {
         api::every_sample_is_accepted,
         api::explain_reads_like_documentation,
         build::the_laptop_makes_the_same_digest,
+        leader::a_dead_and_a_stopped_leader_are_succeeded,
         failures::git_unreachable,
         failures::unknown_reference,
         failures::compile_error,
@@ -102,7 +107,7 @@ async fn set_up() -> Result<Stage> {
     progress.step("the Windows bases", windows_base::publish(lab.registry(), Sizes::default())).await?;
     let node = lab.windows_node("windows-1", "10.0.20348.5499", &progress).await?;
     let operator = Operator::install(&lab, &progress).await?;
-    Ok(Stage { lab, operator, _node: node })
+    Ok(Stage { lab, operator, restarts: tokio::sync::Mutex::default(), _node: node })
 }
 
 fn end(runtime: &Runtime, stage: Arc<Stage>, failed: bool) {
@@ -113,7 +118,7 @@ fn end(runtime: &Runtime, stage: Arc<Stage>, failed: bool) {
         }
     }
     if let Some(stage) = Arc::into_inner(stage) {
-        let Stage { lab, operator: _, _node: node } = stage;
+        let Stage { lab, operator: _, restarts: _, _node: node } = stage;
         runtime.block_on(node.stop());
         drop(lab);
     }

@@ -3,8 +3,14 @@
 //! Each write is one that can be repeated: names are deterministic, a create that meets its own object is a success, and
 //! everything shared with others is written by server-side apply.
 
+mod leadership;
+mod lease;
 mod status;
+#[cfg(test)]
+mod tests;
 
+pub use leadership::{Leadership, NotLeading};
+pub use lease::{LeaseError, read_lease, write_lease};
 pub use status::{StatusError, Written, write_events, write_status};
 
 use crate::decide::{Effect, Failed, Outcome, Plan, Request, Roll};
@@ -25,10 +31,14 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// Moving tags talks to a registry, once per tag.
 const TAG_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Performs a plan's effects.
-pub async fn act(cluster: &Cluster, world: &World, plan: &Plan) -> Outcome {
+/// Performs a plan's effects, for as long as this process leads.
+///
+/// # Errors
+/// When it does not lead any more: then nobody is to be told what was done.
+pub async fn act(cluster: &Cluster, leadership: &Leadership, world: &World, plan: &Plan) -> Result<Outcome, NotLeading> {
     let mut outcome = Outcome::default();
     for effect in &plan.effects {
+        leadership.check()?;
         match perform(cluster, world, plan.conclusion.request.as_ref(), effect).await {
             Ok(()) => {
                 outcome.performed += 1;
@@ -43,7 +53,7 @@ pub async fn act(cluster: &Cluster, world: &World, plan: &Plan) -> Outcome {
             }
         }
     }
-    outcome
+    Ok(outcome)
 }
 
 async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, effect: &Effect) -> Result<(), Miss> {

@@ -1,5 +1,6 @@
 //! How do status and events get to the API server?
 
+use super::{Leadership, NotLeading};
 use crate::observe::{Cluster, World};
 use crate::report::Notice;
 use gowindows_crds::GoWindowsImage;
@@ -25,6 +26,9 @@ pub enum StatusError {
     /// The API server did not answer in time.
     #[error("the API server did not answer within {:?}", super::DEADLINE)]
     Deadline,
+    /// Another process may lead by now.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
 }
 
 /// What became of a status.
@@ -41,11 +45,17 @@ pub enum Written {
 /// Applies the status where it differs from the one that is there.
 ///
 /// # Errors
-/// When the API server refuses or does not answer; gone objects are no error.
-pub async fn write_status(cluster: &Cluster, world: &World, status: &GoWindowsImageStatus) -> Result<Written, StatusError> {
+/// When this process does not lead, or the API server refuses or does not answer; gone objects are no error.
+pub async fn write_status(
+    cluster: &Cluster,
+    leadership: &Leadership,
+    world: &World,
+    status: &GoWindowsImageStatus,
+) -> Result<Written, StatusError> {
     if world.object.status.as_ref() == Some(status) {
         return Ok(Written::Equal);
     }
+    leadership.check()?;
     let (name, namespace) = (world.object.name_any(), world.object.namespace().unwrap_or_default());
     let patch = json!({
         "apiVersion": GoWindowsImage::api_version(&()),
@@ -70,11 +80,14 @@ pub async fn write_status(cluster: &Cluster, world: &World, status: &GoWindowsIm
 }
 
 /// Publishes events. They are for people: a failure is logged and forgotten.
-pub async fn write_events(client: &Client, reporter: &Reporter, object: &GoWindowsImage, notices: &[Notice]) {
+pub async fn write_events(client: &Client, leadership: &Leadership, reporter: &Reporter, object: &GoWindowsImage, notices: &[Notice]) {
     // A recorder that lives on would count a second `Published` onto the first one and drop its message. Repetitions are
     // avoided already: notices are differences.
     let recorder = Recorder::new(client.clone(), reporter.clone());
     for Notice { warning, reason, action, message } in notices {
+        if !leadership.holds() {
+            return;
+        }
         let event = Event {
             type_: if *warning { EventType::Warning } else { EventType::Normal },
             reason: reason.clone(),

@@ -9,7 +9,7 @@ use axum::routing::get;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Serves `/healthz` (the process answers), `/readyz` (the stores are filled) and `/metrics` (OpenMetrics text).
+/// Serves `/healthz` (the process answers), `/readyz` (the stores are filled, or the replica stands by) and `/metrics` (OpenMetrics text).
 ///
 /// # Errors
 /// When the address cannot be listened on.
@@ -24,7 +24,11 @@ pub(super) async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> std::io
 }
 
 async fn ready(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-    if metrics.is_ready().await { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "the watches are not filled yet\n") }
+    if metrics.is_ready().await {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "neither are the watches filled yet, nor was the Lease read to stand by\n")
+    }
 }
 
 async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {

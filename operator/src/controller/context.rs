@@ -1,6 +1,7 @@
 //! What does every pass share?
 
 use super::{Metrics, Pacing};
+use crate::act::Leadership;
 use crate::observe::Cluster;
 use crate::settings::Settings;
 use k8s_openapi::jiff::Timestamp;
@@ -24,4 +25,6 @@ pub struct Context {
     pub clock: Clock,
     /// How often passes failed.
     pub pacing: Pacing,
+    /// Asked before each write.
+    pub leadership: Leadership,
 }

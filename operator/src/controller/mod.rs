@@ -5,13 +5,16 @@
 mod admin;
 mod context;
 mod guarded;
+mod leader;
 mod pacing;
 mod reconcile;
 mod telemetry;
 mod triggers;
 
+pub use crate::act::Leadership;
 pub use context::{Clock, Context};
 pub use guarded::{Guarded, Unreadable};
+pub use leader::{LeaderArgs, LeaderElection, Led, Timings, TimingsError};
 pub use pacing::Pacing;
 pub use telemetry::{Metrics, init_logs};
 
@@ -48,17 +51,22 @@ pub struct ControllerArgs {
     /// How it is logged.
     #[arg(long, value_enum, default_value = "json")]
     pub log_format: telemetry::LogFormat,
+    /// Which replica works.
+    #[command(flatten)]
+    pub leader: LeaderArgs,
 }
 
 /// Runs the controller until SIGTERM or SIGINT, or until something it cannot live without ends.
 ///
 /// # Errors
-/// Unusable settings, no API server, a watch that ended.
+/// Unusable settings, no API server, a watch that ended, a leadership that was lost.
 pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let settings = Arc::new(Settings::load(&args.config)?);
     settings.check_controller()?;
     let client = client().await.context("find the cluster: neither in-cluster credentials nor a kubeconfig work")?;
     let metrics = Arc::new(Metrics::default());
+    let clock: Clock = Arc::new(Timestamp::now);
+    let election = args.leader.election(&client, &clock, &metrics)?;
     let admin = admin::serve(args.listen, metrics.clone());
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
@@ -72,24 +80,36 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?settings.watch_namespaces, "gowindows starts");
     let git: Arc<dyn Git> = Arc::new(GitClient);
     let registry: Arc<dyn Registry> = Arc::new(OciRegistry::new(settings.registries.clone()));
-    let controllers = namespaces.into_iter().map(|namespace| {
-        let controller = Controller {
-            client: client.clone(),
-            namespace,
-            settings: settings.clone(),
-            git: git.clone(),
-            registry: registry.clone(),
-            clock: Arc::new(Timestamp::now),
-            metrics: metrics.clone(),
-        };
-        controller.run(stop.clone())
-    });
-    let controllers = futures::future::join_all(controllers);
+    let work = |leadership: Leadership| {
+        let controllers = namespaces.into_iter().map(|namespace| {
+            let controller = Controller {
+                client: client.clone(),
+                namespace,
+                settings: settings.clone(),
+                git: git.clone(),
+                registry: registry.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                leadership: leadership.clone(),
+            };
+            controller.run(stop.clone())
+        });
+        futures::future::join_all(controllers)
+    };
+    let led = async {
+        match election {
+            Some(election) => election.lead(work, stop.clone()).await,
+            None => Led::Ended(work(Leadership::always()).await),
+        }
+    };
     tokio::select! {
         result = admin => result.context("serve /healthz, /readyz and /metrics"),
-        _ = controllers => {
-            if stop.now_or_never().is_none() { bail!("a watch ended, which it never should; the kubelet starts the operator again") }
-            Ok(())
+        led = led => match led {
+            Led::Lost => bail!("leadership was lost; the kubelet starts the operator again, as a standby"),
+            Led::Ended(_) if stop.now_or_never().is_none() => {
+                bail!("a watch ended, which it never should; the kubelet starts the operator again")
+            }
+            Led::Ended(_) | Led::Stopped => Ok(()),
         }
     }
 }
@@ -119,12 +139,15 @@ pub struct Controller {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Asked before each write.
+    pub leadership: Leadership,
 }
 
 impl Controller {
     /// Watches and reconciles until `stop`; passes under way are finished. Ends before only if a watch ends, which it never should.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
-        let Self { client, namespace, settings, git, registry, clock, metrics } = self;
+        let Self { client, namespace, settings, git, registry, clock, metrics, leadership } = self;
+        metrics.leads(leadership.clone());
         let memory = Arc::new(Memory::default());
         let (queue, images, stores) = triggers::triggers(&client, namespace.as_deref(), memory.clone());
         metrics.watch(images.clone(), stores.clone());
@@ -139,7 +162,7 @@ impl Controller {
             git,
             registry,
         };
-        let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, pacing: Pacing::default() });
+        let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, leadership, pacing: Pacing::default() });
         let config = controller::Config::default().concurrency(CONCURRENCY);
         let queue = queue.take_until(stop).boxed();
         applier(|object, context| reconcile::reconcile(object, context).boxed(), reconcile::on_error, context, images, queue, config)

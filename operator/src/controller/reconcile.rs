@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::Guarded;
-use crate::act::{self, StatusError, Written};
+use crate::act::{self, NotLeading, StatusError, Written};
 use crate::decide::{Decision, Plan, Request, decide};
 use crate::observe::{ObserveError, World};
 use crate::report::{self, Notice};
@@ -21,6 +21,9 @@ pub(super) enum ReconcileError {
     /// The status could not be written.
     #[error(transparent)]
     Report(#[from] StatusError),
+    /// It lost the right to write.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// The stores are gone because the operator stops.
     #[error("the operator stops")]
     Stopping,
@@ -30,6 +33,7 @@ impl ReconcileError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Observe(_) => "observe",
+            Self::NotLeading(_) | Self::Report(StatusError::NotLeading(_)) => "not-leading",
             Self::Report(_) => "report",
             Self::Stopping => "stopping",
         }
@@ -58,6 +62,9 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
 }
 
 pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    if error.reason() == "not-leading" {
+        return Action::await_change();
+    }
     tracing::warn!(
         name = object.name_any(),
         namespace = object.namespace(),
@@ -77,13 +84,12 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
     for effect in &plan.effects {
         tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), effect = effect.name(), "acts");
     }
-    let outcome = act::act(&context.cluster, &world, &plan).await;
+    let outcome = act::act(&context.cluster, &context.leadership, &world, &plan).await?;
     context.metrics.effects(&plan, &outcome);
-    let before = world.status();
     let status = report::status(&world, &plan, &outcome);
-    let written = act::write_status(&context.cluster, &world, &status).await?;
+    let written = act::write_status(&context.cluster, &context.leadership, &world, &status).await?;
     if written == Written::Applied {
-        tell(&world, &report::notices(&before, &status), context).await;
+        tell(&world, &report::notices(world.status(), &status), context).await;
     }
     // What the API server says is gone may only be so for a moment.
     let repeat = outcome.failure.is_some() || written == Written::Gone;
@@ -100,7 +106,7 @@ async fn tell(world: &World, notices: &[Notice], context: &Context) {
         tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), reason = notice.reason, "{}", notice.message);
     }
     context.metrics.notices(notices);
-    act::write_events(&context.cluster.client, &context.reporter, &world.object, notices).await;
+    act::write_events(&context.cluster.client, &context.leadership, &context.reporter, &world.object, notices).await;
 }
 
 /// Decides, and answers what the decision asks for until it can be taken.

@@ -1,6 +1,7 @@
 //! What does the operator tell about itself? Structured logs and metrics with bounded labels.
 
 use super::Guarded;
+use crate::act::Leadership;
 use crate::decide::{Outcome, Plan};
 use crate::observe::Stores;
 use crate::report::Notice;
@@ -57,6 +58,17 @@ struct ReasonLabel {
     reason: String,
 }
 
+/// What this replica does.
+#[derive(Clone, Debug)]
+enum Role {
+    /// Nothing yet.
+    Starts,
+    /// It knows the Lease and can take over.
+    StandsBy,
+    /// It works, for as long as this holds.
+    Leads(Leadership),
+}
+
 /// What is counted.
 pub struct Metrics {
     registry: Registry,
@@ -65,6 +77,8 @@ pub struct Metrics {
     effects: Family<EffectLabels, Counter>,
     notices: Family<ReasonLabel, Counter>,
     objects: Family<ResultLabel, Gauge>,
+    leader: Gauge,
+    role: Mutex<Role>,
     watched: Mutex<Vec<(Store<Guarded>, Stores)>>,
 }
 
@@ -79,7 +93,9 @@ impl Default for Metrics {
         registry.register("effects", "Writes to the cluster and to registries", effects.clone());
         registry.register("notices", "Events published on objects, by reason", notices.clone());
         registry.register("objects", "GoWindowsImages by the status of their Ready condition", objects.clone());
-        Self { registry, passes, seconds, effects, notices, objects, watched: Mutex::default() }
+        let leader = Gauge::default();
+        registry.register("leader", "1 while this replica works, 0 while it stands by", leader.clone());
+        Self { registry, passes, seconds, effects, notices, objects, leader, role: Mutex::new(Role::Starts), watched: Mutex::default() }
     }
 }
 
@@ -89,7 +105,30 @@ impl Metrics {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).push((images, stores));
     }
 
+    /// From now on this replica could take over at any time.
+    pub(super) fn stands_by(&self) {
+        let mut role = self.role.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*role, Role::Starts) {
+            *role = Role::StandsBy;
+        }
+    }
+
+    /// From now on this replica works.
+    pub(super) fn leads(&self, leadership: Leadership) {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = Role::Leads(leadership);
+    }
+
+    fn role(&self) -> Role {
+        self.role.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A standby is ready without stores, or a rolling update of the Deployment would never end.
     pub(super) async fn is_ready(&self) -> bool {
+        match self.role() {
+            Role::Starts => return false,
+            Role::StandsBy => return true,
+            Role::Leads(_) => {}
+        }
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let filled = watched.iter().all(|(images, stores)| {
             images.wait_until_ready().now_or_never().is_some_and(|filled| filled.is_ok())
@@ -118,6 +157,7 @@ impl Metrics {
 
     /// Everything as OpenMetrics text.
     pub(super) fn text(&self) -> String {
+        self.leader.set(i64::from(matches!(self.role(), Role::Leads(leadership) if leadership.holds())));
         for (status, result) in [("True", "ready"), ("False", "failed"), ("Unknown", "progressing")] {
             let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
             let count = watched.iter().flat_map(|(images, _)| images.state()).filter(|image| ready(image) == status).count();

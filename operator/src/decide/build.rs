@@ -12,7 +12,7 @@
 
 mod retry;
 
-use super::{BuildVerdict, Effect, Need, Plan, Question, Request};
+use super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
@@ -52,9 +52,29 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
     }
     let newest = world.builds.iter().filter(mine).max_by_key(|build| build.attempt);
     match newest {
-        Some(build) => follow(world, request, settings, plan, build),
-        None => without_job(world, request, settings, plan, &fingerprint),
+        Some(build) => follow(world, request, settings, plan, build)?,
+        None => without_job(world, request, settings, plan, &fingerprint)?,
     }
+    recover(world, &fingerprint, plan)
+}
+
+/// Where the status was lost, the last good image is that of the newest build that succeeded, if the registry still has it.
+fn recover(world: &World, fingerprint: &str, plan: &mut Plan) -> Result<(), Need> {
+    let succeeded = |build: &&Build| matches!(build.state, BuildState::Succeeded(_)) && !fingerprint.starts_with(&build.fingerprint);
+    let newest = world.builds.iter().rev().find(succeeded);
+    let (None, Some((build, inputs))) = (&plan.conclusion.image, newest.and_then(|build| Some((build, build.inputs.as_ref()?)))) else {
+        return Ok(());
+    };
+    let tag = inputs.tag();
+    if !world.answers.published.contains_key(&tag) {
+        world.ask(vec![Question::Published(tag.clone())])?;
+    }
+    if let Some(Seen::Fresh(Some(published), _)) = world.answers.published.get(&tag)
+        && published.violations.is_empty()
+    {
+        plan.conclusion.image = Some(image_of(published, world, Some(inputs), Some(build)));
+    }
+    Ok(())
 }
 
 /// There is a Job for these inputs.
@@ -84,7 +104,7 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
         publish(request, plan, image, Some(build.clone()));
         return Ok(());
     }
-    let Some(tag) = plan.conclusion.inputs.as_ref().map(super::Inputs::tag) else { return Ok(()) };
+    let Some(tag) = plan.conclusion.inputs.as_ref().map(Inputs::tag) else { return Ok(()) };
     world.ask(vec![Question::Published(tag.clone())])?;
     match world.answers.published.get(&tag) {
         Some(Seen::Fresh(Some(published), _)) => {
@@ -93,7 +113,9 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
                 wrong_digest.map(|digest| format!("the build reported {digest} and the registry serves {}", published.image.digest));
             match violation.or_else(|| published.violations.first().cloned()) {
                 Some(violation) => fail(plan, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}.")),
-                None => publish(request, plan, image_of(published, world, plan, Some(build)), Some(build.clone())),
+                None => {
+                    publish(request, plan, image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build)), Some(build.clone()))
+                }
             }
         }
         Some(Seen::Fresh(None, _)) => {
@@ -116,7 +138,7 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
         publish(request, plan, image, None);
         return Ok(());
     }
-    let recorded = world.status().build.filter(|build| build.fingerprint == fingerprint);
+    let recorded = world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint);
     if let Some(recorded) = recorded {
         let failure = recorded.failure.clone();
         match (recorded.phase, failure) {
@@ -134,11 +156,11 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
             (BuildPhase::Queued | BuildPhase::Running | BuildPhase::Succeeded, _) => {}
         }
     }
-    let Some(tag) = plan.conclusion.inputs.as_ref().map(super::Inputs::tag) else { return Ok(()) };
+    let Some(tag) = plan.conclusion.inputs.as_ref().map(Inputs::tag) else { return Ok(()) };
     world.ask(vec![Question::Published(tag.clone())])?;
     match world.answers.published.get(&tag) {
         Some(Seen::Fresh(Some(published), _)) if published.violations.is_empty() => {
-            let image = image_of(published, world, plan, None);
+            let image = image_of(published, world, plan.conclusion.inputs.as_ref(), None);
             publish(request, plan, image, None);
         }
         Some(Seen::Unknown(trouble) | Seen::Stale(_, trouble)) if blocks_build(trouble, request) => {
@@ -159,22 +181,21 @@ fn blocks_build(trouble: &Trouble, request: &Request) -> bool {
 /// The last good image, if it is of these inputs and in this repository.
 fn known(world: &World, request: &Request, plan: &Plan) -> Option<ImageStatus> {
     let fingerprint = plan.conclusion.inputs.as_ref()?.fingerprint();
-    let image = world.status().image?;
+    let image = world.status().image.clone()?;
     let here = image.reference == format!("{}@{}", request.repository, image.digest);
     (here && image.fingerprint.as_deref() == Some(fingerprint.as_str())).then_some(image)
 }
 
 fn recorded_attempt(world: &World, fingerprint: &str) -> i32 {
-    world.status().build.filter(|build| build.fingerprint == fingerprint).map_or(0, |build| build.attempt)
+    world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint).map_or(0, |build| build.attempt)
 }
 
 /// What the registry serves, with what is known of its build.
-fn image_of(published: &Published, world: &World, plan: &Plan, build: Option<&Build>) -> ImageStatus {
+fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build: Option<&Build>) -> ImageStatus {
     let mut image = published.image.clone();
-    let inputs = plan.conclusion.inputs.as_ref();
     image.revision = inputs.map(|inputs| inputs.revision.clone());
-    image.fingerprint = inputs.map(super::Inputs::fingerprint);
-    let known = world.status().image.filter(|known| known.digest == image.digest);
+    image.fingerprint = inputs.map(Inputs::fingerprint);
+    let known = world.status().image.clone().filter(|known| known.digest == image.digest);
     if let Some(known) = known {
         (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
     }
@@ -215,7 +236,7 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     let Some(inputs) = plan.conclusion.inputs.clone() else { return };
     let cause = match &plan.conclusion.cause {
         Some(cause) => cause.to_string(),
-        None => world.status().build.and_then(|build| build.cause).unwrap_or_else(|| format!("Retry: attempt {attempt}")),
+        None => world.status().build.as_ref().and_then(|build| build.cause.clone()).unwrap_or_else(|| format!("Retry: attempt {attempt}")),
     };
     if let Some(claim) = render::cache_claim(&world.object, request) {
         plan.effects.push(Effect::EnsureClaim(Box::new(claim)));

@@ -42,7 +42,7 @@ pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Resul
 
 /// Newest first: the status, then the Jobs.
 fn records(world: &World) -> Vec<Record> {
-    let status = world.status().inputs.and_then(|inputs| {
+    let status = world.status().inputs.clone().and_then(|inputs| {
         let pins = Pins { bases: inputs.bases, toolchain: inputs.toolchain? };
         Some(Record { fingerprint: inputs.fingerprint, revision: inputs.revision, pins, inputs: None })
     });

@@ -31,6 +31,7 @@ use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{GoWindowsImageStatus, Handled};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A question that must be answered before the decision can be taken.
@@ -49,8 +50,8 @@ fn plan(world: &World, settings: &Settings) -> Result<Plan, Need> {
     if world.object.metadata.deletion_timestamp.is_some() {
         return Ok(plan);
     }
-    plan.conclusion.image = world.status().image;
-    plan.conclusion.handled = world.status().handled.unwrap_or_default();
+    plan.conclusion.image.clone_from(&world.status().image);
+    plan.conclusion.handled = world.status().handled.clone().unwrap_or_default();
     let request = match Request::new(&world.object, settings) {
         Ok(request) => request,
         Err(refusal) => {
@@ -74,8 +75,9 @@ fn plan(world: &World, settings: &Settings) -> Result<Plan, Need> {
 
 impl World {
     /// The status as it was last written; empty for an object that was never seen.
-    pub fn status(&self) -> GoWindowsImageStatus {
-        self.object.status.clone().unwrap_or_default()
+    pub fn status(&self) -> &GoWindowsImageStatus {
+        static NONE: LazyLock<GoWindowsImageStatus> = LazyLock::new(GoWindowsImageStatus::default);
+        self.object.status.as_ref().unwrap_or(&NONE)
     }
 
     /// An order's token that has not been acted on.

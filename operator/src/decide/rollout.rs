@@ -125,7 +125,7 @@ fn choose_container<'a>(target: &TargetRequest, workload: &'a Workload) -> Resul
 
 /// When the digest was written: as recorded for the same digest, else now.
 fn started_at(world: &World, image: &ImageStatus, index: usize, written: bool) -> Timestamp {
-    let rollout = world.status().rollout.filter(|rollout| written && rollout.digest == image.digest);
+    let rollout = world.status().rollout.as_ref().filter(|rollout| written && rollout.digest == image.digest);
     let recorded = rollout.and_then(|rollout| rollout.targets.get(index)?.started_at.clone());
     recorded.map_or(world.now, |time| time.0)
 }

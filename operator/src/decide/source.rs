@@ -45,7 +45,7 @@ fn wait(world: &World, request: &Request, source: &Seen<Revision>) -> Option<Dur
 
 /// The revision of the newest build: what is known of the source while it cannot be looked at.
 fn recorded(world: &World) -> Option<Revision> {
-    let inputs = world.status().inputs?;
+    let inputs = world.status().inputs.as_ref()?;
     let (name, commit) = inputs.revision.split_once("@sha1:")?;
     Some(Revision { name: name.to_owned(), commit: commit.to_owned() })
 }

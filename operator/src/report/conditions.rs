@@ -46,9 +46,9 @@ pub(super) fn verdicts(world: &World, conclusion: &Conclusion, outcome: &Outcome
 /// The aspects as they stood: a refusal or a suspension does not change them.
 fn standing(world: &World) -> Vec<Verdict> {
     let aspects = [ConditionType::SourceResolved, ConditionType::Built, ConditionType::Published, ConditionType::RolledOut];
-    let conditions = world.status().conditions;
+    let conditions = &world.status().conditions;
     let kept = aspects.iter().filter_map(|kind| {
-        let was = find(&conditions, *kind)?;
+        let was = find(conditions, *kind)?;
         let truth = match was.status.as_str() {
             "True" => Truth::True,
             "False" => Truth::False,

@@ -23,7 +23,7 @@ const HISTORY: usize = 10;
 
 /// The status after a pass.
 pub fn status(world: &World, plan: &Plan, outcome: &Outcome) -> GoWindowsImageStatus {
-    let before = world.status();
+    let before = world.status().clone();
     let generation = world.object.metadata.generation.unwrap_or_default();
     let conclusion = &plan.conclusion;
     let image = image(conclusion, outcome);
@@ -133,7 +133,7 @@ fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<Bu
             })
         }
         BuildVerdict::Failed { build: None, reason, message, retry_at } => {
-            let recorded = world.status().build.filter(|build| build.fingerprint == fingerprint)?;
+            let recorded = world.status().build.clone().filter(|build| build.fingerprint == fingerprint)?;
             let failure =
                 BuildFailure { reason: reason.to_string(), message: message.clone(), ..recorded.failure.clone().unwrap_or_default() };
             Some(BuildStatus { phase: BuildPhase::Failed, failure: Some(failure), retry_at: retry_at.map(time), ..recorded })

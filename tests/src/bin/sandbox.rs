@@ -161,5 +161,5 @@ fn next_steps(lab: &Lab) {
     println!("  kubectl -n {NAMESPACE} describe gwi {NAME}");
     println!("  kubectl explain gwi.spec.image");
     println!("  kubectl -n {NAMESPACE} annotate gwi {NAME} gowindows.dev/rebuild=$(date +%s)");
-    println!("  kubectl -n gowindows-system logs deployment/gowindows --follow\n");
+    println!("  kubectl -n gowindows-system logs --selector app.kubernetes.io/name=gowindows --prefix --follow\n");
 }

@@ -15,14 +15,16 @@ pub struct Kind {
     pub status: bool,
     /// Changes of anything but metadata and status raise the generation.
     pub generation: bool,
-    /// Who owns which field is kept, and shown in `metadata.managedFields`. The operator reads and depends on it for these only.
+    /// Who owns which field is kept.
     pub owned_fields: bool,
+    /// And shown in `metadata.managedFields`: only where the operator reads it, for it is as large as the object.
+    pub shows_owners: bool,
     /// Lists whose items have an identity: path and the field that is the key.
     pub keyed_lists: &'static [(&'static str, &'static str)],
 }
 
 const fn plain(group: &'static str, version: &'static str, plural: &'static str, kind: &'static str) -> Kind {
-    Kind { group, version, plural, kind, status: false, generation: false, owned_fields: false, keyed_lists: &[] }
+    Kind { group, version, plural, kind, status: false, generation: false, owned_fields: false, shows_owners: false, keyed_lists: &[] }
 }
 
 /// Every kind, in an order that never changes: it is part of an object's key.
@@ -40,6 +42,7 @@ pub static KINDS: [Kind; 8] = [
         status: true,
         generation: true,
         owned_fields: true,
+        shows_owners: true,
         keyed_lists: &[("spec/template/spec/containers", "name"), ("status/conditions", "type")],
         ..plain("apps", "v1", "deployments", "Deployment")
     },

@@ -25,7 +25,7 @@ impl Stored {
     /// As the API shows it.
     pub fn shown(&self, kind: &Kind) -> Value {
         let mut shown = (*self.object).clone();
-        if kind.owned_fields {
+        if kind.shows_owners {
             shown["metadata"]["managedFields"] = fields::managed_fields(kind, &self.owners);
         }
         shown

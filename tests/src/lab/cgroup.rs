@@ -68,6 +68,17 @@ pub fn kill_all(name: &str) -> Result<()> {
     }
 }
 
+/// Kills every program of a pod of the group `name`, as a crash would. The kubelet starts it again.
+pub fn kill_pod(name: &str, uid: &str) -> Result<()> {
+    let qualities = ["kubepods", "kubepods/burstable", "kubepods/besteffort"];
+    let groups = qualities.map(|quality| format!("{name}/{quality}/pod{uid}"));
+    let roots = roots()?;
+    match groups.iter().find(|group| roots.iter().any(|root| root.join(group).exists())) {
+        Some(group) => kill_all(group),
+        None => bail!("there is no cgroup of a pod {uid}"),
+    }
+}
+
 /// Removes the group `name` and all below it, which must be empty of programs.
 pub fn remove(name: &str) -> Result<()> {
     for root in roots()? {

@@ -212,6 +212,12 @@ impl Lab {
         registry::start_private(&self.site).await
     }
 
+    /// Kills every program of a pod of the Linux node, by its uid, as a crash would: none of them notices.
+    pub async fn kill_pod(&self, uid: &str) -> Result<()> {
+        let (group, uid) = (self.site.network.name().to_owned(), uid.to_owned());
+        tokio::task::spawn_blocking(move || cgroup::kill_pod(&group, &uid)).await?
+    }
+
     /// Copies the logs to where they outlive the lab, and returns that folder.
     pub fn keep_logs(&self) -> Result<PathBuf> {
         let kept = run::cache()?.join("kept-logs").join(self.site.run.number().to_string());

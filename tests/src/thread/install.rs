@@ -57,9 +57,15 @@ impl Operator {
         Ok(Self { kubectl, program, settings })
     }
 
-    /// The end of the operator's log.
+    /// Waits until every replica is ready: one leads, the others stand by.
+    pub async fn settled(&self) -> Result<()> {
+        self.kubectl.run(&["rollout", "status", "deployment/gowindows", "--timeout=300s"]).await.map(drop)
+    }
+
+    /// The end of the log of each replica.
     pub async fn log(&self) -> String {
-        self.kubectl.run(&["logs", "deployment/gowindows", "--tail=200"]).await.unwrap_or_else(|error| format!("no log: {error:#}"))
+        let selected = ["logs", "--selector", "app.kubernetes.io/name=gowindows", "--prefix", "--tail=200"];
+        self.kubectl.run(&selected).await.unwrap_or_else(|error| format!("no log: {error:#}"))
     }
 }
 

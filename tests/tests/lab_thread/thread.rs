@@ -41,7 +41,7 @@ async fn service(tenant: &Tenant) -> Result<String> {
     Ok(format!("http://{address}/"))
 }
 
-async fn jobs(tenant: &Tenant) -> Result<Vec<String>> {
+pub async fn jobs(tenant: &Tenant) -> Result<Vec<String>> {
     let names = tenant.kubectl.run(&["get", "jobs", "--output", "name"]).await?;
     Ok(names.lines().map(str::to_owned).collect())
 }
@@ -129,13 +129,17 @@ pub async fn the_smallest_object_works(stage: Arc<Stage>) -> Result<()> {
 pub async fn applying_again_and_restarting_build_nothing(stage: Arc<Stage>) -> Result<()> {
     let (tenant, _storefront) = storefront(&stage, "again").await?;
     let (client, object) = (stage.lab.client(), object(&tenant)?);
+    let alone = stage.restarts.lock().await;
     tenant.kubectl.apply(&object).await?;
     let building = |status: &GoWindowsImageStatus| status.build.as_ref().is_some_and(|build| build.phase == BuildPhase::Running);
     until(&client, "again", "storefront", LIMIT, building).await?;
+    // Both replicas, so that nobody is left who remembers anything.
     stage.operator.kubectl.run(&["delete", "pod", "--selector", "app.kubernetes.io/name=gowindows", "--wait=false"]).await?;
     for _ in 0..10 {
         tenant.kubectl.apply(&object).await?;
     }
+    stage.operator.settled().await?;
+    drop(alone);
     until(&client, "again", "storefront", LIMIT, is_ready).await?;
     tokio::time::sleep(Duration::from_secs(12)).await;
     let jobs = jobs(&tenant).await?;

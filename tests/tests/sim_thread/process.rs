@@ -3,7 +3,7 @@
 use crate::outside::Reached;
 use crate::stage::{Stage, kind_lane};
 use crate::wire::ProcessWire;
-use gowindows_operator::controller::{Controller, Metrics};
+use gowindows_operator::controller::{Controller, Leadership, Metrics};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -23,6 +23,7 @@ pub async fn replica(stage: Arc<Stage>, number: u64) {
             registry: reached,
             clock: stage.clock(),
             metrics: Arc::new(Metrics::default()),
+            leadership: Leadership::always(),
         };
         let process = AbortOnDropHandle::new(tokio::spawn(controller.run(std::future::pending())));
         tokio::select! {

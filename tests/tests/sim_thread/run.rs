@@ -6,8 +6,10 @@ use crate::faults::Faults;
 use crate::lives::{self, End};
 use crate::process;
 use crate::stage::Stage;
+use gowindows_tests::fake_apiserver::Stored;
 use gowindows_tests::fake_apiserver::kinds::KINDS;
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -77,35 +79,28 @@ fn trace(stage: &Stage, print: bool) -> u64 {
             };
             let line = format!("{} {kind} {name} {what} by {}", change.version, change.writer);
             if print {
-                eprintln!("{line}{}", detail(kind, change.new.as_ref().map(|new| &*new.object)));
+                let shown = |stored: &Option<Stored>| stored.as_ref().map(|stored| (*stored.object).clone()).unwrap_or_default();
+                eprintln!("{line}{}", detail(kind, &shown(&change.old), &shown(&change.new)));
             }
             Dice(hash).roll(&line, 0)
         })
     })
 }
 
-fn detail(kind: &str, object: Option<&serde_json::Value>) -> String {
-    let Some(object) = object else { return String::new() };
-    match kind {
-        "GoWindowsImage" => {
-            let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-            let told: Vec<String> = conditions
-                .map(|c| {
-                    format!(
-                        "{}={}/{}",
-                        c["type"].as_str().unwrap_or(""),
-                        c["status"].as_str().unwrap_or(""),
-                        c["reason"].as_str().unwrap_or("")
-                    )
-                })
-                .collect();
-            format!(": generation {} {} {}", object["metadata"]["generation"], object["status"]["phase"], told.join(" "))
-        }
-        "Deployment" => format!(": {} {}", object["spec"]["template"]["spec"]["containers"][0]["image"], object["status"]),
-        "Job" => format!(": {} {}", object["spec"]["activeDeadlineSeconds"], object["status"]["conditions"]),
-        "Event" => format!(": {} {}", object["reason"], object["note"]),
-        _ => String::new(),
+/// What a replay shows of a write: the fields of status and specification that it changed.
+fn detail(kind: &str, old: &Value, new: &Value) -> String {
+    if kind == "Event" {
+        return format!(": {} {}", new["reason"], new["note"]);
     }
+    let mut told = String::new();
+    for part in ["spec", "status"] {
+        let names = [&old[part], &new[part]].into_iter().filter_map(Value::as_object).flat_map(|map| map.keys().cloned());
+        for name in names.collect::<BTreeSet<_>>().into_iter().filter(|name| old[part][name] != new[part][name]) {
+            let value: String = new[part][&name].to_string().chars().take(300).collect();
+            told.push_str(&format!("\n      {part}.{name} = {value}"));
+        }
+    }
+    told
 }
 
 /// Runs `SEEDS` seeds (or the one in `SEED`) and compares each end with that of the life without faults.

@@ -7,7 +7,7 @@ use gowindows_crds::v1alpha1::ImageEnvVar;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// A refusal of one value. Long values are cut, control characters escaped.
@@ -46,10 +46,10 @@ impl<'a> Check<'a> {
 
 /// Whether a text has a form. Each form is compiled once: a pass checks some twenty values, and compiling takes longer than all else in it.
 fn fits(pattern: &'static str, text: &str) -> bool {
-    static FORMS: RwLock<BTreeMap<&str, Option<Regex>>> = RwLock::new(BTreeMap::new());
+    static FORMS: RwLock<BTreeMap<&str, Option<Arc<Regex>>>> = RwLock::new(BTreeMap::new());
     let known = FORMS.read().unwrap_or_else(PoisonError::into_inner).get(pattern).cloned();
     let form = known.unwrap_or_else(|| {
-        let compiled = Regex::new(pattern).ok();
+        let compiled = Regex::new(pattern).ok().map(Arc::new);
         FORMS.write().unwrap_or_else(PoisonError::into_inner).insert(pattern, compiled.clone());
         compiled
     });
