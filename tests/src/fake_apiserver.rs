@@ -191,6 +191,7 @@ fn answer(store: &mut Store, call: &Call, object: Value, stale: Option<u64>) -> 
             store.update(&writer, &key, call.status, |there| merge(there, &object)).map(|stored| (200, shown(stored)))
         }
         Verb::Apply => {
+            guard_version(store, kind, &key, &object)?;
             let force = call.query.get("force").is_some_and(|force| force == "true");
             let created = store.get(&key).is_none();
             store.apply(&writer, &key, call.status, &object, force).map(|stored| (if created { 201 } else { 200 }, shown(stored)))

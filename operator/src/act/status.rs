@@ -38,14 +38,14 @@ pub enum Written {
     Equal,
     /// It was applied.
     Applied,
-    /// The object is gone, or is another one of the same name.
-    Gone,
+    /// The object is gone, is another one of the same name, or was changed since it was seen.
+    Refused,
 }
 
 /// Applies the status where it differs from the one that is there.
 ///
 /// # Errors
-/// When this process does not lead, or the API server refuses or does not answer; gone objects are no error.
+/// When this process does not lead, or the API server refuses or does not answer; an object that is gone or newer is no error.
 pub async fn write_status(
     cluster: &Cluster,
     leadership: &Leadership,
@@ -60,8 +60,11 @@ pub async fn write_status(
     let patch = json!({
         "apiVersion": GoWindowsImage::api_version(&()),
         "kind": GoWindowsImage::kind(&()),
-        // The uid refuses the write to an object that was deleted and created again meanwhile.
-        "metadata": {"name": name, "namespace": namespace, "uid": world.object.uid()},
+        // The uid refuses the write to an object that was deleted and created again meanwhile; the version refuses a status that was
+        // made of a past.
+        "metadata": {
+            "name": name, "namespace": namespace, "uid": world.object.uid(), "resourceVersion": world.object.resource_version(),
+        },
         "status": status,
     });
     let api = Api::<GoWindowsImage>::namespaced(cluster.client.clone(), &namespace);
@@ -74,7 +77,7 @@ pub async fn write_status(
             cluster.own_images.remember(written, world.now);
             Ok(Written::Applied)
         }
-        Err(kube::Error::Api(gone)) if gone.code == 404 || gone.code == 409 => Ok(Written::Gone),
+        Err(kube::Error::Api(gone)) if gone.code == 404 || gone.code == 409 => Ok(Written::Refused),
         Err(source) => Err(StatusError::ApplyStatus { name, source }),
     }
 }

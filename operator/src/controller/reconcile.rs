@@ -3,8 +3,8 @@
 use super::Context;
 use super::Guarded;
 use crate::act::{self, NotLeading, StatusError, Written};
-use crate::decide::{Decision, Plan, Request, decide};
-use crate::observe::{ObserveError, World};
+use crate::decide::{Decision, Effect, Plan, Request, decide};
+use crate::observe::{ObserveError, Standing, World};
 use crate::report::{self, Notice};
 use gowindows_crds::GoWindowsImage;
 use kube::ResourceExt;
@@ -76,10 +76,17 @@ pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Ar
 
 async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, ReconcileError> {
     context.cluster.stores.ready().await.map_err(|_| ReconcileError::Stopping)?;
+    if context.cluster.memory.is_gone(&image.uid().unwrap_or_default()) {
+        return Ok(Action::await_change());
+    }
     let mut world = context.cluster.world(image, (context.clock)()).await?;
     let plan = plan(&mut world, context).await;
     if world.object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
+    }
+    // What runs must not be taken back to a past that a store still shows.
+    if plan.effects.iter().any(|effect| matches!(effect, Effect::Roll(_))) && context.cluster.standing(&world).await? != Standing::Current {
+        return behind(&world, context).await;
     }
     for effect in &plan.effects {
         tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), effect = effect.name(), "acts");
@@ -88,16 +95,25 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
     context.metrics.effects(&plan, &outcome);
     let status = report::status(&world, &plan, &outcome);
     let written = act::write_status(&context.cluster, &context.leadership, &world, &status).await?;
-    if written == Written::Applied {
-        tell(&world, &report::notices(world.status(), &status), context).await;
+    match written {
+        Written::Equal => {}
+        Written::Applied => tell(&world, &report::notices(world.status(), &status), context).await,
+        Written::Refused => return behind(&world, context).await,
     }
-    // What the API server says is gone may only be so for a moment.
-    let repeat = outcome.failure.is_some() || written == Written::Gone;
-    let again = repeat.then(|| context.pacing.failed(world.object.as_ref()));
+    let again = outcome.failure.is_some().then(|| context.pacing.failed(world.object.as_ref()));
     if again.is_none() {
         context.pacing.succeeded(&world.object.uid().unwrap_or_default());
     }
     Ok(plan.next.into_iter().chain(again).min().map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The pass was about a past: there is nothing to do for an object that is gone, and its watch will show a newer one.
+async fn behind(world: &World, context: &Context) -> Result<Action, ReconcileError> {
+    if context.cluster.standing(world).await? == Standing::Gone {
+        context.cluster.memory.bury(&world.object.uid().unwrap_or_default());
+        return Ok(Action::await_change());
+    }
+    Ok(Action::requeue(context.pacing.failed(world.object.as_ref())))
 }
 
 /// Logs, counts and publishes what changed.

@@ -183,7 +183,10 @@ fn known(world: &World, request: &Request, plan: &Plan) -> Option<ImageStatus> {
     let fingerprint = plan.conclusion.inputs.as_ref()?.fingerprint();
     let image = world.status().image.clone()?;
     let here = image.reference == format!("{}@{}", request.repository, image.digest);
-    (here && image.fingerprint.as_deref() == Some(fingerprint.as_str())).then_some(image)
+    // Others can edit a status: where the registry says otherwise, it is believed.
+    let served = world.answers.published.get(&names::fingerprint_tag(&fingerprint)).and_then(Seen::value);
+    let contradicted = served.and_then(Option::as_ref).is_some_and(|served| served.image.digest != image.digest);
+    (here && !contradicted && image.fingerprint.as_deref() == Some(fingerprint.as_str())).then_some(image)
 }
 
 fn recorded_attempt(world: &World, fingerprint: &str) -> i32 {

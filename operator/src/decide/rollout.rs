@@ -9,7 +9,7 @@
 //!
 //! The workload's own controller does the rolling and gives the verdict; this module writes one field and reads the verdict.
 
-use super::{Effect, Need, Plan, Question, Request, Roll, TargetRequest, TargetVerdict, later};
+use super::{Effect, Need, Plan, Question, Request, Roll, TargetRequest, TargetVerdict, backoff, later};
 use crate::observe::{Seen, Trouble, Workload, WorkloadContainer, World};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
@@ -32,13 +32,14 @@ pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Resul
     }
     for (index, target) in request.targets.iter().enumerate() {
         let (verdict, roll) = judge(world, request, &image, index, target);
-        if verdict.phase == RolloutPhase::Progressing || verdict.phase == RolloutPhase::Failed {
-            plan.look_again(WATCH);
-        }
-        if let Some(roll) = roll
-            && confirmed(world, plan, &image)?
-        {
-            plan.effects.push(Effect::Roll(roll));
+        match roll {
+            Some(roll) if confirmed(world, plan, &image)? => plan.effects.push(Effect::Roll(roll)),
+            Some(_) => {
+                let times = plan.conclusion.registry_trouble.as_ref().map_or(1, |trouble| trouble.times);
+                plan.look_again(backoff(times, super::build::LONGEST_BACKOFF, world.spread()));
+            }
+            None if verdict.phase == RolloutPhase::Progressing || verdict.phase == RolloutPhase::Failed => plan.look_again(WATCH),
+            None => {}
         }
         plan.conclusion.targets.push(verdict);
     }

@@ -56,6 +56,17 @@ pub struct Cluster {
     pub registry: Arc<dyn Registry>,
 }
 
+/// How what a pass has seen of its object compares with what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is what is there.
+    Current,
+    /// There is a newer one, which the watch has not shown yet.
+    Behind,
+    /// It is gone, or there is another one of its name.
+    Gone,
+}
+
 /// A read of the cluster that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
@@ -64,6 +75,15 @@ pub enum ObserveError {
     ListPods {
         /// The target.
         target: String,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
+    /// Reading the object itself.
+    #[error("get {name}")]
+    GetObject {
+        /// The object.
+        name: String,
         /// Why.
         #[source]
         source: kube::Error,
@@ -91,6 +111,23 @@ impl Cluster {
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
         Ok(World { now, builds: self.builds(&object, now), workloads, answers, object })
+    }
+
+    /// Asks the API server itself, and not the store, whether the object that a pass has seen is the one that is there. For writes
+    /// that must not be made from the past: a store can be minutes behind (Sieve's stale states).
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn standing(&self, world: &World) -> Result<Standing, ObserveError> {
+        let (name, namespace) = (world.object.name_any(), world.object.namespace().unwrap_or_default());
+        let api = Api::<GoWindowsImage>::namespaced(self.client.clone(), &namespace);
+        let there = tokio::time::timeout(API_DEADLINE, api.get_metadata_opt(&name)).await.map_err(|_| ObserveError::Deadline)?;
+        Ok(match there.map_err(|source| ObserveError::GetObject { name, source })? {
+            Some(there) if there.uid() != world.object.uid() => Standing::Gone,
+            Some(there) if there.resource_version() != world.object.resource_version() => Standing::Behind,
+            Some(_) => Standing::Current,
+            None => Standing::Gone,
+        })
     }
 
     /// Puts questions to the outside world; the answers land in the world and in memory.

@@ -6,13 +6,15 @@
 use super::Answers;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Resource, ResourceExt};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Answers of the outside world, by the object's uid.
 #[derive(Default)]
 pub struct Memory {
     objects: Mutex<HashMap<String, (String, Answers)>>,
+    /// Objects that are gone although the store still shows them.
+    gone: Mutex<HashSet<String>>,
 }
 
 impl Memory {
@@ -28,14 +30,26 @@ impl Memory {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), (source.to_owned(), kept));
     }
 
-    /// Forgets an object that is gone.
+    /// An object is gone: nothing is done for it any more, even while the store still shows it.
+    pub fn bury(&self, uid: &str) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned());
+    }
+
+    /// Whether an object is known to be gone.
+    pub fn is_gone(&self, uid: &str) -> bool {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(uid)
+    }
+
+    /// Forgets an object that the store does not show any more.
     pub fn forget(&self, uid: &str) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }
 
-/// A write is remembered this long at the most; a watch that is further behind is broken in other ways.
-const LONGEST: SignedDuration = SignedDuration::from_secs(60);
+/// A write is remembered this long at the most. A watch that has stalled is noticed and started again after some 320 s: until then the
+/// store shows a past in which the write has not happened.
+const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
 /// Namespace and name.
 type Key = (String, String);

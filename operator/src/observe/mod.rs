@@ -10,7 +10,7 @@ mod world;
 
 pub use build::build;
 pub(crate) use cluster::ours;
-pub use cluster::{Cluster, ObserveError, Stores};
+pub use cluster::{Cluster, ObserveError, Standing, Stores};
 pub use memory::{Memory, OwnWrites};
 pub use outside::{Git, Miss, Registry, SecretData};
 pub use workload::{slim, workload};

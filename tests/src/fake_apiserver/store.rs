@@ -53,7 +53,6 @@ pub type Observer = Box<dyn FnMut(&Change) + Send>;
 pub type Admission = Box<dyn Fn(&Kind, &Value) -> Result<(), Refusal> + Send>;
 
 /// All objects.
-#[derive(Default)]
 pub struct Store {
     objects: BTreeMap<Key, Stored>,
     log: Vec<Change>,
@@ -74,6 +73,23 @@ pub struct Writer {
     pub name: String,
     /// The field manager.
     pub manager: String,
+}
+
+impl Default for Store {
+    /// Its version is 1: 0 has a meaning of its own in requests.
+    fn default() -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            log: Vec::new(),
+            version: 1,
+            compacted: 0,
+            uids: 0,
+            now: String::new(),
+            terminating: Vec::new(),
+            observer: None,
+            admission: None,
+        }
+    }
 }
 
 impl Store {

@@ -111,6 +111,8 @@ pub fn many(name: &str, life: Life) -> Result<(), String> {
         return Err(format!("without any fault: {:#?}", reference.broken));
     }
     if let Some(seed) = number("SEED") {
+        let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into());
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_writer(std::io::stderr).init();
         let outcome = one(seed, true, life, true);
         eprintln!("{outcome:#?}");
         return verdict(name, seed, &outcome, &reference.end);
