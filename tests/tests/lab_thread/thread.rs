@@ -1,26 +1,15 @@
 //! The thread itself: what one applied object leads to.
 
-use crate::{LIMIT, Stage};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, find};
-use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus, RolloutPhase};
+use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::host;
-use gowindows_tests::thread::{Storefront, Tenant, page, until};
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_ready, page, until};
 use serde_json::Value;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The newest image runs in every target.
-pub fn is_rolled_out(status: &GoWindowsImageStatus) -> bool {
-    let rollout = status.rollout.as_ref().filter(|rollout| rollout.phase == RolloutPhase::Complete);
-    status.image.as_ref().zip(rollout).is_some_and(|(image, rollout)| image.digest == rollout.digest)
-}
-
-pub fn is_ready(status: &GoWindowsImageStatus) -> bool {
-    find(&status.conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "True") && is_rolled_out(status)
-}
 
 /// A namespace with a public storefront, its Deployment, and an object that is looked at every few seconds.
 pub async fn storefront(stage: &Stage, namespace: &str) -> Result<(Tenant, Storefront)> {
