@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep};
 pub const RESTART: &str = "api-restart";
 /// Where the kubelet is taken away.
 pub const NODE: &str = "node-away";
-const AWAY: Duration = Duration::from_secs(10);
+const AWAY: Duration = Duration::from_secs(5);
 /// Longer than any stage of these builds takes, so that the kubelet misses one's end.
-const KUBELET_AWAY: Duration = Duration::from_secs(20);
+const KUBELET_AWAY: Duration = Duration::from_secs(15);
 
 pub async fn the_api_server_restarts_in_mid_build(stage: Arc<Stage>) -> Result<()> {
     let _broken = broken().await;
