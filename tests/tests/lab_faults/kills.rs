@@ -233,7 +233,7 @@ impl Moments {
 
     /// Half of them are short: the first second is when a new operator reads all and writes most.
     fn next(&mut self) -> Duration {
-        let milliseconds = if self.draw().is_multiple_of(2) { 20 + self.draw() % 980 } else { 1000 + self.draw() % 2500 };
+        let milliseconds = if self.draw().is_multiple_of(2) { 20 + self.draw() % 980 } else { 1000 + self.draw() % 1500 };
         Duration::from_millis(milliseconds)
     }
 
