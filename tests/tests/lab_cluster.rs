@@ -150,8 +150,7 @@ async fn runs_own_program(lab: &Lab) -> Result<()> {
 }
 
 async fn wants_a_login(lab: &Lab) -> Result<()> {
-    let private = lab.start_private_registry().await?;
-    let ping = format!("http://{}/v2/", private.address());
+    let ping = format!("http://{}/v2/", lab.start_private_registry().await?);
     let client = reqwest::Client::new();
     let stranger = client.get(&ping).send().await?.status();
     ensure!(stranger == 401, "a stranger was answered {stranger}");
@@ -200,13 +199,78 @@ async fn clone(lab: &Lab, url: &str, settings: &[&str]) -> Result<String> {
     Ok(host::run_async(head).await?.trim().to_owned())
 }
 
+/// Another lab runs a pod of the same name in a namespace of the same name at the same time, and goes, and this one does not
+/// notice.
 async fn has_room_for_another(lab: &Lab) -> Result<()> {
     let other = Lab::start(&Progress::silent()).await?;
     ensure!(other.registry() != lab.registry() && other.network().name() != lab.network().name(), "two labs share a network");
     let names = kubectl(&other, &["get", "namespaces", "--output", "name"]).await?;
     ensure!(!names.contains(NAMESPACE), "the second lab has the first one's namespace");
+    let (ours, theirs) = tokio::try_join!(twin(lab), twin(&other))?;
+    ensure!(ours.address != theirs.address && in_subnet(lab, &ours)? && in_subnet(&other, &theirs)?, "{ours:?} {theirs:?}");
+    let (things, their_things) = (Record::read(lab.dir())?, Record::read(other.dir())?);
+    let shared: Vec<_> = their_things.iter().filter(|thing| things.contains(thing)).collect();
+    ensure!(shared.is_empty(), "both labs made {shared:?}");
+    for (one, group) in [(lab, lab.network().name()), (&other, other.network().name())] {
+        let groups = groups(one)?;
+        ensure!(groups.iter().all(|own| own == &group), "programs of {group} are in the cgroups {groups:?}");
+    }
+    let here: Vec<_> = things.into_iter().filter(remains).collect();
+
+    let dir = other.dir().to_owned();
     tokio::task::spawn_blocking(move || drop(other)).await?;
-    kubectl(lab, &["get", "nodes"]).await.map(drop)
+    let left: Vec<_> = their_things.iter().filter(|thing| remains(thing)).collect();
+    ensure!(left.is_empty() && !dir.exists(), "of the second lab there is left {left:?}");
+    let gone: Vec<_> = here.iter().filter(|thing| !remains(thing)).collect();
+    ensure!(gone.is_empty(), "with the second lab went {gone:?} of the first");
+    let still = pod(lab).await?;
+    ensure!(still == ours, "the pod was {ours:?} and is {still:?}");
+    kubectl(lab, &["scale", "deployment/twin", "--replicas=2"]).await?;
+    kubectl(lab, &["wait", "deployment/twin", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=60s"]).await.map(drop)
+}
+
+/// A pod as the API server shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Twin {
+    uid: String,
+    address: String,
+    restarts: String,
+}
+
+/// Starts the Deployment `twin` in a lab.
+async fn twin(lab: &Lab) -> Result<Twin> {
+    kubectl(lab, &["create", "deployment", "twin", "--image", &format!("{}/lab/pause:latest", lab.registry())]).await?;
+    kubectl(lab, &["wait", "deployment/twin", "--for=condition=Available", "--timeout=60s"]).await?;
+    pod(lab).await
+}
+
+async fn pod(lab: &Lab) -> Result<Twin> {
+    let path = "jsonpath={.items[0].metadata.uid} {.items[0].status.podIP} {.items[0].status.containerStatuses[0].restartCount}";
+    let shown = kubectl(lab, &["get", "pods", "--selector", "app=twin", "--output", path]).await?;
+    let mut words = shown.split(' ').map(str::to_owned);
+    let mut word = || words.next().with_context(|| format!("a pod is shown as {shown:?}"));
+    Ok(Twin { uid: word()?, address: word()?, restarts: word()? })
+}
+
+/// Whether a pod has an address of its lab.
+fn in_subnet(lab: &Lab, pod: &Twin) -> Result<bool> {
+    let subnet = lab.network().pod_subnet();
+    let prefix = subnet.split_once("0/24").with_context(|| format!("{subnet} is cut otherwise"))?.0;
+    Ok(pod.address.starts_with(prefix))
+}
+
+/// The topmost cgroup of every program of a lab that runs.
+fn groups(lab: &Lab) -> Result<Vec<String>> {
+    let mut groups = Vec::new();
+    for thing in Record::read(lab.dir())? {
+        let Thing::Pid(id) = &thing else { continue };
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{}/cgroup", id.pid)) else { continue };
+        // `12:pids:/gwlab1/components`, or `0::/gwlab1/components` with cgroup v2.
+        let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2)).filter(|path| path.starts_with("/gwlab"));
+        groups.extend(paths.filter_map(|path| path.split('/').nth(1)).map(str::to_owned));
+    }
+    ensure!(!groups.is_empty(), "no program of {} is in a cgroup of a lab", lab.network().name());
+    Ok(groups)
 }
 
 /// A container that Pod Security `restricted` admits, with all that may be written in `/scratch`.

@@ -14,46 +14,21 @@ mod leader;
 mod thread;
 
 use anyhow::Result;
+use futures::FutureExt;
+use gowindows_tests::lab::Lab;
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Sizes};
-use gowindows_tests::lab::windows_node::WindowsNode;
-use gowindows_tests::lab::{Lab, available};
-use gowindows_tests::thread::Operator;
-use libtest_mimic::{Arguments, Failed, Trial};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use tokio::runtime::Runtime;
+use gowindows_tests::scenarios;
+use gowindows_tests::thread::{Operator, Stage, run};
+use tokio::sync::Mutex;
 
-/// A step of a scenario may take this long on a loaded machine.
-pub const LIMIT: Duration = Duration::from_secs(420);
+/// Held by a scenario that takes the operator's replicas away: one at a time.
+pub static RESTARTS: Mutex<()> = Mutex::const_new(());
 
-/// What every scenario shares.
-pub struct Stage {
-    /// The cluster.
-    pub lab: Lab,
-    /// The operator in it.
-    pub operator: Operator,
-    /// Held by a scenario that takes the operator's replicas away: one at a time.
-    pub restarts: tokio::sync::Mutex<()>,
-    _node: WindowsNode,
-}
-
-type Scenario = fn(Arc<Stage>) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
-
-macro_rules! scenarios {
-    ($($module:ident::$name:ident),* $(,)?) => { vec![$((stringify!($name), (|stage| Box::pin($module::$name(stage))) as Scenario)),*] };
-}
+/// Two cores: more scenarios at a time only wait for each other's compilers.
+const AT_A_TIME: usize = 3;
 
 fn main() {
-    let mut arguments = Arguments::from_args();
-    // Two cores: more scenarios at a time only wait for each other's compilers.
-    arguments.test_threads.get_or_insert(3);
-    let reason = available().err();
-    if let Some(reason) = &reason {
-        eprintln!("ignored: {reason}");
-    }
     let scenarios = scenarios![
         thread::an_object_becomes_a_running_windows_program,
         thread::the_smallest_object_works,
@@ -72,54 +47,14 @@ fn main() {
         failures::target_missing_or_without_the_container,
         failures::new_image_crashes,
     ];
-    let stage = Arc::new(OnceLock::<(Runtime, Arc<Stage>)>::new());
-    let setup = Arc::new(std::sync::Mutex::new(()));
-    let trials = scenarios.into_iter().map(|(name, scenario)| {
-        let (stage, setup) = (stage.clone(), setup.clone());
-        let run = move || {
-            let (runtime, stage) = prepared(&stage, &setup).map_err(|error| Failed::from(format!("{error:#}")))?;
-            runtime.block_on(scenario(stage)).map_err(|error| Failed::from(format!("{error:#}")))
-        };
-        Trial::test(name, run).with_ignored_flag(reason.is_some())
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if let Some((runtime, stage)) = Arc::into_inner(stage).and_then(OnceLock::into_inner) {
-        end(&runtime, stage, conclusion.has_failed());
-    }
-    conclusion.exit();
-}
-
-/// The stage, set up by whichever scenario comes first.
-fn prepared(stage: &OnceLock<(Runtime, Arc<Stage>)>, setup: &std::sync::Mutex<()>) -> Result<(tokio::runtime::Handle, Arc<Stage>)> {
-    let _one_at_a_time = setup.lock().map_err(|_| anyhow::anyhow!("the set-up failed before"))?;
-    if stage.get().is_none() {
-        let runtime = Runtime::new()?;
-        let set = runtime.block_on(set_up())?;
-        let _ = stage.set((runtime, Arc::new(set)));
-    }
-    let (runtime, stage) = stage.get().ok_or_else(|| anyhow::anyhow!("no stage"))?;
-    Ok((runtime.handle().clone(), stage.clone()))
+    run(|| set_up().boxed(), AT_A_TIME, scenarios)
 }
 
 async fn set_up() -> Result<Stage> {
     let progress = Progress::stderr();
     let lab = Lab::start(&progress).await?;
     progress.step("the Windows bases", windows_base::publish(lab.registry(), Sizes::default())).await?;
-    let node = lab.windows_node("windows-1", "10.0.20348.5499", &progress).await?;
+    let nodes = vec![lab.windows_node("windows-1", "10.0.20348.5499", &progress).await?];
     let operator = Operator::install(&lab, &progress).await?;
-    Ok(Stage { lab, operator, restarts: tokio::sync::Mutex::default(), _node: node })
-}
-
-fn end(runtime: &Runtime, stage: Arc<Stage>, failed: bool) {
-    if failed {
-        eprintln!("the operator's log ends with:\n{}", runtime.block_on(stage.operator.log()));
-        if let Ok(kept) = stage.lab.keep_logs() {
-            eprintln!("the lab's logs are kept in {}", kept.display());
-        }
-    }
-    if let Some(stage) = Arc::into_inner(stage) {
-        let Stage { lab, operator: _, restarts: _, _node: node } = stage;
-        runtime.block_on(node.stop());
-        drop(lab);
-    }
+    Ok(Stage { lab, operator, nodes })
 }

@@ -300,6 +300,17 @@ fn retries_end() {
 }
 
 #[test]
+fn an_outage_does_not_use_the_retries_up() {
+    for reason in [Reason::RegistryUnreachable, Reason::SourceUnreachable, Reason::BaseUnavailable] {
+        let mut world = with_job(world(json!({"spec": {"build": {"retries": 1}}})), failed(reason));
+        world.builds[0].attempt = 7;
+        world.now = at(9_999);
+        let labels = created(&settle(&mut world, None)).and_then(|job| job.metadata.labels.clone()).unwrap_or_default();
+        assert_eq!(labels.get(names::LABEL_ATTEMPT).map(String::as_str), Some("8"), "{reason}");
+    }
+}
+
+#[test]
 fn a_job_that_was_deleted_is_a_failed_attempt() {
     let mut world = with_job(world(json!({})), BuildState::Running);
     let plan = settle(&mut world, None);

@@ -141,11 +141,10 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>) -> Fail
         .iter()
         .filter_map(|stage| container(pod, stage))
         .find_map(|c| terminated(c).filter(|ended| ended.exit_code != 0).map(|ended| (c, ended)));
-    let disrupted = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.reason.as_deref())
-        .filter(|reason| ["Evicted", "NodeLost", "Shutdown"].contains(reason));
+    // Whatever a stage says that was ended from outside is not its own verdict.
+    let deleted = pod.metadata.deletion_timestamp.is_some().then_some("deleted");
+    let reason = pod.status.as_ref().and_then(|status| status.reason.as_deref());
+    let disrupted = reason.filter(|reason| ["Evicted", "NodeLost", "Shutdown"].contains(reason)).or(deleted);
     match (failed, disrupted) {
         (_, Some(reason)) => plain(Reason::Lost, format!("The build's pod was taken away ({reason}).")),
         (Some((container, ended)), None) => of_stage(&container.name, ended),
@@ -164,7 +163,8 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated) -> Failure {
         let remedy = if stage == COMPILE { " Raise build.resources.limits.memory." } else { "" };
         return failure(Reason::OutOfMemory, format!("Stage {stage} used more memory than its limit.{remedy}"), None);
     }
-    if stage == COMPILE {
+    // The go command ends with small numbers; these are signals.
+    if stage == COMPILE && ended.exit_code <= 128 {
         let (reason, message) = compiler_said(&output);
         return failure(reason, message, tail);
     }
@@ -211,4 +211,30 @@ fn compiler_said(output: &str) -> (Reason, String) {
 
 fn clip(line: &str) -> String {
     line.trim().trim_end_matches('.').chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::{ContainerState, PodStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    /// What is said of a build whose `compile` ended so.
+    fn verdict(exit_code: i32, deleted: bool) -> Failure {
+        let terminated = Some(ContainerStateTerminated { exit_code, ..ContainerStateTerminated::default() });
+        let state = Some(ContainerState { terminated, ..ContainerState::default() });
+        let compile = ContainerStatus { name: COMPILE.into(), state, ..ContainerStatus::default() };
+        let status = PodStatus { init_container_statuses: Some(vec![compile]), ..PodStatus::default() };
+        let mut pod = Pod { status: Some(status), ..Pod::default() };
+        pod.metadata.deletion_timestamp = deleted.then_some(Time(Timestamp::UNIX_EPOCH));
+        failure(&JobCondition::default(), Some(&pod), None)
+    }
+
+    #[test]
+    fn a_compiler_that_was_ended_from_outside_found_no_error() {
+        assert_eq!(verdict(1, false).reason, Reason::CompileError);
+        assert_eq!(verdict(137, false).reason, Reason::Lost);
+        assert_eq!(verdict(2, true).reason, Reason::Lost);
+        assert!(verdict(2, true).message.contains("deleted"));
+    }
 }

@@ -11,6 +11,9 @@ use super::etcd;
 use super::process::Process;
 use super::site::Site;
 
+/// Its name.
+pub(super) const NAME: &str = "kube-apiserver";
+
 /// Starts the API server and waits until it is ready. The client is the administrator's.
 pub(super) async fn start(site: &Site, credentials: &Credentials) -> Result<(Process, Client)> {
     let network = &site.network;
@@ -30,11 +33,16 @@ pub(super) async fn start(site: &Site, credentials: &Credentials) -> Result<(Pro
     apiserver.arg("--service-account-issuer=https://kubernetes.default.svc");
     apiserver.arg("--service-account-key-file").arg(&credentials.service_accounts.1);
     apiserver.arg("--service-account-signing-key-file").arg(&credentials.service_accounts.0);
-    let mut process = site.spawn("kube-apiserver", apiserver)?;
+    let mut process = site.spawn(NAME, apiserver)?;
 
     let client = client(credentials).await?;
-    process.ready(Duration::from_secs(90), || is_ready(&client)).await?;
+    serves(&mut process, &client).await?;
     Ok((process, client))
+}
+
+/// Waits until an API server that was started is ready.
+pub(super) async fn serves(process: &mut Process, client: &Client) -> Result<()> {
+    process.ready(Duration::from_secs(90), || is_ready(client)).await
 }
 
 async fn client(credentials: &Credentials) -> Result<Client> {

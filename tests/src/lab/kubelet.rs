@@ -13,6 +13,11 @@ use super::credentials::{Credentials, LINUX_NODE};
 use super::process::Process;
 use super::site::{Site, write};
 
+/// Its name.
+pub(super) const NAME: &str = "kubelet";
+/// The port that it serves the API server on.
+pub(super) const PORT: u16 = 10250;
+
 /// Starts the kubelet, which registers its node by itself. containerd must answer already.
 pub(super) fn start(site: &Site, credentials: &Credentials) -> Result<Process> {
     let config = config(site, credentials)?;
@@ -21,7 +26,7 @@ pub(super) fn start(site: &Site, credentials: &Credentials) -> Result<Process> {
     kubelet.arg("--config").arg(config).arg("--kubeconfig").arg(&credentials.kubelet);
     kubelet.arg("--root-dir").arg(site.folder("kubelet")?).arg("--cert-dir").arg(site.folder("pki")?);
     kubelet.args(["--hostname-override", LINUX_NODE]).arg(format!("--node-ip={}", site.network.address()));
-    site.spawn("kubelet", kubelet)
+    site.spawn(NAME, kubelet)
 }
 
 fn config(site: &Site, credentials: &Credentials) -> Result<Value> {
@@ -37,6 +42,7 @@ fn config(site: &Site, credentials: &Credentials) -> Result<Value> {
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": credentials.kubelet_server.0,
         "tlsPrivateKeyFile": credentials.kubelet_server.1,
+        "port": PORT,
         "failCgroupV1": false,
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": format!("/{}", site.network.name()),

@@ -10,11 +10,13 @@
 //! record, so that it can be taken away without a trace, even by the next lab after a crash.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use k8s_openapi::api::core::v1::{Node, ServiceAccount, Taint};
 use kube::{Api, Client};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -35,6 +37,7 @@ mod kube_proxy;
 mod kubelet;
 pub mod network;
 pub mod oci_layout;
+pub mod outage;
 pub mod packages;
 pub mod pki;
 pub mod process;
@@ -57,7 +60,7 @@ use progress::Progress;
 use run::Run;
 use site::Site;
 use tools::Tools;
-use windows_node::WindowsNode;
+use windows_node::{Runner, WindowsNode};
 
 /// The first wait of a Windows node before it tries again: a fifth of a kubelet's, so that tests do not sleep.
 const WINDOWS_BACKOFF: Duration = Duration::from_secs(2);
@@ -84,7 +87,8 @@ pub struct Lab {
     pusher: images::Pusher,
     git: GitServer,
     _storage: AbortOnDropHandle<()>,
-    _processes: Vec<Process>,
+    processes: Mutex<Vec<Process>>,
+    papers: AtomicU8,
     site: Site,
 }
 
@@ -124,7 +128,8 @@ impl Lab {
             network_list,
             toolchain,
             pusher,
-            _processes: processes,
+            processes: Mutex::new(processes),
+            papers: AtomicU8::new(0),
             site,
         };
         progress.step("the Linux node", lab.settled()).await?;
@@ -149,6 +154,11 @@ impl Lab {
     /// The `host:port` of the registry with a login, once [`Lab::start_private_registry`] has started it. It speaks plain HTTP.
     pub fn private_registry(&self) -> String {
         registry::private_address(&self.site.network)
+    }
+
+    /// The `host:port` of the registry that [`Lab::start_spare_registry`] starts. It speaks plain HTTP.
+    pub fn spare_registry(&self) -> String {
+        registry::spare_address(&self.site.network)
     }
 
     /// Another git server, for a test that makes it unreachable.
@@ -207,9 +217,23 @@ impl Lab {
         self.pusher.push(&layout, name).await
     }
 
-    /// Starts a second registry, which wants a login.
-    pub async fn start_private_registry(&self) -> Result<registry::PrivateRegistry> {
-        registry::start_private(&self.site).await
+    /// Starts a second registry, which wants a login, and returns its `host:port`.
+    pub async fn start_private_registry(&self) -> Result<String> {
+        let process = registry::start_private(&self.site).await?;
+        self.processes.lock().await.push(process);
+        Ok(self.private_registry())
+    }
+
+    /// Starts a registry without a login that a test may take away ([`outage::Part::SpareRegistry`]), and returns its `host:port`.
+    pub async fn start_spare_registry(&self) -> Result<String> {
+        let process = registry::start_spare(&self.site).await?;
+        self.processes.lock().await.push(process);
+        Ok(self.spare_registry())
+    }
+
+    /// Starts a program of a test on this machine, noted as the lab's own are, so that it ends with the lab.
+    pub fn spawn(&self, name: &str, command: tokio::process::Command) -> Result<Process> {
+        self.site.spawn(name, command)
     }
 
     /// Kills every program of a pod of the Linux node, by its uid, as a crash would: none of them notices.
@@ -238,12 +262,28 @@ impl Lab {
     /// `10.0.20348.5499`. The first one on a machine takes some 15 s longer than the others.
     pub async fn windows_node(&self, name: &str, kernel_version: &str, progress: &Progress) -> Result<WindowsNode> {
         packages::ensure(packages::WINE, progress).await?;
-        let options = windows_node::Options {
+        let cni =
+            windows_node::Cni { netns: self.network().name(), plugins: cni::PLUGINS.into(), configuration: self.network_list.clone() };
+        let options = self.windows_options(name, kernel_version, Runner::Wine(cni))?;
+        progress.step(&format!("the Windows node {name}"), WindowsNode::start(options)).await
+    }
+
+    /// Adds a Windows node that runs nothing but on paper (see [`windows_node::Paper`]), in a moment. `taints` are those that it
+    /// has beside the usual `os=windows:NoSchedule`.
+    pub async fn paper_node(&self, name: &str, kernel_version: &str, taints: &[Taint]) -> Result<WindowsNode> {
+        let number = self.papers.fetch_add(1, Ordering::Relaxed);
+        let options = self.windows_options(name, kernel_version, Runner::Paper(self.network().paper_pods(number)))?;
+        WindowsNode::start(windows_node::Options { taints: taints.to_vec(), ..options }).await
+    }
+
+    fn windows_options(&self, name: &str, kernel_version: &str, runner: Runner) -> Result<windows_node::Options> {
+        Ok(windows_node::Options {
             client: self.client(),
             name: name.to_owned(),
             kernel_version: kernel_version.to_owned(),
             registry_plain_http: true,
-            cni: windows_node::Cni { netns: self.network().name(), plugins: cni::PLUGINS.into(), configuration: self.network_list.clone() },
+            runner,
+            taints: Vec::new(),
             address: self.network().host_address().into(),
             port: 0,
             identity: self.windows_server.clone(),
@@ -251,8 +291,7 @@ impl Lab {
             folder: self.site.folder(name)?,
             logs: self.site.folder("logs")?,
             backoff: WINDOWS_BACKOFF,
-        };
-        progress.step(&format!("the Windows node {name}"), WindowsNode::start(options)).await
+        })
     }
 
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.

@@ -6,7 +6,7 @@
 //! ```text
 //! host 10.M.255.1 ──veth── 10.M.255.2 lab    etcd :2379  apiserver :6443  registry :5000  git :8443
 //!                              │
-//!                             cni0 10.M.0.1/24    pods
+//!                             cni0 10.M.0.1/24    pods (10.M.64.0/18: of Windows nodes on paper, nobody is there)
 //!                          10.M.128.0/20          services
 //! ```
 //!
@@ -86,6 +86,12 @@ impl Network {
     /// The pods' addresses, in CIDR notation.
     pub fn pod_subnet(&self) -> String {
         format!("{}/24", self.at(0, 0))
+    }
+
+    /// How the addresses of the pods of paper node `number` begin. There is room for 64 nodes.
+    pub(super) fn paper_pods(&self, number: u8) -> [u8; 3] {
+        let [a, b, c, _] = self.at(64 + number % 64, 0).octets();
+        [a, b, c]
     }
 
     /// The services' virtual addresses, in CIDR notation.

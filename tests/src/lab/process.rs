@@ -26,33 +26,43 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Process {
     name: String,
+    command: Command,
     child: Child,
     log: PathBuf,
+    home: Home,
 }
 
 /// What every program of one lab shares.
-#[derive(Clone, Copy, Debug)]
-pub struct Home<'a> {
+#[derive(Debug)]
+pub struct Home {
     /// The directory of the log files.
-    pub logs: &'a Path,
+    pub logs: PathBuf,
     /// Where the program is noted.
-    pub record: &'a Record,
+    pub record: Record,
     /// The lab's cgroup.
-    pub cgroup: &'a str,
+    pub cgroup: String,
+}
+
+impl Home {
+    /// Starts `command` and notes the program.
+    fn start(&self, name: &str, command: &mut Command) -> Result<Child> {
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        if let Some(pid) = child.id() {
+            self.record.note_pid(pid)?;
+            cgroup::enter(&self.cgroup, pid)?;
+        }
+        Ok(child)
+    }
 }
 
 impl Process {
     /// Starts `command`; what it prints goes to `<logs>/<name>.log`.
-    pub fn spawn(name: &str, mut command: Command, home: Home<'_>) -> Result<Self> {
+    pub fn spawn(name: &str, mut command: Command, home: Home) -> Result<Self> {
         let log = home.logs.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log).with_context(|| format!("cannot open {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
-        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        if let Some(pid) = child.id() {
-            home.record.note_pid(pid)?;
-            cgroup::enter(home.cgroup, pid)?;
-        }
-        Ok(Self { name: name.into(), child, log })
+        let child = home.start(name, &mut command)?;
+        Ok(Self { name: name.into(), command, child, log, home })
     }
 
     /// The component's name, such as `kube-apiserver`.
@@ -85,6 +95,23 @@ impl Process {
             }
             sleep(Duration::from_millis(50)).await;
         }
+        Ok(())
+    }
+
+    /// Ends the program as a crash does, by SIGKILL, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it had ended by itself: the error carries the end of its log.
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{} had already ended with {status}; the end of {}:\n{}", self.name, self.log.display(), self.last_words());
+        }
+        self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))
+    }
+
+    /// Starts the program again after [`Process::kill`], as it was started before.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.child = self.home.start(&self.name, &mut self.command)?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::network::Network;
 use super::process::{Home, Process};
+use super::record::Record;
 use super::run::Run;
 use super::tools::Tools;
 
@@ -34,8 +35,8 @@ impl Site {
 
     /// Starts a component.
     pub(super) fn spawn(&self, name: &str, command: Command) -> Result<Process> {
-        let (logs, cgroup) = (self.folder("logs")?, self.network.name());
-        Process::spawn(name, command, Home { logs: &logs, record: self.run.record(), cgroup: &cgroup })
+        let home = Home { logs: self.folder("logs")?, record: Record::open(self.run.dir())?, cgroup: self.network.name() };
+        Process::spawn(name, command, home)
     }
 }
 

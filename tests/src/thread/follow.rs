@@ -30,7 +30,14 @@ pub async fn follow(
     let api: Api<GoWindowsImage> = Api::namespaced(client.clone(), namespace);
     let deadline = Instant::now() + limit;
     loop {
-        let object = api.get(name).await.with_context(|| format!("get gwi/{name}"))?;
+        let object = match api.get(name).await {
+            // The API server may be away for a while, by a test's own doing.
+            Err(error) if passes(&error) && Instant::now() < deadline => {
+                sleep(PERIOD).await;
+                continue;
+            }
+            answer => answer.with_context(|| format!("get gwi/{name}"))?,
+        };
         let status = object.status.clone().unwrap_or_default();
         for line in lines(&status) {
             if !told.contains(&line) {
@@ -57,6 +64,11 @@ pub async fn until(
     pleases: impl Fn(&GoWindowsImageStatus) -> bool,
 ) -> Result<GoWindowsImageStatus> {
     Ok(follow(client, namespace, name, limit, &mut Vec::new(), |_| {}, pleases).await?.status.unwrap_or_default())
+}
+
+/// Whether the API server did not answer, or could not yet.
+fn passes(error: &kube::Error) -> bool {
+    !matches!(error, kube::Error::Api(status) if status.code < 500)
 }
 
 /// What is worth telling of a status.

@@ -34,6 +34,11 @@ pub struct Settings {
 impl Operator {
     /// Builds the operator, pushes its image, applies `config/default` and waits until it is ready.
     pub async fn install(lab: &Lab, progress: &Progress) -> Result<Self> {
+        Self::install_for(lab, &[], progress).await
+    }
+
+    /// The same for an operator that watches these namespaces only; all where none is given.
+    pub async fn install_for(lab: &Lab, namespaces: &[&str], progress: &Progress) -> Result<Self> {
         let program = progress.step("the operator's program", build_operator()).await?;
         let (image, golang) = progress
             .step("the images of the operator and the toolchain", async {
@@ -43,7 +48,7 @@ impl Operator {
         let overlay = lab.dir().join("operator");
         std::fs::create_dir_all(&overlay).with_context(|| format!("make {}", overlay.display()))?;
         let settings = Settings { file: overlay.join("settings.yaml"), toolchain: golang };
-        std::fs::write(&settings.file, serde_norway::to_string(&settings_of(lab, &image, &settings.toolchain))?)?;
+        std::fs::write(&settings.file, serde_norway::to_string(&settings_of(lab, &image, &settings.toolchain, namespaces))?)?;
         std::fs::write(overlay.join("kustomization.yaml"), serde_norway::to_string(&kustomization(&overlay, &image)?)?)?;
         let kubectl = Kubectl::new(lab, NAMESPACE)?;
         progress
@@ -69,17 +74,20 @@ impl Operator {
     }
 }
 
-fn settings_of(lab: &Lab, image: &str, golang: &str) -> Value {
+fn settings_of(lab: &Lab, image: &str, golang: &str, namespaces: &[&str]) -> Value {
     let registry = lab.registry();
+    let registries = [registry.to_owned(), lab.private_registry(), lab.spare_registry()];
+    let registries = registries.map(|host| json!({"host": host, "plainHTTP": true}));
     let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
     let mut settings = json!({
         "stepImage": image,
+        "watchNamespaces": namespaces,
         "toolchains": {release.join("."): golang},
         "bases": {
             "NanoServer": format!("{registry}/windows/nanoserver"),
             "ServerCore": format!("{registry}/windows/servercore"),
         },
-        "registries": [{"host": registry, "plainHTTP": true}, {"host": lab.private_registry(), "plainHTTP": true}],
+        "registries": registries,
     });
     for (name, value) in lab.toolchain().module_environment() {
         match name {

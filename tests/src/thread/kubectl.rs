@@ -19,6 +19,11 @@ impl Kubectl {
         Ok(Self { program: lab.tool("kubectl")?.to_owned(), kubeconfig: lab.kubeconfig().to_owned(), namespace: namespace.to_owned() })
     }
 
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Runs it and returns what it prints.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! The API as the API server sees it: what it refuses, what it accepts, how it explains itself.
 
-use crate::Stage;
 use anyhow::{Context, Result, bail, ensure};
-use gowindows_tests::thread::Tenant;
+use gowindows_tests::thread::{Stage, Tenant};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;

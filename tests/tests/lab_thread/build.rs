@@ -1,12 +1,11 @@
 //! `gowindows build` on this machine.
 
-use crate::thread::{is_rolled_out, object, storefront};
-use crate::{LIMIT, Stage};
+use crate::thread::{object, storefront};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_tests::lab::git::Repository;
 use gowindows_tests::lab::host;
-use gowindows_tests::thread::until;
+use gowindows_tests::thread::{LIMIT, Stage, is_rolled_out, until};
 use serde_json::Value;
 use std::process::Command;
 use std::sync::Arc;

@@ -1,24 +1,14 @@
 //! Six failures: each has the right condition and a sentence that says what to do, leaves the last good image and the running
 //! pods alone, and goes away by itself when its cause does.
 
-use crate::thread::{is_ready, object, storefront};
-use crate::{LIMIT, Stage};
+use crate::thread::{object, storefront};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::registry::{PASSWORD, USER};
-use gowindows_tests::thread::{Storefront, Tenant, until};
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_for, is_ready, message, until};
 use std::sync::Arc;
-
-/// A condition is false, or unknown, for this reason.
-fn is_for(status: &GoWindowsImageStatus, kind: ConditionType, reason: Reason) -> bool {
-    find(&status.conditions, kind).is_some_and(|condition| condition.status != "True" && condition.reason == reason.to_string())
-}
-
-fn message(status: &GoWindowsImageStatus, kind: ConditionType) -> String {
-    find(&status.conditions, kind).map(|condition| condition.message.clone()).unwrap_or_default()
-}
 
 async fn fails_with(stage: &Stage, namespace: &str, kind: ConditionType, reason: Reason, says: &[&str]) -> Result<GoWindowsImageStatus> {
     let status = until(&stage.lab.client(), namespace, "storefront", LIMIT, |status| is_for(status, kind, reason)).await?;
@@ -108,8 +98,7 @@ pub async fn registry_refuses_the_login(stage: Arc<Stage>) -> Result<()> {
     let _storefront =
         Storefront::create(&stage.lab, "registry-login/storefront", Access::Password { user: "git".into(), password: "sesame".into() })
             .await?;
-    let registry = stage.lab.start_private_registry().await?;
-    let guarded = registry.address().to_owned();
+    let guarded = stage.lab.start_private_registry().await?;
     tenant.grant_access(("git", "sesame"), Some((&guarded, USER, "not the password"))).await?;
     let here = format!("repository: {}/", stage.lab.registry());
     let object = object(&tenant)?.replace(&here, &format!("repository: {guarded}/"));

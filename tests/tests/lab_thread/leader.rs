@@ -1,10 +1,11 @@
 //! Two replicas: does one take over when the other dies in the middle of a build, or is stopped?
 
-use crate::thread::{is_ready, jobs, object, storefront};
-use crate::{LIMIT, Stage};
+use crate::RESTARTS;
+use crate::thread::{jobs, object, storefront};
+
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
-use gowindows_tests::thread::until;
+use gowindows_tests::thread::{LIMIT, Stage, is_ready, until};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ async fn succeeded(stage: &Stage, before: &LeaseSpec) -> Result<(Duration, Durat
 
 pub async fn a_dead_and_a_stopped_leader_are_succeeded(stage: Arc<Stage>) -> Result<()> {
     let (tenant, _storefront) = storefront(&stage, "leader").await?;
-    let _alone = stage.restarts.lock().await;
+    let _alone = RESTARTS.lock().await;
     stage.operator.settled().await?;
     tenant.kubectl.apply(&object(&tenant)?).await?;
     let building = |status: &GoWindowsImageStatus| status.build.as_ref().is_some_and(|build| build.phase == BuildPhase::Running);

@@ -1,26 +1,16 @@
 //! The thread itself: what one applied object leads to.
 
-use crate::{LIMIT, Stage};
+use crate::RESTARTS;
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, find};
-use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus, RolloutPhase};
+use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::host;
-use gowindows_tests::thread::{Storefront, Tenant, page, until};
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_ready, page, until};
 use serde_json::Value;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The newest image runs in every target.
-pub fn is_rolled_out(status: &GoWindowsImageStatus) -> bool {
-    let rollout = status.rollout.as_ref().filter(|rollout| rollout.phase == RolloutPhase::Complete);
-    status.image.as_ref().zip(rollout).is_some_and(|(image, rollout)| image.digest == rollout.digest)
-}
-
-pub fn is_ready(status: &GoWindowsImageStatus) -> bool {
-    find(&status.conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "True") && is_rolled_out(status)
-}
 
 /// A namespace with a public storefront, its Deployment, and an object that is looked at every few seconds.
 pub async fn storefront(stage: &Stage, namespace: &str) -> Result<(Tenant, Storefront)> {
@@ -129,7 +119,7 @@ pub async fn the_smallest_object_works(stage: Arc<Stage>) -> Result<()> {
 pub async fn applying_again_and_restarting_build_nothing(stage: Arc<Stage>) -> Result<()> {
     let (tenant, _storefront) = storefront(&stage, "again").await?;
     let (client, object) = (stage.lab.client(), object(&tenant)?);
-    let alone = stage.restarts.lock().await;
+    let alone = RESTARTS.lock().await;
     tenant.kubectl.apply(&object).await?;
     let building = |status: &GoWindowsImageStatus| status.build.as_ref().is_some_and(|build| build.phase == BuildPhase::Running);
     until(&client, "again", "storefront", LIMIT, building).await?;

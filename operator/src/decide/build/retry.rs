@@ -3,8 +3,8 @@
 //! | class | reasons | tried again |
 //! |---|---|---|
 //! | the input's fault | compile error, invalid source, verification | never: a new commit or specification is a new build |
-//! | passing | lost pod or Job, unreachable source or registry, module download, memory | `build.retries` times, after 10 s, 20 s, ... |
-//! | the surroundings' | credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
+//! | passing | lost pod or Job, module download, memory | `build.retries` times, after 10 s, 20 s, ... |
+//! | the surroundings' | unreachable source or registry, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
 use super::super::{BuildVerdict, Plan, Request, backoff, later};
@@ -25,16 +25,16 @@ enum Class {
 
 fn class(reason: Reason) -> Class {
     match reason {
-        Reason::Lost
-        | Reason::Superseded
-        | Reason::SourceUnreachable
+        Reason::Lost | Reason::Superseded | Reason::ModuleDownloadFailed | Reason::OutOfMemory => Class::Passing,
+        // An outage of a minute outlasts any small number of tries, and nobody would be told that one more is needed.
+        Reason::SourceUnreachable
         | Reason::RegistryUnreachable
-        | Reason::ModuleDownloadFailed
         | Reason::BaseUnavailable
-        | Reason::OutOfMemory => Class::Passing,
-        Reason::RegistryAuthFailed | Reason::SourceAuthFailed | Reason::SecretUnavailable | Reason::SecretInvalid | Reason::JobRefused => {
-            Class::Surroundings
-        }
+        | Reason::RegistryAuthFailed
+        | Reason::SourceAuthFailed
+        | Reason::SecretUnavailable
+        | Reason::SecretInvalid
+        | Reason::JobRefused => Class::Surroundings,
         _ => Class::Input,
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::{StreamExt, pin_mut};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Taint};
 use kube::{
     Api, Client, ResourceExt,
     runtime::{WatchStreamExt, watcher},
@@ -33,6 +33,8 @@ pub struct Node {
     pub name: String,
     /// The Node's InternalIP.
     pub address: IpAddr,
+    /// Its taints beside the usual one of Windows nodes.
+    pub taints: Vec<Taint>,
     /// What runs the containers.
     pub runtime: Arc<dyn Runtime>,
     /// Where the pods' volumes are.

@@ -125,7 +125,7 @@ impl Life<'_> {
         let policy = self.container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
         let mut backoff = Backoff::new(self.node.backoff);
         loop {
-            if let Some(image) = self.node.runtime.image(&reference).filter(|_| policy != "Always") {
+            if let Some(image) = self.node.runtime.images().get(&reference).filter(|_| policy != "Always") {
                 self.events.normal(name, "Pulled", format!("Container image \"{reference}\" already present on machine")).await;
                 return Some(image);
             }
@@ -140,7 +140,7 @@ impl Life<'_> {
             }
             self.events.normal(name, "Pulling", format!("Pulling image \"{reference}\"")).await;
             let asked = Instant::now();
-            let error = match self.node.runtime.pull(&reference).await {
+            let error = match self.node.runtime.images().pull(&reference).await {
                 Ok(pull) => {
                     let (took, waited) = (seconds(pull.duration), seconds(asked.elapsed()));
                     let size = pull.image.size;
@@ -255,7 +255,8 @@ impl Life<'_> {
 
     /// Waits for the end of a running container, and brings it about when it is unwell or has to stop.
     async fn end(&mut self, container: &mut dyn runtime::Container) -> Result<i32> {
-        let probes = Probes { container: self.container, ip: self.sandbox.ip(), progress: self.progress, events: self.events };
+        let ip = Some(self.sandbox.ip()).filter(|_| self.node.runtime.listens());
+        let probes = Probes { container: self.container, ip, progress: self.progress, events: self.events };
         let own_grace = self.pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
         let own_grace = Duration::from_secs(own_grace.max(0).cast_unsigned());
         let name = &self.container.name;

@@ -2,7 +2,8 @@
 //!
 //! A pull resolves what the pod spec names, picks the manifest by the node's platform, downloads only the blobs
 //! that are missing and unpacks only the layers whose chain (the layer with all below it) is new, as containerd does.
-//! So a node that has a base downloads just the program's layer. One pull at a time, as a kubelet's default.
+//! So a node that has a base downloads just the program's layer. One pull at a time, as a kubelet's default. A node that runs
+//! nothing leaves the layers where they are: what it needs is in manifest and config.
 
 use std::{
     collections::BTreeMap,
@@ -73,7 +74,7 @@ pub struct Pull {
 #[derive(Debug)]
 pub struct Images {
     folder: PathBuf,
-    prefix: PathBuf,
+    prefix: Option<PathBuf>,
     host: WindowsVersion,
     registry: Client,
     present: Mutex<BTreeMap<String, Arc<Image>>>,
@@ -119,8 +120,9 @@ struct RootFs {
 }
 
 impl Images {
-    /// An empty store in `folder` for a node of version `host` whose layers will lie over `prefix`.
-    pub fn new(folder: PathBuf, prefix: PathBuf, host: WindowsVersion, registry: Client) -> Result<Self> {
+    /// An empty store in `folder` for a node of version `host` whose layers will lie over `prefix`; without one no layer is
+    /// pulled.
+    pub fn new(folder: PathBuf, prefix: Option<PathBuf>, host: WindowsVersion, registry: Client) -> Result<Self> {
         for part in ["blobs", "layers"] {
             fs::create_dir_all(folder.join(part)).with_context(|| format!("create {}", folder.display()))?;
         }
@@ -188,21 +190,35 @@ impl Images {
             manifest.layers.len()
         );
         downloaded += config_bytes;
-        let mut layers = Vec::new();
+        let layers = match &self.prefix {
+            Some(prefix) => {
+                let (layers, bytes) = self.layers(&reference, &manifest, &config, prefix).await?;
+                downloaded += bytes;
+                layers
+            }
+            None => Vec::new(),
+        };
+        let size = size + manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
+        let (os_version, config) = (config.platform.os_version, config.config.unwrap_or_default());
+        Ok((Image { id: reference.at(&id), os_version, size, config, layers }, downloaded))
+    }
+
+    /// The unpacked layers, lowest first, and how many bytes had to be downloaded for them.
+    async fn layers(&self, reference: &Reference, manifest: &Manifest, config: &ConfigFile, prefix: &Path) -> Result<(Vec<PathBuf>, u64)> {
+        let (mut layers, mut downloaded) = (Vec::new(), 0);
         let mut chain = String::new();
         for (layer, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
             chain = chain_id(&chain, diff_id);
             let unpacked = self.folder.join("layers").join(short(&chain));
             if !unpacked.exists() {
-                let (blob, bytes) = self.blob(&reference, &layer.digest).await?;
+                let (blob, bytes) = self.blob(reference, &layer.digest).await?;
                 downloaded += bytes;
-                self.unpack(blob, diff_id.clone(), &layers, &unpacked).await?;
+                let below: Vec<&Path> = layers.iter().rev().map(PathBuf::as_path).chain([prefix]).collect();
+                unpack(blob, diff_id.clone(), &below, &unpacked).await?;
             }
             layers.push(unpacked);
         }
-        let size = size + manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
-        let (os_version, config) = (config.platform.os_version, config.config.unwrap_or_default());
-        Ok((Image { id: reference.at(&id), os_version, size, config, layers }, downloaded))
+        Ok((layers, downloaded))
     }
 
     /// The file of a blob and how many bytes had to be downloaded for it.
@@ -212,20 +228,21 @@ impl Images {
         let downloaded = if path.exists() { 0 } else { self.registry.blob(reference, digest, &path).await? };
         Ok((path, downloaded))
     }
+}
 
-    async fn unpack(&self, blob: PathBuf, diff_id: String, below: &[PathBuf], target: &Path) -> Result<()> {
-        let below: Vec<_> = below.iter().rev().chain([&self.prefix]).cloned().collect();
-        let unfinished = target.with_extension("unfinished");
-        let folder = unfinished.clone();
-        tokio::task::spawn_blocking(move || {
-            if folder.exists() {
-                fs::remove_dir_all(&folder)?;
-            }
-            layer::extract(&blob, &diff_id, &below, &folder)
-        })
-        .await??;
-        fs::rename(&unfinished, target).with_context(|| format!("keep {}", target.display()))
-    }
+/// Unpacks a layer over what is `below` it, the highest first.
+async fn unpack(blob: PathBuf, diff_id: String, below: &[&Path], target: &Path) -> Result<()> {
+    let below: Vec<_> = below.iter().map(|path| path.to_path_buf()).collect();
+    let unfinished = target.with_extension("unfinished");
+    let folder = unfinished.clone();
+    tokio::task::spawn_blocking(move || {
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        layer::extract(&blob, &diff_id, &below, &folder)
+    })
+    .await??;
+    fs::rename(&unfinished, target).with_context(|| format!("keep {}", target.display()))
 }
 
 /// The platform of a manifest that states none: its config is asked later.

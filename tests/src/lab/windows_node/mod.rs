@@ -12,6 +12,9 @@
 //!                        └─ overlay over the Wine prefix ── process
 //! ```
 //!
+//! Where only what the API shows counts, as for fleets of many nodes and releases, a second runtime does without Wine: see
+//! [`Paper`].
+//!
 //! What it proves: that an image is found, pulled, unpacked and started as a Windows program, and that rollouts, probes
 //! and restarts meet the real program. What it does not: Windows' own layer import, access control, job-object limits.
 
@@ -23,6 +26,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Taint;
 use kube::Client;
 use tokio::task::JoinSet;
 
@@ -38,6 +42,7 @@ mod logs;
 mod network;
 mod node;
 mod overlay;
+mod paper;
 mod platform;
 mod pod;
 mod prefix;
@@ -51,8 +56,9 @@ mod wine;
 
 use self::agent::{Agent, Node};
 pub use self::{
-    images::{Image, ImageConfig, Pull},
+    images::{Image, ImageConfig, Images, Pull},
     network::Cni,
+    paper::{EXIT, Paper},
     runtime::Runtime,
     wine::Wine,
 };
@@ -69,8 +75,10 @@ pub struct Options {
     pub kernel_version: String,
     /// Whether registries are spoken to over plain HTTP.
     pub registry_plain_http: bool,
-    /// The network that pods are plugged into.
-    pub cni: Cni,
+    /// What runs the pods.
+    pub runner: Runner,
+    /// The Node's taints beside `os=windows:NoSchedule`.
+    pub taints: Vec<Taint>,
     /// The Node's InternalIP: an address of this machine that the API server reaches.
     pub address: IpAddr,
     /// The port of the kubelet's endpoint at that address; 0 takes any that is free.
@@ -88,26 +96,37 @@ pub struct Options {
     pub backoff: Duration,
 }
 
+/// What runs the pods of a Windows node.
+#[derive(Clone, Debug)]
+pub enum Runner {
+    /// [`Wine`], with the network that pods are plugged into.
+    Wine(Cni),
+    /// [`Paper`], with the first three numbers of its pods' addresses, which lead nowhere.
+    Paper([u8; 3]),
+}
+
 /// A running Windows node. Dropping it kills its programs; [`WindowsNode::stop`] also waits until nothing is left.
 pub struct WindowsNode {
     node: Arc<Node>,
     agent: Agent,
-    wine: Arc<Wine>,
     tasks: JoinSet<()>,
 }
 
 impl WindowsNode {
-    /// Prepares Wine, registers the Node and begins to look after its pods.
+    /// Prepares the runtime, registers the Node and begins to look after its pods.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { client, name, kernel_version, registry_plain_http, cni, address, port, identity, run, folder, logs, backoff } =
-            options;
+        let Options { client, name, kernel_version, registry_plain_http, runner, taints, .. } = options;
+        let Options { address, port, identity, run, folder, logs, backoff, .. } = options;
         for folder in [&folder, &logs] {
             std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
         }
         let record = Arc::new(Record::open(&run)?);
-        let wine = Arc::new(Wine::prepare(&folder, cni, kernel_version.parse()?, registry_plain_http, record).await?);
-        let runtime = wine.clone();
-        let node = Arc::new(Node { client, name, address, runtime, folder, logs: logs.clone(), backoff });
+        let version = kernel_version.parse()?;
+        let runtime: Arc<dyn Runtime> = match runner {
+            Runner::Wine(cni) => Arc::new(Wine::prepare(&folder, cni, version, registry_plain_http, record).await?),
+            Runner::Paper(network) => Arc::new(Paper::new(&folder, network, version, registry_plain_http)?),
+        };
+        let node = Arc::new(Node { client, name, address, taints, runtime, folder, logs: logs.clone(), backoff });
         let agent = Agent::new(node.clone());
         let (endpoint, serve) = logs::serve(SocketAddr::new(address, port), &identity, agent.clone(), logs).await?;
         node::register(&node, &kernel_version, endpoint.port()).await?;
@@ -116,7 +135,7 @@ impl WindowsNode {
         let (alive, followed) = (node.clone(), agent.clone());
         tasks.spawn(async move { node::keep_alive(&alive).await });
         tasks.spawn(async move { followed.follow().await });
-        Ok(Self { node, agent, wine, tasks })
+        Ok(Self { node, agent, tasks })
     }
 
     /// The Node's name.
@@ -126,14 +145,14 @@ impl WindowsNode {
 
     /// Pulls an image before a pod needs it, as a node image comes with its bases.
     pub async fn pre_pull(&self, reference: &str) -> Result<Pull> {
-        let pull = self.wine.pull(reference).await?;
+        let pull = self.node.runtime.images().pull(reference).await?;
         node::tell_images(&self.node).await?;
         Ok(pull)
     }
 
     /// Every pull so far, oldest first.
     pub fn pulls(&self) -> Vec<Pull> {
-        self.wine.pulls()
+        self.node.runtime.images().pulls()
     }
 
     /// Ends every program and removes what was made for it. The API objects stay as they are.

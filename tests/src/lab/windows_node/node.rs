@@ -83,10 +83,11 @@ fn object(node: &Node, kernel: &str) -> Result<NodeObject> {
         ("node.kubernetes.io/windows-build", &build),
     ];
     let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    let taint = Taint { key: "os".into(), value: Some("windows".into()), effect: "NoSchedule".into(), ..Taint::default() };
+    let mut taints = vec![Taint { key: "os".into(), value: Some("windows".into()), effect: "NoSchedule".into(), ..Taint::default() }];
+    taints.extend(node.taints.clone());
     Ok(NodeObject {
         metadata: ObjectMeta { name: Some(node.name.clone()), labels: Some(labels), ..ObjectMeta::default() },
-        spec: Some(NodeSpec { taints: Some(vec![taint]), ..NodeSpec::default() }),
+        spec: Some(NodeSpec { taints: Some(taints), ..NodeSpec::default() }),
         ..NodeObject::default()
     })
 }
@@ -145,7 +146,7 @@ fn conditions(since: Option<Time>) -> Vec<NodeCondition> {
 }
 
 fn images(node: &Node) -> Vec<ContainerImage> {
-    let images = node.runtime.images().into_iter().take(MOST_IMAGES);
+    let images = node.runtime.images().list().into_iter().take(MOST_IMAGES);
     images
         .map(|(name, image)| ContainerImage { names: Some(vec![image.id.clone(), name]), size_bytes: i64::try_from(image.size).ok() })
         .collect()

@@ -21,8 +21,8 @@ use super::{
 pub struct Probes<'a> {
     /// The container.
     pub container: &'a Container,
-    /// The pod's address.
-    pub ip: IpAddr,
+    /// The pod's address; none where nobody listens and a running program counts as well.
+    pub ip: Option<IpAddr>,
     /// Where `started` and `ready` are kept.
     pub progress: &'a watch::Sender<Progress>,
     /// Where failures are told.
@@ -98,13 +98,14 @@ impl Probes<'_> {
     }
 
     async fn check(&self, probe: &Probe) -> Result<(), String> {
+        let Some(ip) = self.ip else { return Ok(()) };
         let limit = seconds(probe.timeout_seconds, 1);
         let checked = async {
             if let Some(http) = &probe.http_get {
-                self.http(http, limit).await
+                self.http(http, ip, limit).await
             } else if let Some(tcp) = &probe.tcp_socket {
                 let port = self.port(&tcp.port)?;
-                let host = tcp.host.clone().unwrap_or_else(|| self.ip.to_string());
+                let host = tcp.host.clone().unwrap_or_else(|| ip.to_string());
                 let connected = TcpStream::connect((host.as_str(), port)).await;
                 connected.map(drop).map_err(|error| format!("dial tcp {host}:{port}: connect: {error}"))
             } else {
@@ -114,9 +115,9 @@ impl Probes<'_> {
         tokio::time::timeout(limit, checked).await.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
     }
 
-    async fn http(&self, action: &HTTPGetAction, limit: Duration) -> Result<(), String> {
+    async fn http(&self, action: &HTTPGetAction, ip: IpAddr, limit: Duration) -> Result<(), String> {
         let scheme = action.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
-        let host = action.host.clone().unwrap_or_else(|| self.ip.to_string());
+        let host = action.host.clone().unwrap_or_else(|| ip.to_string());
         let path = action.path.as_deref().unwrap_or("/");
         let url = format!("{scheme}://{host}:{}/{}", self.port(&action.port)?, path.trim_start_matches('/'));
         let client = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).timeout(limit).user_agent("kube-probe/1.34");

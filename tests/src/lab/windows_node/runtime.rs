@@ -1,7 +1,7 @@
 //! What does the node agent ask of whatever runs the containers?
 //!
-//! The seam between a kubelet and its runtime, cut down to what the agent needs. [`super::Wine`] runs real programs;
-//! something that only claims to run them fits behind it as well.
+//! The seam between a kubelet and its runtime, cut down to what the agent needs. [`super::Wine`] runs real programs,
+//! [`super::Paper`] only says so.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 
 use super::{
     command::CommandLine,
-    images::{Image, Pull},
+    images::{Image, Images},
 };
 
 /// A container runtime.
@@ -18,14 +18,13 @@ pub trait Runtime: Send + Sync + 'static {
     /// Makes what the containers of a pod share. `name` is its host name, `uid` tells it from all others.
     fn sandbox<'a>(&'a self, name: &'a str, uid: &'a str) -> BoxFuture<'a, Result<Box<dyn Sandbox>>>;
 
-    /// The image that is present under `reference`.
-    fn image(&self, reference: &str) -> Option<Arc<Image>>;
+    /// The images that are present.
+    fn images(&self) -> &Images;
 
-    /// Every image that is present, with the name that it was pulled under.
-    fn images(&self) -> Vec<(String, Arc<Image>)>;
-
-    /// Pulls an image. The error is ready to be shown to a user.
-    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Pull>>;
+    /// Whether somebody listens at the pods' addresses. If not, a program that runs counts as well without being asked.
+    fn listens(&self) -> bool {
+        true
+    }
 }
 
 /// What the containers of one pod share. Dropping it ends it roughly.

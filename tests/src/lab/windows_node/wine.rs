@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use super::{
     command::on_drive,
-    images::{Image, Images, Pull},
+    images::Images,
     layer::Stack,
     network::{Cni, PodNetwork},
     overlay::Overlay,
@@ -56,13 +56,8 @@ impl Wine {
         let prefix = Prefix::prepare(&run::cache()?.join("wine")).await?;
         cni.clean();
         let registry = Client::new(plain_http)?;
-        let images = Images::new(folder.join("images"), prefix.folder.clone(), host, registry)?;
+        let images = Images::new(folder.join("images"), Some(prefix.folder.clone()), host, registry)?;
         Ok(Self { shared: Arc::new(Shared { folder: folder.to_path_buf(), prefix, cni, record }), images })
-    }
-
-    /// Every pull so far, oldest first.
-    pub fn pulls(&self) -> Vec<Pull> {
-        self.images.pulls()
     }
 }
 
@@ -76,16 +71,8 @@ impl Runtime for Wine {
         .boxed()
     }
 
-    fn image(&self, reference: &str) -> Option<Arc<Image>> {
-        self.images.get(reference)
-    }
-
-    fn images(&self) -> Vec<(String, Arc<Image>)> {
-        self.images.list()
-    }
-
-    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Pull>> {
-        self.images.pull(reference).boxed()
+    fn images(&self) -> &Images {
+        &self.images
     }
 }
 

@@ -1,0 +1,67 @@
+//! Does the thread hold while what it hangs on breaks: the operator, the API server, git, the registry, the node?
+//!
+//! One lab serves all scenarios. Nothing runs in their pods but on paper: what is looked at is what the operator does.
+
+#[path = "lab_faults/app.rs"]
+mod app;
+#[path = "lab_faults/cluster.rs"]
+mod cluster;
+#[path = "lab_faults/kills.rs"]
+mod kills;
+#[path = "lab_faults/outages.rs"]
+mod outages;
+#[path = "lab_faults/paper.rs"]
+mod paper;
+
+use anyhow::Result;
+use futures::FutureExt;
+use gowindows_tests::lab::Lab;
+use gowindows_tests::lab::progress::Progress;
+use gowindows_tests::lab::windows_base::{self, Sizes};
+use gowindows_tests::scenarios;
+use gowindows_tests::thread::{Operator, Stage, run};
+use k8s_openapi::api::core::v1::Taint;
+use std::time::Duration;
+use tokio::sync::{RwLock, RwLockWriteGuard};
+use tokio::time::sleep;
+
+/// Held to read by scenarios that need the cluster whole, to write by one that breaks it for everybody.
+pub static WHOLE: RwLock<()> = RwLock::const_new(());
+
+/// Lets the scenarios that need the cluster whole go first, side by side, and then breaks it for everybody.
+pub async fn broken() -> RwLockWriteGuard<'static, ()> {
+    // They all begin at the same moment; whoever misses it only waits longer.
+    sleep(Duration::from_secs(1)).await;
+    WHOLE.write().await
+}
+
+/// The namespaces of the operator in the cluster; another one, outside, has those of [`kills::STORM`].
+const NAMESPACES: [&str; 6] = [kills::CALM[0], kills::CALM[1], outages::NAMESPACE, cluster::RESTART, cluster::NODE, paper::NAMESPACE];
+
+fn main() {
+    let scenarios = scenarios![
+        kills::thirty_kills_lose_and_repeat_nothing,
+        outages::a_minute_without_git_and_registry,
+        paper::pods_land_fail_and_recover_on_paper,
+        cluster::the_api_server_restarts_in_mid_build,
+        cluster::the_kubelet_is_away_in_mid_build,
+    ];
+    // All at a time: they wait more than they work, and those that disturb the others wait for their turn.
+    run(|| set_up().boxed(), scenarios.len(), scenarios)
+}
+
+async fn set_up() -> Result<Stage> {
+    let progress = Progress::stderr();
+    let lab = Lab::start(&progress).await?;
+    // Nobody downloads a base here.
+    let small = Sizes { nanoserver: 1 << 20, servercore: 1 << 20 };
+    progress.step("the Windows bases", windows_base::publish(lab.registry(), small)).await?;
+    let reserved = Taint { key: "team".into(), value: Some("payments".into()), effect: "NoSchedule".into(), ..Taint::default() };
+    let nodes = vec![
+        lab.paper_node("paper-2019", "10.0.17763.8389", &[reserved]).await?,
+        lab.paper_node("paper-2022", "10.0.20348.5499", &[]).await?,
+        lab.paper_node("paper-2025", "10.0.26100.33296", &[]).await?,
+    ];
+    let operator = Operator::install_for(&lab, &NAMESPACES, &progress).await?;
+    Ok(Stage { lab, operator, nodes })
+}

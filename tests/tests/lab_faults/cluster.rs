@@ -1,0 +1,80 @@
+//! What the cluster itself stands on goes away in mid build: the API server, and the node's kubelet.
+
+use crate::app::{App, tenant};
+use crate::broken;
+use anyhow::{Context, Result, ensure};
+use gowindows_crds::conditions::{ConditionType, Reason};
+use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
+use gowindows_tests::lab::outage::Part;
+use gowindows_tests::thread::{LIMIT, Ledger, Stage, is_for, is_ready, is_ready_on, until};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Where the API server is taken away.
+pub const RESTART: &str = "api-restart";
+/// Where the kubelet is taken away.
+pub const NODE: &str = "node-away";
+const AWAY: Duration = Duration::from_secs(5);
+/// Longer than any stage of these builds takes, so that the kubelet misses one's end.
+const KUBELET_AWAY: Duration = Duration::from_secs(15);
+
+pub async fn the_api_server_restarts_in_mid_build(stage: Arc<Stage>) -> Result<()> {
+    let _broken = broken().await;
+    let (client, ledger) = (stage.lab.client(), Ledger::open(stage.lab.client()));
+    let tenant = tenant(&stage, RESTART, None).await?;
+    let app = App::create(stage.lab.git(), "app").await?;
+    app.apply(&tenant, stage.lab.registry()).await?;
+    until(&client, RESTART, "app", LIMIT, builds).await?;
+    stage.lab.take_away(Part::ApiServer).await?;
+    let commit = app.say("while the API server was away").await?;
+    sleep(AWAY).await;
+    stage.lab.bring_back(Part::ApiServer).await?;
+    let back = Instant::now();
+    until(&client, RESTART, "app", LIMIT, |status| is_ready_on(status, &commit)).await?;
+    let tally = ledger.close(&[RESTART]).await?;
+    ensure!(tally.jobs == 2, "one build per commit: {tally}");
+    let restarts = ["get", "pods", "--output", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"];
+    let restarts = stage.operator.kubectl.run(&restarts).await?;
+    eprintln!(
+        "API server: away for {AWAY:?} in mid build; {tally}; the operator's restarts: {restarts}; ready {:.0?} after",
+        back.elapsed()
+    );
+    Ok(())
+}
+
+/// One build's pod is left alone, the other one's is deleted meanwhile, as happens to the pods of a node that is away for longer.
+pub async fn the_kubelet_is_away_in_mid_build(stage: Arc<Stage>) -> Result<()> {
+    let _broken = broken().await;
+    let (client, ledger) = (stage.lab.client(), Ledger::open(stage.lab.client()));
+    let tenant = tenant(&stage, NODE, None).await?;
+    for name in ["left", "taken"] {
+        App::create(stage.lab.git(), name).await?.apply(&tenant, stage.lab.registry()).await?;
+    }
+    for name in ["left", "taken"] {
+        until(&client, NODE, name, LIMIT, builds).await?;
+    }
+    stage.lab.take_away(Part::Kubelet).await?;
+    let job = until(&client, NODE, "taken", LIMIT, builds).await?.build.context("a build")?.job;
+    let pod = ["delete", "pods", "--selector", &format!("batch.kubernetes.io/job-name={job}"), "--wait=false"];
+    tenant.kubectl.run(&pod).await?;
+    sleep(KUBELET_AWAY).await;
+    // Nobody knows whether the containers still run: a second build would be one too many.
+    let jobs = (ledger.of(NODE, "left"), ledger.of(NODE, "taken"));
+    ensure!(jobs == (1, 1), "{jobs:?} Jobs while the node is away");
+    stage.lab.bring_back(Part::Kubelet).await?;
+    let back = Instant::now();
+    until(&client, NODE, "taken", LIMIT, |status| is_for(status, ConditionType::Built, Reason::Lost)).await?;
+    for name in ["left", "taken"] {
+        until(&client, NODE, name, LIMIT, is_ready).await?;
+    }
+    let tally = ledger.close(&[NODE]).await?;
+    let jobs = (ledger.of(NODE, "left"), ledger.of(NODE, "taken"));
+    ensure!(jobs == (1, 2), "a build that only waited goes on, one that was lost is tried again: {jobs:?} Jobs");
+    eprintln!("kubelet: away for {KUBELET_AWAY:?} in mid build; {tally}; ready {:.0?} after", back.elapsed());
+    Ok(())
+}
+
+fn builds(status: &GoWindowsImageStatus) -> bool {
+    status.build.as_ref().is_some_and(|build| build.phase == BuildPhase::Running)
+}
