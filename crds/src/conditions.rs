@@ -120,6 +120,8 @@ reasons! {
     ContainerNotFound,
     /// Another server-side-apply manager owns the image field.
     FieldOwned,
+    /// An older object lists the same target.
+    TargetClaimed,
     /// The target is paused.
     TargetPaused,
     /// Pods of the new image keep crashing.

@@ -77,7 +77,7 @@ async fn stop(cluster: &Cluster, world: &World, namespace: &str, job: &str, why:
     let patch = json!({"metadata": {"annotations": {names::ANNOTATION_STOPPED: why}}, "spec": {"activeDeadlineSeconds": 1}});
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
     match api_call(api.patch(job, &PatchParams::default(), &Patch::Merge(&patch))).await {
-        Ok(job) => cluster.own_jobs.remember(job, world.now),
+        Ok(job) => cluster.own.jobs.remember(job, world.now),
         Err(Refused::NotFound(_)) => {}
         Err(refused) => return Err(refused.of(Reason::JobRefused, &format!("Job {job} could not be stopped"))),
     }
@@ -112,7 +112,7 @@ async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) ->
         }
         answer => answer.map_err(|refused| refused.of(Reason::JobRefused, "the build Job was refused"))?,
     };
-    cluster.own_jobs.remember(created, world.now);
+    cluster.own.jobs.remember(created, world.now);
     Ok(())
 }
 
@@ -135,13 +135,13 @@ async fn roll(cluster: &Cluster, world: &World, namespace: &str, target: &Roll) 
     let mut deployment =
         rolled.map_err(|refused| refused.of(Reason::TargetRefused, &format!("Deployment {} could not be rolled", target.name)))?;
     crate::observe::slim(&mut deployment);
-    cluster.own_deployments.remember(deployment, world.now);
+    cluster.own.deployments.remember(deployment, world.now);
     Ok(())
 }
 
 async fn delete(cluster: &Cluster, namespace: &str, job: &str) -> Result<(), Miss> {
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
-    cluster.own_jobs.forget(namespace, job);
+    cluster.own.jobs.forget(namespace, job);
     match api_call(api.delete(job, &DeleteParams::background())).await {
         Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
         Err(refused) => Err(refused.of(Reason::JobRefused, &format!("the old build Job {job} could not be deleted"))),

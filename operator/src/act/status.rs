@@ -74,7 +74,7 @@ pub async fn write_status(
     match call.await.map_err(|_| StatusError::Deadline)? {
         Ok(mut written) => {
             written.metadata.managed_fields = None;
-            cluster.own_images.remember(written, world.now);
+            cluster.own.images.remember(written, world.now);
             Ok(Written::Applied)
         }
         Err(kube::Error::Api(gone)) if gone.code == 404 || gone.code == 409 => Ok(Written::Refused),

@@ -1,7 +1,7 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
-use crate::observe::{Answers, Git, Memory, OwnWrites, Published, Registry, Revision, SecretData, Stores};
+use crate::observe::{Answers, Git, Memory, Own, Published, Registry, Revision, SecretData, Stores};
 use crate::report::Notice;
 use axum::Router;
 use axum::http::StatusCode;
@@ -67,11 +67,14 @@ impl Stage {
         };
         let cluster = Cluster {
             client: Client::new(Router::new().fallback(answer), "default"),
-            stores: Stores { jobs: reflector::store().0, pods: reflector::store().0, deployments: reflector::store().0 },
+            stores: Stores {
+                images: reflector::store().0,
+                jobs: reflector::store().0,
+                pods: reflector::store().0,
+                deployments: reflector::store().0,
+            },
             memory: Arc::new(Memory::default()),
-            own_jobs: OwnWrites::default(),
-            own_deployments: OwnWrites::default(),
-            own_images: OwnWrites::default(),
+            own: Own::default(),
             git: Arc::new(Nobody),
             registry: Arc::new(Nobody),
         };
@@ -82,7 +85,7 @@ impl Stage {
         }))
         .expect("an object");
         let now = Timestamp::UNIX_EPOCH;
-        let world = World { now, object: Arc::new(object), builds: vec![], workloads: vec![], answers: Answers::default() };
+        let world = World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], answers: Answers::default() };
         Self { cluster, world, requests }
     }
 

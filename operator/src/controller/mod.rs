@@ -4,7 +4,6 @@
 
 mod admin;
 mod context;
-mod guarded;
 mod leader;
 mod pacing;
 mod reconcile;
@@ -13,14 +12,13 @@ mod triggers;
 
 pub use crate::act::Leadership;
 pub use context::{Clock, Context};
-pub use guarded::{Guarded, Unreadable};
 pub use leader::{LeaderArgs, LeaderElection, Led, Timings, TimingsError};
 pub use pacing::Pacing;
 pub use telemetry::{Metrics, init_logs};
 
 use crate::clients::git::GitClient;
 use crate::clients::oci::OciRegistry;
-use crate::observe::{Cluster, Git, Memory, OwnWrites, Registry, Stores};
+use crate::observe::{Cluster, Git, Memory, Own, Registry, Stores};
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
 use futures::{FutureExt, StreamExt};
@@ -149,19 +147,11 @@ impl Controller {
         let Self { client, namespace, settings, git, registry, clock, metrics, leadership } = self;
         metrics.leads(leadership.clone());
         let memory = Arc::new(Memory::default());
-        let (queue, images, stores) = triggers::triggers(&client, namespace.as_deref(), memory.clone());
+        let own = Own::default();
+        let (queue, images, stores) = triggers::triggers(&client, namespace.as_deref(), memory.clone(), own.clone());
         metrics.watch(images.clone(), stores.clone());
         let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
-        let cluster = Cluster {
-            client,
-            stores,
-            memory,
-            own_jobs: OwnWrites::default(),
-            own_deployments: OwnWrites::default(),
-            own_images: OwnWrites::default(),
-            git,
-            registry,
-        };
+        let cluster = Cluster { client, stores, memory, own, git, registry };
         let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, leadership, pacing: Pacing::default() });
         let config = controller::Config::default().concurrency(CONCURRENCY);
         let queue = queue.take_until(stop).boxed();
@@ -178,6 +168,7 @@ impl Controller {
 impl Stores {
     /// Waits until every store has been filled once: a decision on an empty store would take everything for absent.
     pub(crate) async fn ready(&self) -> Result<(), kube::runtime::reflector::store::WriterDropped> {
+        self.images.wait_until_ready().await?;
         self.jobs.wait_until_ready().await?;
         self.pods.wait_until_ready().await?;
         self.deployments.wait_until_ready().await

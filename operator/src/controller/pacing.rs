@@ -7,6 +7,7 @@ use kube::runtime::utils::Backoff;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The first wait of a pass, and the longest one.
 const PASS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -35,16 +36,20 @@ impl Pacing {
     }
 }
 
+/// A watch that went well for so long starts with short waits again. Not sooner: each list that is refused a watch afterwards went well.
+const WELL: Duration = Duration::from_secs(120);
+
 /// The waits of one watch.
 pub(super) struct WatchBackoff {
     spread: f64,
     times: u32,
+    last: Option<Instant>,
 }
 
 impl WatchBackoff {
     /// For the watch of a kind.
     pub(super) fn new(kind: &str) -> Self {
-        Self { spread: spread(kind), times: 0 }
+        Self { spread: spread(kind), times: 0, last: None }
     }
 }
 
@@ -52,15 +57,19 @@ impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
+        if self.last.is_some_and(|last| last.elapsed() > WELL) {
+            self.times = 0;
+        }
         self.times = self.times.saturating_add(1);
-        Some(wait(WATCH, self.times, self.spread))
+        let wait = wait(WATCH, self.times, self.spread);
+        self.last = Some(Instant::now() + wait);
+        Some(wait)
     }
 }
 
 impl Backoff for WatchBackoff {
-    fn reset(&mut self) {
-        self.times = 0;
-    }
+    /// Called after each event, which says little.
+    fn reset(&mut self) {}
 }
 
 fn wait((first, longest): (Duration, Duration), times: u32, spread: f64) -> Duration {
@@ -78,13 +87,15 @@ fn spread(name: &str) -> f64 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn waits_double_up_to_a_ceiling_and_start_anew() {
+    #[tokio::test(start_paused = true)]
+    async fn waits_double_up_to_a_ceiling_and_start_anew() {
         let mut watch = WatchBackoff::new("Job");
         let waits: Vec<Duration> = watch.by_ref().take(9).collect();
         assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]), "{waits:?}");
         assert!(waits[0] >= WATCH.0 && waits[8] <= WATCH.1.mul_f64(1.2) && waits[8] >= WATCH.1, "{waits:?}");
         watch.reset();
+        assert_eq!(watch.next(), Some(waits[8]), "one good event does not make a good watch");
+        tokio::time::advance(waits[8] + WELL + Duration::from_secs(1)).await;
         assert_eq!(watch.next(), Some(waits[0]));
     }
 

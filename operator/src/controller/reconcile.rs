@@ -1,10 +1,9 @@
 //! What happens in one pass? observe -> decide -> act -> report.
 
 use super::Context;
-use super::Guarded;
 use crate::act::{self, NotLeading, StatusError, Written};
 use crate::decide::{Decision, Effect, Plan, Request, decide};
-use crate::observe::{ObserveError, Standing, World};
+use crate::observe::{Guarded, ObserveError, Standing, World};
 use crate::report::{self, Notice};
 use gowindows_crds::GoWindowsImage;
 use kube::ResourceExt;
@@ -84,8 +83,9 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
     if world.object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    // What runs must not be taken back to a past that a store still shows.
-    if plan.effects.iter().any(|effect| matches!(effect, Effect::Roll(_))) && context.cluster.standing(&world).await? != Standing::Current {
+    // In a past that a store still shows, a Job that is gone looks new and what runs looks like what is still to be rolled.
+    let lasting = |effect: &Effect| matches!(effect, Effect::CreateJob(_) | Effect::Roll(_));
+    if plan.effects.iter().any(lasting) && context.cluster.standing(&world).await? != Standing::Current {
         return behind(&world, context).await;
     }
     for effect in &plan.effects {
@@ -100,11 +100,12 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
         Written::Applied => tell(&world, &report::notices(world.status(), &status), context).await,
         Written::Refused => return behind(&world, context).await,
     }
-    let again = outcome.failure.is_some().then(|| context.pacing.failed(world.object.as_ref()));
-    if again.is_none() {
-        context.pacing.succeeded(&world.object.uid().unwrap_or_default());
+    if outcome.failure.is_some() {
+        // What the plan expected to look at next does not exist.
+        return Ok(Action::requeue(context.pacing.failed(world.object.as_ref())));
     }
-    Ok(plan.next.into_iter().chain(again).min().map_or_else(Action::await_change, Action::requeue))
+    context.pacing.succeeded(&world.object.uid().unwrap_or_default());
+    Ok(plan.next.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// The pass was about a past: there is nothing to do for an object that is gone, and its watch will show a newer one.

@@ -1,9 +1,8 @@
 //! What does the operator tell about itself? Structured logs and metrics with bounded labels.
 
-use super::Guarded;
 use crate::act::Leadership;
 use crate::decide::{Outcome, Plan};
-use crate::observe::Stores;
+use crate::observe::{Guarded, Stores};
 use crate::report::Notice;
 use futures::FutureExt;
 use gowindows_crds::conditions::{ConditionType, find};
@@ -156,7 +155,7 @@ impl Metrics {
     }
 
     /// Everything as OpenMetrics text.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.leader.set(i64::from(matches!(self.role(), Role::Leads(leadership) if leadership.holds())));
         for (status, result) in [("True", "ready"), ("False", "failed"), ("Unknown", "progressing")] {
             let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);

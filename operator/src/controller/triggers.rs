@@ -1,8 +1,7 @@
 //! Which events start a pass, and for which object?
 
-use super::Guarded;
 use super::pacing::WatchBackoff;
-use crate::observe::{Memory, Stores, slim};
+use crate::observe::{Guarded, Memory, Own, OwnWrites, Stores, slim};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use gowindows_crds::names;
@@ -21,11 +20,13 @@ use std::sync::Arc;
 pub(super) type Queue = BoxStream<'static, Result<ObjectRef<Guarded>, watcher::Error>>;
 
 /// Starts the watches: what to look at, and the stores that they fill.
-pub(super) fn triggers(client: &Client, namespace: Option<&str>, memory: Arc<Memory>) -> (Queue, Store<Guarded>, Stores) {
+pub(super) fn triggers(client: &Client, namespace: Option<&str>, memory: Arc<Memory>, written: Own) -> (Queue, Store<Guarded>, Stores) {
     let (images, image_writer) = reflector::store();
+    let images_written = written.images.clone();
     let forget = move |event: &watcher::Event<Guarded>| {
         if let watcher::Event::Delete(gone) = event {
             memory.forget(&gone.uid().unwrap_or_default());
+            images_written.is_gone(gone);
         }
     };
     let all = watcher::Config::default();
@@ -37,9 +38,9 @@ pub(super) fn triggers(client: &Client, namespace: Option<&str>, memory: Arc<Mem
         .reflect(image_writer)
         .touched_objects()
         .map_ok(|object| vec![ObjectRef::from_obj(&object)]);
-    let (jobs, job_events) = watched::<Job>(client, namespace, own.clone(), |job| job.meta_mut().managed_fields = None);
-    let (pods, pod_events) = watched::<Pod>(client, namespace, own, |pod| pod.meta_mut().managed_fields = None);
-    let (deployments, deployment_events) = watched::<Deployment>(client, namespace, all, slim);
+    let (jobs, job_events) = watched(client, namespace, own.clone(), written.jobs, |job: &mut Job| job.meta_mut().managed_fields = None);
+    let (pods, pod_events) = watched(client, namespace, own, OwnWrites::default(), |pod: &mut Pod| pod.meta_mut().managed_fields = None);
+    let (deployments, deployment_events) = watched(client, namespace, all, written.deployments, slim);
     let (by_store, images_of) = (images.clone(), images.clone());
     let queue = stream::select_all([
         image_events.boxed(),
@@ -50,7 +51,7 @@ pub(super) fn triggers(client: &Client, namespace: Option<&str>, memory: Arc<Mem
     let queue =
         queue.inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "a watch was interrupted; it is started again"));
     let queue = queue.map_ok(|references| stream::iter(references.into_iter().map(Ok))).try_flatten();
-    (queue.boxed(), images_of, Stores { jobs, pods, deployments })
+    (queue.boxed(), images_of, Stores { images: images.clone(), jobs, pods, deployments })
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -64,15 +65,22 @@ fn watched<K>(
     client: &Client,
     namespace: Option<&str>,
     config: watcher::Config,
+    written: OwnWrites<K>,
     slim: impl FnMut(&mut K) + Send + 'static,
 ) -> (Store<K>, BoxStream<'static, Result<K, watcher::Error>>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
+    let forget = move |event: &watcher::Event<K>| {
+        if let watcher::Event::Delete(gone) = event {
+            written.is_gone(gone);
+        }
+    };
     let events = watcher(api::<K>(client, namespace), config)
         .backoff(WatchBackoff::new(&K::kind(&())))
         .modify(slim)
+        .inspect_ok(forget)
         .reflect(writer)
         .touched_objects();
     (store, events.boxed())

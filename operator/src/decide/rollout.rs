@@ -32,7 +32,11 @@ pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Resul
     }
     for (index, target) in request.targets.iter().enumerate() {
         let (verdict, roll) = judge(world, request, &image, index, target);
+        // The status names an image before a workload gets it: after a crash between the two, nothing knows of an image that runs already,
+        // and it would be taken back.
+        let told = world.status().image.as_ref().is_some_and(|told| told.reference == image.reference);
         match roll {
+            Some(_) if !told => plan.look_again(Duration::ZERO),
             Some(roll) if confirmed(world, plan, &image)? => plan.effects.push(Effect::Roll(roll)),
             Some(_) => {
                 let times = plan.conclusion.registry_trouble.as_ref().map_or(1, |trouble| trouble.times);
@@ -85,6 +89,14 @@ fn judge(world: &World, request: &Request, image: &ImageStatus, index: usize, ta
             );
         }
     };
+    if let Some(older) = world.claims.get(index).and_then(Option::as_ref) {
+        let message = format!(
+            "container {} is rolled by the older GoWindowsImage {older}; remove the target from rollout.targets of one of the two",
+            container.name
+        );
+        let verdict = TargetVerdict { phase: RolloutPhase::Failed, message: Some(message), ..waiting(target, Reason::TargetClaimed, "") };
+        return (verdict, None);
+    }
     let started_at = started_at(world, image, index, container.image == image.reference);
     let verdict = TargetVerdict {
         container: Some(container.name.clone()),

@@ -4,11 +4,12 @@
 //! of the outside world are data, failures included.
 
 use super::{
-    Build, BuildState, Git, Memory, Miss, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World, build, secrets,
-    workload,
+    Build, BuildState, Git, Guarded, Memory, Miss, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World, build,
+    secrets, workload,
 };
 use crate::decide::{Question, Reference, Request};
 use gowindows_crds::conditions::Reason;
+use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetSpec};
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -28,12 +29,25 @@ const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
 /// The watched objects.
 #[derive(Clone)]
 pub struct Stores {
+    /// Every object, readable or not.
+    pub images: Store<Guarded>,
     /// Jobs that carry our label.
     pub jobs: Store<Job>,
     /// Pods that carry our label.
     pub pods: Store<Pod>,
     /// Deployments, slimmed to what a [`Workload`] needs.
     pub deployments: Store<Deployment>,
+}
+
+/// What this process wrote and the stores may not show yet.
+#[derive(Clone, Default)]
+pub struct Own {
+    /// Jobs that were created or changed.
+    pub jobs: OwnWrites<Job>,
+    /// Deployments that were changed.
+    pub deployments: OwnWrites<Deployment>,
+    /// `GoWindowsImage`s whose status was written.
+    pub images: OwnWrites<GoWindowsImage>,
 }
 
 /// Everything that is needed to observe.
@@ -44,12 +58,8 @@ pub struct Cluster {
     pub stores: Stores,
     /// Answers of the outside world.
     pub memory: Arc<Memory>,
-    /// Jobs that this process created or changed.
-    pub own_jobs: OwnWrites<Job>,
-    /// Deployments that this process changed.
-    pub own_deployments: OwnWrites<Deployment>,
-    /// `GoWindowsImage`s whose status this process wrote.
-    pub own_images: OwnWrites<GoWindowsImage>,
+    /// What this process wrote.
+    pub own: Own,
     /// Git servers.
     pub git: Arc<dyn Git>,
     /// Registries.
@@ -101,16 +111,38 @@ impl Cluster {
     pub async fn world(&self, object: Arc<GoWindowsImage>, now: Timestamp) -> Result<World, ObserveError> {
         let namespace = object.namespace().unwrap_or_default();
         let object = self
-            .own_images
+            .own
+            .images
             .newer(&namespace, &object.name_any(), Some(object.clone()), now)
             .filter(|own| own.uid() == object.uid())
             .unwrap_or(object);
+        let claims = self.claims(&object);
         let mut workloads = Vec::new();
         for target in object.spec.rollout.iter().flat_map(|rollout| &rollout.targets) {
             workloads.push(self.target(&namespace, &target.name, now).await?);
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
-        Ok(World { now, builds: self.builds(&object, now), workloads, answers, object })
+        Ok(World { now, builds: self.builds(&object, now), workloads, claims, answers, object })
+    }
+
+    /// For each target, in order, the older object that lists the same one.
+    fn claims(&self, object: &GoWindowsImage) -> Vec<Option<String>> {
+        let age = |image: &GoWindowsImage| (image.creation_timestamp().map(|time| time.0), image.uid());
+        let here = self.stores.images.state();
+        let others = here.iter().filter_map(|guarded| guarded.0.as_ref().ok()).filter(|other| {
+            other.namespace() == object.namespace() && other.metadata.deletion_timestamp.is_none() && age(other) < age(object)
+        });
+        let rollouts: Vec<_> = others.filter_map(|other| Some((other.name_any(), other.spec.rollout.as_ref()?))).collect();
+        let claim = |target: &TargetSpec| {
+            let meets = |theirs: &TargetSpec| {
+                let container = theirs.container.is_none() || target.container.is_none() || theirs.container == target.container;
+                theirs.kind == target.kind && theirs.name == target.name && container
+            };
+            let applies = |rollout: &RolloutSpec| rollout.mode.unwrap_or_default() == RolloutMode::Apply;
+            let claimed = rollouts.iter().filter(|(_, rollout)| applies(rollout) && rollout.targets.iter().any(meets));
+            claimed.map(|(name, _)| name.clone()).min()
+        };
+        object.spec.rollout.iter().flat_map(|rollout| &rollout.targets).map(claim).collect()
     }
 
     /// Asks the API server itself, and not the store, whether the object that a pass has seen is the one that is there. For writes
@@ -206,12 +238,12 @@ impl Cluster {
         };
         let stored = self.stores.jobs.state();
         let mut names: Vec<String> = stored.iter().filter(|job| owned(job)).map(|job| job.name_any()).collect();
-        names.extend(self.own_jobs.names(&namespace));
+        names.extend(self.own.jobs.names(&namespace));
         names.sort();
         names.dedup();
         let jobs = names.into_iter().filter_map(|name| {
             let stored = self.stores.jobs.get(&ObjectRef::new(&name).within(&namespace));
-            self.own_jobs.newer(&namespace, &name, stored, now)
+            self.own.jobs.newer(&namespace, &name, stored, now)
         });
         let pods = self.stores.pods.state();
         let mut builds: Vec<Build> = jobs.filter(owned).filter_map(|job| build(&job, &pods_of(&pods, &job))).collect();
@@ -221,7 +253,7 @@ impl Cluster {
 
     async fn target(&self, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Workload>, ObserveError> {
         let stored = self.stores.deployments.get(&ObjectRef::new(name).within(namespace));
-        let Some(deployment) = self.own_deployments.newer(namespace, name, stored, now) else { return Ok(None) };
+        let Some(deployment) = self.own.deployments.newer(namespace, name, stored, now) else { return Ok(None) };
         let mut workload = workload(&deployment);
         let settled =
             workload.updated >= workload.replicas && workload.available >= workload.replicas && workload.total <= workload.updated;

@@ -56,14 +56,20 @@ type Key = (String, String);
 /// What the API server answered, and when.
 type Written<K> = (Arc<K>, Timestamp);
 
-/// Objects of one kind as this process last wrote them.
+/// Objects of one kind as this process last wrote them. Clones share them.
 pub struct OwnWrites<K> {
-    written: Mutex<HashMap<Key, Written<K>>>,
+    written: Arc<Mutex<HashMap<Key, Written<K>>>>,
+}
+
+impl<K> Clone for OwnWrites<K> {
+    fn clone(&self) -> Self {
+        Self { written: self.written.clone() }
+    }
 }
 
 impl<K> Default for OwnWrites<K> {
     fn default() -> Self {
-        Self { written: Mutex::new(HashMap::new()) }
+        Self { written: Arc::default() }
     }
 }
 
@@ -94,6 +100,15 @@ impl<K: Resource> OwnWrites<K> {
     pub(super) fn names(&self, namespace: &str) -> Vec<String> {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.keys().filter(|(ns, _)| ns == namespace).map(|(_, name)| name.clone()).collect()
+    }
+
+    /// The watch has shown that an object is gone: it is, whatever was written to it.
+    pub fn is_gone(&self, object: &impl ResourceExt) {
+        let key = (object.namespace().unwrap_or_default(), object.name_any());
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.get(&key).is_some_and(|(own, _)| own.uid() == object.uid()) {
+            written.remove(&key);
+        }
     }
 
     /// Forgets a write, because the object was deleted.
@@ -130,6 +145,18 @@ mod tests {
         assert_eq!(seen(Some("5")).as_deref(), Some("7"));
         assert_eq!(seen(Some("8")).as_deref(), Some("8"));
         assert_eq!(seen(None), None, "once caught up, a deletion is believed");
+    }
+
+    #[test]
+    fn a_deletion_is_believed_at_once() {
+        let (writes, now) = (OwnWrites::default(), Timestamp::UNIX_EPOCH);
+        writes.remember(object("7"), now);
+        let mut namesake = object("8");
+        namesake.metadata.uid = Some("another".into());
+        writes.is_gone(&namesake);
+        assert!(writes.newer("n", "a", None, now).is_some());
+        writes.is_gone(&object("8"));
+        assert!(writes.newer("n", "a", None, now).is_none());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod build;
 mod cluster;
+mod guarded;
 mod memory;
 mod outside;
 mod secrets;
@@ -10,7 +11,8 @@ mod world;
 
 pub use build::build;
 pub(crate) use cluster::ours;
-pub use cluster::{Cluster, ObserveError, Standing, Stores};
+pub use cluster::{Cluster, ObserveError, Own, Standing, Stores};
+pub use guarded::{Guarded, Unreadable};
 pub use memory::{Memory, OwnWrites};
 pub use outside::{Git, Miss, Registry, SecretData};
 pub use workload::{slim, workload};

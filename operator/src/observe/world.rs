@@ -23,6 +23,8 @@ pub struct World {
     pub builds: Vec<Build>,
     /// For each listed target, in order: the workload, or `None` where it does not exist.
     pub workloads: Vec<Option<Workload>>,
+    /// For each listed target, in order: the older object that lists the same one, if there is one.
+    pub claims: Vec<Option<String>>,
     /// What the outside world answered.
     pub answers: Answers,
 }

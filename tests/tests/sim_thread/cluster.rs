@@ -83,8 +83,9 @@ impl Cluster {
         self.steps.insert((self.stage.cluster_time(after), self.count), step);
     }
 
-    fn spread(&self, what: &str, least: u64, most: u64) -> Duration {
-        Duration::from_millis(least + self.stage.dice.below(what, self.count, most - least))
+    /// How long something takes: what happens beside it does not change that.
+    fn spread(&self, what: &str, of: &Key, least: u64, most: u64) -> Duration {
+        Duration::from_millis(least + self.stage.dice.below(&format!("{what} {}", of.2), 0, most - least))
     }
 
     fn react(&mut self, change: &Change) {
@@ -98,14 +99,14 @@ impl Cluster {
             }
             ("Job", Some(new)) if changed => {
                 if change.old.is_none() {
-                    let wait = self.spread("pod", 20, 400);
+                    let wait = self.spread("pod", &change.key, 20, 400);
                     self.later(wait, Step::StartPod(change.key.clone()));
                 }
                 let seconds = new.object["spec"]["activeDeadlineSeconds"].as_u64().unwrap_or(3600);
                 self.later(Duration::from_secs(seconds), Step::Deadline(change.key.clone()));
             }
             ("Deployment", Some(_)) if changed => {
-                let wait = self.spread("roll", 50, 500);
+                let wait = self.spread("roll", &change.key, 50, 500);
                 self.later(wait, Step::Deployment(change.key.clone()));
             }
             _ => {}
@@ -131,7 +132,7 @@ impl Cluster {
             store.create(&writer("job-controller"), by_name("Pod"), NAMESPACE, pod).ok()
         });
         if let Some(pod) = pod {
-            let wait = self.spread("schedule", 300, 3_000);
+            let wait = self.spread("schedule", job, 300, 3_000);
             self.later(wait, Step::Stage { pod: key_of(&pod.object, "Pod"), stage: 0 });
         }
     }
@@ -165,7 +166,7 @@ impl Cluster {
         });
         if ended.is_none() {
             let (least, most) = [(500, 2_000), (2_000, 25_000), (500, 3_000)].get(number).copied().unwrap_or((500, 1_000));
-            let wait = self.spread("stage", least, most);
+            let wait = self.spread(&format!("stage {number}"), &pod, least, most);
             self.later(wait, Step::Stage { pod, stage: number + 1 });
         }
     }
@@ -195,7 +196,7 @@ impl Cluster {
         let stage = self.stage.clone();
         let (started, again) = stage.server.within(|store| pods::roll(store, key));
         for pod in started {
-            let wait = self.spread("up", 800, 3_000);
+            let wait = self.spread("up", &pod, 800, 3_000);
             self.later(wait, Step::PodUp(pod));
         }
         if again {

@@ -40,6 +40,8 @@ pub struct Invariants {
     attempts: BTreeSet<(String, String, String, String)>,
     /// Unfinished Jobs: object, fingerprint -> names.
     active: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Objects and fingerprints of which somebody deleted a Job.
+    taken_away: BTreeSet<(String, String)>,
     /// The newest image that was rolled, by target: its order at the registry.
     rolled: BTreeMap<String, u64>,
     /// Objects that are gone, and since when.
@@ -63,6 +65,7 @@ impl Invariants {
             broken: Vec::new(),
             attempts: BTreeSet::new(),
             active: BTreeMap::new(),
+            taken_away: BTreeSet::new(),
             rolled: BTreeMap::new(),
             gone: BTreeMap::new(),
             flags: BTreeMap::new(),
@@ -159,6 +162,9 @@ impl Invariants {
             self.active.values_mut().for_each(|names| names.retain(|name| *name != change.key.2));
             return;
         }
+        if change.new.is_none() && change.writer == "somebody" {
+            self.taken_away.insert((owner.clone(), fingerprint.clone()));
+        }
         let active = self.active.entry((owner.clone(), fingerprint.clone())).or_default();
         let unfinished = change.new.as_ref().is_some_and(|new| !has_ended(new));
         if unfinished {
@@ -173,7 +179,10 @@ impl Invariants {
         if change.old.is_none() && ours {
             self.jobs += 1;
             let token = metadata["annotations"][names::ANNOTATION_REBUILD_TOKEN].as_str().unwrap_or_default().to_owned();
-            if !self.attempts.insert((owner, fingerprint, attempt.clone(), token)) {
+            // Where a status was edited and its Jobs were taken away, or the object is gone, nothing is left that could know of an attempt.
+            let unknowable =
+                self.gone.contains_key(&owner) || (self.meddled && self.taken_away.contains(&(owner.clone(), fingerprint.clone())));
+            if !self.attempts.insert((owner, fingerprint, attempt.clone(), token)) && !unknowable {
                 self.breaks(format!("I2: attempt {attempt} was made twice: {}", change.key.2));
             }
         }
@@ -247,7 +256,8 @@ impl Invariants {
             self.breaks(format!("I8: {name} observed generation {observed:?} of {generation:?}"));
         }
         let digest = status["image"]["digest"].as_str();
-        if before["image"].is_object() && digest.is_none() {
+        // A status that cannot be read is a lost one.
+        if before["image"].is_object() && before["phase"] != crate::meddling::UNKNOWN && digest.is_none() {
             self.breaks(format!("I5: {name} lost its last good image"));
         }
         let Some(digest) = digest else { return };

@@ -4,6 +4,7 @@
 //! `SEEDS=100000 cargo test --package gowindows-tests --test sim_thread` runs more of them; `SEED=17` replays one.
 
 mod admission;
+mod bad_inputs;
 mod cluster;
 mod dice;
 mod faults;
@@ -28,9 +29,20 @@ fn main() {
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let trial = |name: &str, test: fn() -> Result<(), String>| Trial::test(name, move || test().map_err(Failed::from));
     let trials = vec![
-        trial("one_object_lives", || run::many("one_object_lives", |stage| Box::pin(lives::one_object(stage)))),
-        trial("three_objects_live", || run::many("three_objects_live", |stage| Box::pin(lives::three_objects(stage)))),
+        trial("one_object_lives", || run::many("one_object_lives", 1, (|stage| Box::pin(lives::one_object(stage)), 1))),
+        trial("three_objects_live", || run::many("three_objects_live", 1, (|stage| Box::pin(lives::three_objects(stage)), 1))),
+        // Two replicas ask for their Lease every two seconds: these lives take longer.
+        trial("two_replicas_live", || run::many("two_replicas_live", 5, (|stage| Box::pin(lives::one_object(stage)), 2))),
         trial("a_seed_replays", run::a_seed_replays),
+        trial("job_deleted_by_someone", bad_inputs::job_deleted_by_someone),
+        trial("namespace_terminating", bad_inputs::namespace_terminating),
+        trial("object_deleted_mid_build", bad_inputs::object_deleted_mid_build),
+        trial("target_paused", bad_inputs::target_paused),
+        trial("two_objects_for_one_container", bad_inputs::two_objects_for_one_container),
+        trial("an_object_that_cannot_be_read", bad_inputs::an_object_that_cannot_be_read),
+        trial("status_wiped", bad_inputs::status_wiped),
+        trial("forged_job_of_the_right_name", bad_inputs::forged_job_of_the_right_name),
+        trial("ten_thousand_reconciles_write_nothing", bad_inputs::ten_thousand_reconciles_write_nothing),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -7,6 +7,9 @@ use gowindows_tests::fake_apiserver::kinds::by_name;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// A phase that this version does not know.
+pub const UNKNOWN: &str = "Perplexed";
+
 /// Meddles now and then, until it is aborted.
 pub async fn meddle(shop: Shop) {
     let (dice, mut number) = (shop.stage.dice, shop.name.bytes().last().map_or(0, u64::from) * 1_000);
@@ -24,6 +27,14 @@ pub async fn meddle(shop: Shop) {
 
 /// Takes back what would stand in the way for ever.
 pub async fn undo(shop: &Shop) {
+    if shop.get("Deployment").is_none() {
+        shop.make("Deployment", shop.deployment()).await;
+    }
+    let name = format!("{}-push", shop.name);
+    let key = (by_name("Secret"), NAMESPACE.to_owned(), name.clone());
+    if shop.stage.server.within(|store| store.get(&key).is_none()) {
+        shop.make("Secret", json!({"metadata": {"name": name}})).await;
+    }
     shop.edit("Deployment", |deployment| {
         deployment["spec"]["replicas"] = json!(2);
         deployment["spec"]["paused"] = json!(false);
@@ -119,7 +130,7 @@ async fn edit_status(shop: &Shop, edit: u64) {
         }
         2 => {
             strike("unknown value");
-            Box::new(|object| object["status"]["phase"] = json!("Perplexed"))
+            Box::new(|object| object["status"]["phase"] = json!(UNKNOWN))
         }
         _ => {
             strike("future generation");

@@ -1,37 +1,56 @@
-//! What runs the operator? The product's controller as it is, in a process that is killed by the wire and started again.
+//! What runs the operator? The product's controller as it is, in processes that are killed by the wire and started again.
 
 use crate::outside::Reached;
-use crate::stage::{Stage, kind_lane};
+use crate::stage::{NAMESPACE, Stage, kind_lane};
 use crate::wire::ProcessWire;
-use gowindows_operator::controller::{Controller, Leadership, Metrics};
+use gowindows_operator::controller::{Controller, LeaderElection, Leadership, Timings};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Keeps one replica running until this is dropped.
-pub async fn replica(stage: Arc<Stage>, number: u64) {
+/// Keeps one replica running until this is dropped. `elects`: there are others, and a Lease says which of them works.
+pub async fn replica(stage: Arc<Stage>, number: u64, elects: bool) {
     for incarnation in 0.. {
         let killed = Arc::new(Notify::new());
         let wire = Arc::new(ProcessWire::new(stage.clone(), number, incarnation, killed.clone()));
-        let reached = Arc::new(Reached(stage.clone()));
-        let controller = Controller {
-            client: stage.server.client(&format!("operator-{number}"), wire),
-            namespace: None,
-            settings: stage.settings.clone(),
-            git: reached.clone(),
-            registry: reached,
-            clock: stage.clock(),
-            metrics: Arc::new(Metrics::default()),
-            leadership: Leadership::always(),
-        };
-        let process = AbortOnDropHandle::new(tokio::spawn(controller.run(std::future::pending())));
+        let process = AbortOnDropHandle::new(tokio::spawn(process(stage.clone(), number, incarnation, elects, wire)));
         tokio::select! {
             biased;
             () = killed.notified() => {}
-            ended = process => stage.invariants().breaks(format!("the controller ended by itself: {ended:?}")),
+            // Whoever loses the Lease ends and is started again; nothing else may end a process.
+            ended = process => if !elects { stage.invariants().breaks(format!("the controller ended by itself: {ended:?}")) },
         }
         let down = 500 + stage.dice.below("down", incarnation, 20_000);
         stage.wait(kind_lane(number, 0), Duration::from_millis(down)).await;
     }
+}
+
+async fn process(stage: Arc<Stage>, number: u64, incarnation: u64, elects: bool, wire: Arc<ProcessWire>) {
+    let client = stage.server.client(&format!("operator-{number}"), wire);
+    let reached = Arc::new(Reached(stage.clone()));
+    let metrics = stage.metrics(number);
+    let controller = |leadership: Leadership| Controller {
+        client: client.clone(),
+        namespace: None,
+        settings: stage.settings.clone(),
+        git: reached.clone(),
+        registry: reached.clone(),
+        clock: stage.clock(),
+        metrics: metrics.clone(),
+        leadership,
+    };
+    if !elects {
+        return controller(Leadership::always()).run(std::future::pending()).await;
+    }
+    let election = LeaderElection {
+        client: client.clone(),
+        namespace: NAMESPACE.into(),
+        name: "gowindows".into(),
+        identity: format!("operator-{number}_{incarnation}"),
+        timings: Timings::default(),
+        clock: stage.clock(),
+        metrics: metrics.clone(),
+    };
+    election.lead(|leadership| controller(leadership).run(std::future::pending()), std::future::pending()).await;
 }

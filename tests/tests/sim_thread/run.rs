@@ -1,5 +1,6 @@
 //! How are many seeds run, and what is told of them?
 
+use crate::bad_inputs;
 use crate::cluster::Cluster;
 use crate::dice::Dice;
 use crate::faults::Faults;
@@ -38,7 +39,7 @@ struct Outcome {
 }
 
 /// Leads one life.
-fn one(seed: u64, faulty: bool, life: Life, print: bool) -> Outcome {
+fn one(seed: u64, faulty: bool, (life, replicas): (Life, u64), print: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let Ok(runtime) = runtime else { return failed("no runtime".into()) };
     runtime.block_on(async {
@@ -46,7 +47,8 @@ fn one(seed: u64, faulty: bool, life: Life, print: bool) -> Outcome {
         let faults = if faulty { Faults::of(dice) } else { Faults::none(dice) };
         let stage = Stage::new(dice, faults);
         let _cluster = AbortOnDropHandle::new(tokio::spawn(Cluster::new(stage.clone()).run()));
-        let _operator = AbortOnDropHandle::new(tokio::spawn(process::replica(stage.clone(), 0)));
+        let replica = |number| AbortOnDropHandle::new(tokio::spawn(process::replica(stage.clone(), number, replicas > 1)));
+        let _operator: Vec<_> = (0..replicas).map(replica).collect();
         let end = life(stage.clone()).await;
         let invariants = stage.invariants();
         Outcome {
@@ -58,6 +60,22 @@ fn one(seed: u64, faulty: bool, life: Life, print: bool) -> Outcome {
             trace: trace(&stage, print),
             virtual_seconds: stage.milliseconds() / 1000,
         }
+    })
+}
+
+/// Does something on a stage on which nothing goes wrong by itself; no invariant may break.
+pub fn on_stage<F>(act: impl FnOnce(Arc<Stage>) -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.map_err(|error| error.to_string())?.block_on(async {
+        let stage = Stage::new(Dice(0), bad_inputs::faults());
+        let _cluster = AbortOnDropHandle::new(tokio::spawn(Cluster::new(stage.clone()).run()));
+        let _operator = AbortOnDropHandle::new(tokio::spawn(process::replica(stage.clone(), 0, false)));
+        act(stage.clone()).await?;
+        let broken = stage.invariants().broken().join("\n");
+        if broken.is_empty() { Ok(()) } else { Err(broken) }
     })
 }
 
@@ -103,8 +121,8 @@ fn detail(kind: &str, old: &Value, new: &Value) -> String {
     told
 }
 
-/// Runs `SEEDS` seeds (or the one in `SEED`) and compares each end with that of the life without faults.
-pub fn many(name: &str, life: Life) -> Result<(), String> {
+/// Runs `SEEDS` seeds (or the one in `SEED`), or a part of them, and compares each end with that of the life without faults.
+pub fn many(name: &str, share: u64, life: (Life, u64)) -> Result<(), String> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let reference = one(0, false, life, std::env::var_os("PRINT_REFERENCE").is_some());
     if !reference.broken.is_empty() {
@@ -117,7 +135,7 @@ pub fn many(name: &str, life: Life) -> Result<(), String> {
         eprintln!("{outcome:#?}");
         return verdict(name, seed, &outcome, &reference.end);
     }
-    let seeds = number("SEEDS").unwrap_or(SEEDS);
+    let seeds = number("SEEDS").unwrap_or(SEEDS) / share;
     let began = Instant::now();
     let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -199,7 +217,7 @@ fn verdict(name: &str, seed: u64, outcome: &Outcome, reference: &End) -> Result<
 /// The same seed gives the same run, or no failure could be looked into.
 pub fn a_seed_replays() -> Result<(), String> {
     for seed in 0..40 {
-        let run = || one(seed, true, |stage| Box::pin(lives::three_objects(stage)), false);
+        let run = || one(seed, true, (|stage| Box::pin(lives::three_objects(stage)), 1), false);
         let (first, second) = (run(), run());
         if first.trace != second.trace {
             return Err(format!("seed {seed} ran differently the second time: {} and {} requests", first.requests, second.requests));

@@ -7,6 +7,7 @@ use crate::dice::Dice;
 use crate::faults::Faults;
 use crate::invariants::Invariants;
 use crate::outside::Outside;
+use gowindows_operator::controller::Metrics;
 use gowindows_operator::settings::Settings;
 use gowindows_tests::fake_apiserver::{Clock, FakeApiServer};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -40,6 +41,7 @@ pub struct Stage {
     /// The operator's settings.
     pub settings: Arc<Settings>,
     invariants: Arc<Mutex<Invariants>>,
+    metrics: [Arc<Metrics>; 2],
     start: Instant,
 }
 
@@ -64,7 +66,7 @@ impl Stage {
             }));
             store.admit_by(Box::new(move |kind, object| crate::admission::admit(kind, object, &admission)));
         });
-        Arc::new(Self { dice, server, outside, faults, settings, invariants, start })
+        Arc::new(Self { dice, server, outside, faults, settings, invariants, metrics: Default::default(), start })
     }
 
     /// The virtual clock, for the operator.
@@ -82,6 +84,21 @@ impl Stage {
         let earliest = self.milliseconds() + u64::try_from(after.as_millis()).unwrap_or_default() + 1;
         let at = earliest + (lane + LANES - earliest % LANES) % LANES;
         sleep_until(self.start + Duration::from_millis(at)).await;
+    }
+
+    /// What a replica counts, over all its processes.
+    pub fn metrics(&self, replica: u64) -> Arc<Metrics> {
+        self.metrics[usize::from(replica > 0)].clone()
+    }
+
+    /// Passes of all replicas that ended well.
+    pub fn passes(&self) -> u64 {
+        let done = |metrics: &Arc<Metrics>| {
+            let text = metrics.text();
+            let line = text.lines().find(|line| line.starts_with("gowindows_reconciles_total{result=\"done\"}"));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
+        };
+        self.metrics.iter().map(done).sum()
     }
 
     /// Waits until a moment.

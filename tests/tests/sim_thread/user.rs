@@ -63,7 +63,8 @@ impl Shop {
         })
     }
 
-    fn deployment(&self) -> Value {
+    /// Its target as the user declares it.
+    pub fn deployment(&self) -> Value {
         json!({
             "metadata": {"name": self.name, "labels": {"app": self.name}},
             "spec": {

@@ -106,3 +106,28 @@ fn the_newest_toolchain_is_the_default_and_a_missing_one_is_named() {
     assert_eq!(refusal.reason, Reason::NotConfigured);
     assert!(refusal.message.contains("1.26"), "{}", refusal.message);
 }
+
+#[test]
+fn a_target_belongs_to_the_older_object() {
+    let mut world = settled_world();
+    world.claims = vec![Some("elder".into())];
+    world.workloads = vec![Some(deployment("old:1"))];
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), Vec::<&str>::new());
+    let verdict = &plan.conclusion.targets[0];
+    assert_eq!((verdict.phase, verdict.reason), (RolloutPhase::Failed, Reason::TargetClaimed));
+    assert!(verdict.message.as_ref().is_some_and(|message| message.contains("elder")), "{verdict:?}");
+}
+
+#[test]
+fn a_lost_status_is_recovered_from_what_the_targets_run() {
+    let mut world = with_job(world(json!({})), succeeded());
+    world.answers.source = Seen::Fresh(Revision { name: "main".into(), commit: NEXT.into() }, world.now);
+    for (runs, recovered) in [(image().reference, Some(DIGEST.to_owned())), ("other:1".into(), None)] {
+        world.workloads = vec![Some(deployment(&runs))];
+        world.answers.asked.clear();
+        let plan = settle(&mut world, Some(&image()));
+        assert_eq!(effects(&plan), ["CreateJob"], "{runs}");
+        assert_eq!(plan.conclusion.image.map(|image| image.digest), recovered, "{runs}");
+    }
+}

@@ -1,0 +1,233 @@
+//! What does a user see who did something wrong, or to whom something was done? One test for each bad input of the cluster's own; those
+//! of git and registries are tested on the real ones.
+
+use crate::cluster::writer;
+use crate::dice::Dice;
+use crate::faults::Faults;
+use crate::outside::Program;
+use crate::run::on_stage;
+use crate::stage::{NAMESPACE, Stage, USER};
+use crate::user::{Shop, condition, runs};
+use gowindows_tests::fake_apiserver::Key;
+use gowindows_tests::fake_apiserver::kinds::by_name;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(600);
+
+type Checked = Result<(), String>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+fn message(status: &Value, kind: &str) -> String {
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let found = conditions.into_iter().find(|condition| condition["type"] == kind);
+    found.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// A shop whose first image runs.
+async fn open(stage: &Arc<Stage>) -> Result<(Shop, String), String> {
+    let shop = Shop::new(stage, 0);
+    let commit = shop.commit(Program::Good).await;
+    shop.create().await;
+    ensure(shop.until(SOON, |status| runs(status, &commit)).await, || format!("it never ran: {}", shop.status()))?;
+    Ok((shop, commit))
+}
+
+async fn sees(shop: &Shop, kind: &str, truth: &str, reason: &str, says: &[&str]) -> Checked {
+    let seen = shop.until(SOON, |status| condition(status, kind) == (truth.into(), reason.into())).await;
+    let status = shop.status();
+    ensure(seen, || format!("{kind} is not {truth}/{reason}: {}", status["conditions"]))?;
+    let message = message(&status, kind);
+    eprintln!("{kind}/{reason}: {message}");
+    ensure(says.iter().all(|part| message.contains(part)), || format!("{says:?} are not all in {message:?}"))
+}
+
+fn job(shop: &Shop) -> Option<Key> {
+    let jobs = shop.jobs();
+    let running = jobs.iter().find(|job| job["status"]["conditions"][0].is_null())?;
+    Some((by_name("Job"), NAMESPACE.into(), running["metadata"]["name"].as_str()?.to_owned()))
+}
+
+pub fn job_deleted_by_someone() -> Checked {
+    on_stage(|stage| async move {
+        let shop = Shop::new(&stage, 0);
+        let commit = shop.commit(Program::Good).await;
+        shop.create().await;
+        shop.until_world(SOON, || job(&shop).is_some()).await;
+        let job = job(&shop).ok_or("no Job")?;
+        shop.act(|store| store.delete(&writer("somebody"), &job, None, false)).await;
+        ensure(shop.until(SOON, |status| runs(status, &commit)).await, || format!("it never ran: {}", shop.status()))?;
+        ensure(shop.status()["build"]["attempt"] == 2, || format!("a lost Job is a failed attempt: {}", shop.status()["build"]))
+    })
+}
+
+pub fn namespace_terminating() -> Checked {
+    on_stage(|stage| async move {
+        let (shop, _) = open(&stage).await?;
+        stage.server.within(|store| store.terminate_namespace(NAMESPACE));
+        shop.commit(Program::Good).await;
+        sees(&shop, "Built", "False", "JobRefused", &["being terminated"]).await?;
+        let before = stage.faults.requests();
+        stage.wait(USER, Duration::from_secs(3_600)).await;
+        let asked = stage.faults.requests() - before;
+        ensure(asked < 1_500, || format!("{asked} requests in an hour for what cannot work"))
+    })
+}
+
+pub fn object_deleted_mid_build() -> Checked {
+    on_stage(|stage| async move {
+        let shop = Shop::new(&stage, 0);
+        shop.commit(Program::Good).await;
+        shop.create().await;
+        shop.until_world(SOON, || job(&shop).is_some()).await;
+        shop.act(|store| store.delete(&writer("user"), &shop.key("GoWindowsImage"), None, false)).await;
+        let gone = shop.until_world(Duration::from_secs(30), || shop.jobs().is_empty()).await;
+        ensure(gone, || format!("left behind: {:?}", shop.jobs()))?;
+        stage.wait(USER, Duration::from_secs(600)).await;
+        ensure(shop.jobs().is_empty(), || "a Job came back".into())
+    })
+}
+
+pub fn target_paused() -> Checked {
+    on_stage(|stage| async move {
+        let (shop, _) = open(&stage).await?;
+        shop.edit("Deployment", |deployment| deployment["spec"]["paused"] = json!(true)).await;
+        let commit = shop.commit(Program::Good).await;
+        sees(&shop, "RolledOut", "Unknown", "TargetPaused", &["Deployment/shop-0", "kubectl rollout resume"]).await?;
+        shop.edit("Deployment", |deployment| deployment["spec"]["paused"] = json!(false)).await;
+        ensure(shop.until(SOON, |status| runs(status, &commit)).await, || format!("it does not go on: {}", shop.status()))
+    })
+}
+
+pub fn two_objects_for_one_container() -> Checked {
+    on_stage(|stage| async move {
+        let (elder, _) = open(&stage).await?;
+        let younger = Shop::new(&stage, 1);
+        let commit = younger.commit(Program::Good).await;
+        let mut object = younger.object();
+        object["spec"]["rollout"] = json!({"targets": [{"name": "shop-0"}]});
+        for part in ["git", "push"] {
+            younger.make("Secret", json!({"metadata": {"name": format!("shop-1-{part}")}})).await;
+        }
+        younger.make("GoWindowsImage", object).await;
+        sees(&younger, "RolledOut", "False", "TargetClaimed", &["shop-0", "rollout.targets"]).await?;
+        let runs_elders = elder.get("Deployment").unwrap_or_default()["spec"]["template"]["spec"]["containers"][0]["image"]
+            == elder.status()["image"]["reference"];
+        ensure(runs_elders, || "the younger one took the target".into())?;
+        elder.act(|store| store.delete(&writer("user"), &elder.key("GoWindowsImage"), None, false)).await;
+        ensure(younger.until(SOON, |status| runs(status, &commit)).await, || format!("the heir does not roll: {}", younger.status()))
+    })
+}
+
+/// L5, too: the poisoned neighbour delays nobody.
+pub fn an_object_that_cannot_be_read() -> Checked {
+    let time_to_run = |poison: bool| {
+        let mut took = 0;
+        on_stage_with(&mut took, move |stage| async move {
+            let poisoned = Shop::new(&stage, 1);
+            if poison {
+                let metadata = json!({"name": "shop-1", "annotations": {crate::admission::OLD_SCHEMA: "yes"}});
+                poisoned.make("GoWindowsImage", json!({"metadata": metadata, "spec": {"source": 7}})).await;
+            }
+            let before = stage.milliseconds();
+            open(&stage).await?;
+            ensure(poisoned.status()["conditions"].is_null(), || "it was read after all".into())?;
+            Ok(stage.milliseconds() - before)
+        })?;
+        Ok::<u64, String>(took)
+    };
+    let (alone, beside) = (time_to_run(false)?, time_to_run(true)?);
+    eprintln!("until it runs: {alone} ms alone, {beside} ms beside a poisoned object (virtual)");
+    ensure(beside * 10 <= alone * 12, || format!("{alone} ms alone and {beside} ms beside a poisoned object"))
+}
+
+fn on_stage_with<F>(took: &mut u64, act: impl FnOnce(Arc<Stage>) -> F) -> Checked
+where
+    F: Future<Output = Result<u64, String>>,
+{
+    on_stage(|stage| async {
+        *took = act(stage).await?;
+        Ok(())
+    })
+}
+
+pub fn status_wiped() -> Checked {
+    on_stage(|stage| async move {
+        let (shop, commit) = open(&stage).await?;
+        let (before, jobs) = (shop.status(), stage.invariants().jobs());
+        let wipe = |object: &mut Value| object["status"] = json!({"observedGeneration": -1});
+        shop.act(|store| store.update(&writer("somebody"), &shop.key("GoWindowsImage"), true, wipe).map(drop)).await;
+        ensure(shop.until(SOON, |status| runs(status, &commit)).await, || format!("it does not come back: {}", shop.status()))?;
+        let after = shop.status();
+        ensure(after["image"]["reference"] == before["image"]["reference"], || format!("{before} -> {after}"))?;
+        ensure(stage.invariants().jobs() == jobs, || "it was built again".into())
+    })
+}
+
+pub fn forged_job_of_the_right_name() -> Checked {
+    // The same simulation without the forgery tells what the name will be.
+    let told = std::sync::Mutex::new(String::new());
+    on_stage(|stage| async {
+        let stage = stage;
+        let shop = without_target(&stage, "shop-0-another").await;
+        shop.until_world(SOON, || shop.jobs().len() > 1).await;
+        *told.lock().map_err(|error| error.to_string())? =
+            shop.jobs().iter().find(|job| job["metadata"]["annotations"]["sim/forged"].is_null()).ok_or("no Job")?["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+        Ok(())
+    })?;
+    let name = told.into_inner().map_err(|error| error.to_string())?;
+    on_stage(|stage| async move {
+        let shop = without_target(&stage, &name).await;
+        let commit = stage.outside.head(&shop.url());
+        sees(&shop, "Built", "False", "NameCollision", &[&name, "Delete it"]).await?;
+        ensure(stage.invariants().jobs() == 0, || "a build was started".into())?;
+        let forged = (by_name("Job"), NAMESPACE.to_owned(), name.clone());
+        shop.act(|store| store.delete(&writer("user"), &forged, None, false)).await;
+        let built = |status: &Value| status["image"]["revision"].as_str().is_some_and(|revision| revision.ends_with(&commit));
+        ensure(shop.until(SOON, built).await, || format!("it does not recover: {}", shop.status()))
+    })
+}
+
+/// An object beside a Job that is not its own.
+async fn without_target(stage: &Arc<Stage>, job: &str) -> Shop {
+    let shop = Shop::new(stage, 0);
+    shop.commit(Program::Good).await;
+    for part in ["git", "push"] {
+        shop.make("Secret", json!({"metadata": {"name": format!("shop-0-{part}")}})).await;
+    }
+    let metadata = json!({"name": job, "annotations": {"sim/forged": "yes"}});
+    shop.make("Job", json!({"metadata": metadata, "spec": {"template": {"spec": {}}}})).await;
+    shop.make("GoWindowsImage", shop.object()).await;
+    shop
+}
+
+/// Nothing is written by passes over a world in which all is well.
+pub fn ten_thousand_reconciles_write_nothing() -> Checked {
+    on_stage(|stage| async move {
+        let (shop, _) = open(&stage).await?;
+        stage.wait(USER, Duration::from_secs(300)).await;
+        let (writes, passes) = (stage.invariants().writes(), stage.passes());
+        while stage.passes() < passes + 10_000 {
+            shop.edit("Deployment", |deployment| {
+                let number = deployment["metadata"]["labels"]["number"].as_str().and_then(|text| text.parse::<u64>().ok());
+                deployment["metadata"]["labels"]["number"] = json!((number.unwrap_or_default() + 1).to_string());
+            })
+            .await;
+        }
+        let (written, passed) = (stage.invariants().writes() - writes, stage.passes() - passes);
+        eprintln!("{passed} reconciles of a settled world: {written} writes");
+        ensure(written == 0, || format!("{written} writes in {passed} passes"))
+    })
+}
+
+/// No faults: what is wrong here is the input.
+pub fn faults() -> Faults {
+    Faults::none(Dice(0))
+}
