@@ -58,27 +58,24 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
     recover(world, request, &fingerprint, plan)
 }
 
-/// Where the status was lost while something else is built, the last good image is that of a build that succeeded and that the
-/// targets run; without targets the newest. Nothing else: a guess would be rolled out.
+/// Where the status was lost while something else is built, the last good image is that of the newest build before, if the registry has
+/// it and the targets run it. Nothing else: a guess would be rolled out.
 fn recover(world: &World, request: &Request, fingerprint: &str, plan: &mut Plan) -> Result<(), Need> {
-    if plan.conclusion.image.is_some() {
+    let before = |build: &&Build| !fingerprint.starts_with(&build.fingerprint) && !matches!(build.state, BuildState::Failed(_));
+    let newest = world.builds.iter().rev().find(before).filter(|build| matches!(build.state, BuildState::Succeeded(_)));
+    let (None, Some((build, inputs))) = (&plan.conclusion.image, newest.and_then(|build| Some((build, build.inputs.as_ref()?)))) else {
         return Ok(());
+    };
+    let tag = inputs.tag();
+    if !world.answers.published.contains_key(&tag) {
+        world.ask(vec![Question::Published(tag.clone())])?;
     }
-    let containers = world.workloads.iter().flatten().flat_map(|workload| &workload.containers);
-    let runs = |image: &ImageStatus| containers.clone().any(|container| container.image == image.reference);
-    let others = world.builds.iter().rev().filter(|build| !fingerprint.starts_with(&build.fingerprint));
-    for build in others.filter(|build| matches!(build.state, BuildState::Succeeded(_))) {
-        let Some(inputs) = &build.inputs else { continue };
-        let tag = inputs.tag();
-        if !world.answers.published.contains_key(&tag) {
-            world.ask(vec![Question::Published(tag.clone())])?;
-        }
-        let served = world.answers.published.get(&tag).and_then(Seen::value).and_then(Option::as_ref);
-        let good = served.filter(|served| served.violations.is_empty() && (request.targets.is_empty() || runs(&served.image)));
-        if let Some(good) = good {
-            plan.conclusion.image = Some(image_of(good, world, Some(inputs), Some(build)));
-            return Ok(());
-        }
+    let mut containers = world.workloads.iter().flatten().flat_map(|workload| &workload.containers);
+    let mut runs = |image: &ImageStatus| containers.any(|container| container.image == image.reference);
+    let served = world.answers.published.get(&tag).and_then(Seen::value).and_then(Option::as_ref);
+    let good = served.filter(|served| served.violations.is_empty() && (request.targets.is_empty() || runs(&served.image)));
+    if let Some(good) = good {
+        plan.conclusion.image = Some(image_of(good, world, Some(inputs), Some(build)));
     }
     Ok(())
 }

@@ -126,7 +126,10 @@ fn a_lost_status_is_recovered_from_what_the_targets_run() {
     for (runs, recovered) in [(image().reference, Some(DIGEST.to_owned())), ("other:1".into(), None)] {
         world.workloads = vec![Some(deployment(&runs))];
         world.answers.asked.clear();
-        let plan = settle(&mut world, Some(&image()));
+        let built = world.builds[0].inputs.as_ref().expect("inputs").tag();
+        let served = Published { image: image(), violations: vec![] };
+        world.answers.published.insert(built, Seen::Fresh(Some(served), world.now));
+        let plan = settle(&mut world, None);
         assert_eq!(effects(&plan), ["CreateJob"], "{runs}");
         assert_eq!(plan.conclusion.image.map(|image| image.digest), recovered, "{runs}");
     }
