@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use k8s_openapi::api::core::v1::{Node, ServiceAccount, Taint};
 use kube::{Api, Client};
 use tokio::sync::Mutex;
@@ -25,6 +25,7 @@ pub mod cgroup;
 mod cleaning;
 pub mod cni;
 mod containerd;
+mod control_plane;
 mod controller_manager;
 mod credentials;
 mod etcd;
@@ -52,14 +53,12 @@ pub mod tools;
 pub mod windows_base;
 pub mod windows_node;
 
-use credentials::Credentials;
+pub use control_plane::ControlPlane;
 use git::GitServer;
 use network::Network;
 use process::Process;
 use progress::Progress;
-use run::Run;
 use site::Site;
-use tools::Tools;
 use windows_node::{Runner, WindowsNode};
 
 /// The first wait of a Windows node before it tries again: a fifth of a kubelet's, so that tests do not sleep.
@@ -96,24 +95,17 @@ impl Lab {
     /// Starts a lab and waits until its Linux node is ready. The first start on a machine installs packages and builds the
     /// components, which takes some ten minutes; later ones take less than half a minute.
     pub async fn start(progress: &Progress) -> Result<Self> {
-        available().map_err(anyhow::Error::msg)?;
-        // Clients that do not name a provider take this one; a second lab in the same process finds it in place.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        packages::ensure(packages::CLUSTER, progress).await?;
-        let tools = Tools::ensure(&[tools::ETCD, tools::REGISTRY, tools::PAUSE, tools::KUBERNETES], progress).await?;
-        let site = reserve(tools, progress).await?;
+        let modules = [tools::ETCD, tools::REGISTRY, tools::PAUSE, tools::KUBERNETES];
+        let (site, credentials) = control_plane::prepare(&modules, progress).await?;
         let toolchain = go::Toolchain::find()?;
-        let credentials = Credentials::create(&site.folder("pki")?, site.run.dir().join("kubeconfig"), &site.network)?;
         let registry = registry::address(&site.network);
         let pusher = images::Pusher::new(&site.tools, registry.clone())?;
         let network_list = cni::write_network(&site)?;
 
-        let mut processes = vec![etcd::start(&site)?];
-        let control_plane = progress.step("kube-apiserver", apiserver::start(&site, &credentials));
+        let control_plane = progress.step("kube-apiserver", control_plane::start(&site, &credentials));
         let node = progress.step("registry and containerd", start_runtime(&site, &pusher, &network_list));
-        let ((apiserver, client), runtime) = tokio::try_join!(control_plane, node)?;
-        processes.push(apiserver);
-        processes.extend(runtime);
+        let ((processes, client), runtime) = tokio::try_join!(control_plane, node)?;
+        let mut processes: Vec<Process> = processes.into_iter().chain(runtime).collect();
         processes.push(kubelet::start(&site, &credentials)?);
         processes.push(controller_manager::start(&site, &credentials)?);
         processes.push(scheduler::start(&site, &credentials)?);
@@ -317,19 +309,6 @@ impl Lab {
 fn is_ready(node: &Node) -> bool {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// Takes a number and makes the network and the cgroup.
-async fn reserve(tools: Tools, progress: &Progress) -> Result<Site> {
-    let speaker = progress.clone();
-    let reserve = move || -> Result<Site> {
-        let run = Run::reserve(&speaker)?;
-        let network = Network::create(run.number(), run.record())?;
-        run.record().note(record::Thing::Cgroup(network.name()))?;
-        cgroup::create(&network.name())?;
-        Ok(Site { run, network, tools })
-    };
-    progress.step("network and cgroup", async { tokio::task::spawn_blocking(reserve).await.context("the set-up broke")? }).await
 }
 
 /// The registries, the one image that every pod needs, and containerd.

@@ -1,0 +1,96 @@
+//! The status of an object: applied by the operator, and by force where somebody else has written into it.
+
+use crate::bodies::{condition, image, status};
+use crate::step::{Step, apply, create, get, merge, replace};
+use anyhow::Result;
+use gowindows_crds::names::STATUS_MANAGER;
+use serde_json::{Value, json};
+
+const KIND: &str = "GoWindowsImage";
+const NAME: &str = "storefront";
+const OTHER_UID: &str = "11111111-1111-4111-8111-111111111111";
+const OWNED: [&str; 5] = [
+    "f:status/f:phase",
+    "f:status/f:observedGeneration",
+    "f:status/f:conditions/k:{\"type\":\"Ready\"}",
+    "f:status/f:conditions/k:{\"type\":\"Ready\"}/f:status",
+    "f:status/f:rollout/f:targets",
+];
+
+fn write(uid: &str, written: Value) -> Result<Step> {
+    Ok(apply(KIND, NAME, STATUS_MANAGER, status(NAME, uid, written)?).forced().on_status().owned(&OWNED))
+}
+
+fn first() -> Value {
+    json!({
+        "observedGeneration": 1, "phase": "Building", "conditions": [condition("Ready", "False"), condition("Built", "Unknown")],
+        "rollout": {"digest": "sha256:1", "targets": [{"target": "Deployment/storefront", "phase": "Pending"}]},
+        "display": {"source": "main"},
+    })
+}
+
+fn second() -> Value {
+    json!({"observedGeneration": 1, "phase": "Ready", "conditions": [condition("Ready", "True")]})
+}
+
+/// What is applied stands, what is not applied any more goes, and nothing else is touched.
+pub fn applied() -> Result<Vec<Step>> {
+    let object = image()?;
+    let mut edited = object.clone();
+    edited["spec"]["interval"] = json!("2m");
+    edited["status"] = json!({"observedGeneration": 7});
+    let mut with_spec = status(NAME, "{{image}}", second())?;
+    with_spec["spec"] = edited["spec"].clone();
+    with_spec["metadata"]["labels"] = json!({"smuggled": "yes"});
+    let interval = ["/spec/interval", "/metadata/labels"];
+    Ok(vec![
+        write(OTHER_UID, first())?.refused(404, "NotFound"),
+        create(KIND, object).by("user").keeps("image", "/metadata/uid"),
+        write(OTHER_UID, first())?.refused(409, "Conflict"),
+        write("{{image}}", first())?.shows(json!({"generation": 1, "version": "newer"})),
+        write("{{image}}", first())?.shows(json!({"generation": 1, "version": "same"})),
+        write("{{image}}", second())?.shows(json!({"generation": 1, "version": "newer", "status": second()})),
+        apply(KIND, NAME, STATUS_MANAGER, with_spec).forced().on_status().sees(&interval).shows(json!({"/spec/interval": "1m"})),
+        apply(KIND, NAME, "user-apply", edited.clone())
+            .forced()
+            .sees(&interval)
+            .owned(&["f:spec/f:interval"])
+            .shows(json!({"generation": 2})),
+        replace(KIND, NAME, json!({"metadata": {"name": NAME}, "spec": {}})).refused(422, "Invalid"),
+        merge(KIND, NAME, json!({"spec": {"interval": "3m"}, "status": {"phase": "Failed"}}))
+            .by("user")
+            .sees(&interval)
+            .owned(&["f:spec/f:interval"])
+            .shows(json!({"generation": 3, "/spec/interval": "3m"})),
+        merge(KIND, NAME, json!({"spec": {"source": {"git": {"url": "file:///etc"}}}})).by("user").refused(422, "Invalid"),
+        merge(KIND, NAME, json!({"metadata": {"annotations": {"gowindows.dev/rebuild": "1"}}}))
+            .by("user")
+            .sees(&["/metadata/annotations"])
+            .shows(json!({"generation": 3, "version": "newer"})),
+        get(KIND, NAME).owned(&OWNED),
+    ])
+}
+
+/// What another manager has written is taken where we say something else, and left where we say nothing.
+pub fn shared() -> Result<Vec<Step>> {
+    let edit = |status: Value| merge(KIND, NAME, json!({"status": status})).on_status().by("somebody").owned(&OWNED);
+    let foreign = apply(KIND, NAME, "other-controller", status(NAME, "{{image}}", json!({"observedGeneration": 5, "phase": "Failed"}))?);
+    Ok(vec![
+        create(KIND, image()?).by("user").keeps("image", "/metadata/uid"),
+        write("{{image}}", first())?,
+        edit(json!({"phase": "Failed", "inputs": {"fingerprint": "f", "revision": "r"}})).shows(json!({"generation": 1})),
+        write("{{image}}", first())?.shows(json!({"status": {"phase": "Building", "inputs": {"fingerprint": "f"}}})),
+        edit(json!({"observedGeneration": 1000})),
+        write("{{image}}", second())?.shows(json!({"status": {"observedGeneration": 1}})),
+        // Wiped by somebody: the definition's default remains.
+        edit(json!(null)),
+        write("{{image}}", second())?.shows(json!({"status": second()})),
+        foreign.clone().on_status().refused(409, "Conflict"),
+        foreign.forced().on_status().owned(&OWNED),
+        write("{{image}}", second())?.shows(json!({"status": second()})),
+        edit(json!({"conditions": [condition("Ready", "False"), condition("Foreign", "True")]})),
+        write("{{image}}", first())?,
+        write("{{image}}", second())?,
+        get(KIND, NAME).owned(&OWNED),
+    ])
+}
