@@ -202,28 +202,26 @@ fn at<'a>(object: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(object, |value, part| step(value, part))
 }
 
-fn remove(object: &mut Value, path: &[String]) {
-    let Some((last, above)) = path.split_last() else { return };
-    let mut node = object;
-    for part in above {
-        let next = match part.split_at(2) {
-            ("f:", name) => node.get_mut(name),
-            (_, key) => {
-                let Ok(key) = serde_json::from_str::<Map<String, Value>>(key) else { return };
-                let items = node.as_array_mut();
-                items.and_then(|items| items.iter_mut().find(|item| key.iter().all(|(name, value)| item.get(name) == Some(value))))
-            }
-        };
-        let Some(next) = next else { return };
-        node = next;
-    }
-    match (node, last.split_at(2)) {
+/// Takes a field away, and what has become empty above it.
+fn remove(node: &mut Value, path: &[String]) {
+    let Some((part, below)) = path.split_first() else { return };
+    match (node, part.split_at(2)) {
         (Value::Object(map), ("f:", name)) => {
-            map.remove(name);
+            if let Some(field) = map.get_mut(name) {
+                remove(field, below);
+                if below.is_empty() || field.as_object().is_some_and(Map::is_empty) {
+                    map.remove(name);
+                }
+            }
         }
         (Value::Array(items), (_, key)) => {
             let Ok(key) = serde_json::from_str::<Map<String, Value>>(key) else { return };
-            items.retain(|item| !key.iter().all(|(name, value)| item.get(name) == Some(value)));
+            let is_it = |item: &Value| key.iter().all(|(name, value)| item.get(name) == Some(value));
+            if below.is_empty() {
+                items.retain(|item| !is_it(item));
+            } else if let Some(item) = items.iter_mut().find(|item| is_it(item)) {
+                remove(item, below);
+            }
         }
         _ => {}
     }
