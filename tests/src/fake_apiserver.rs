@@ -182,16 +182,19 @@ fn answer(store: &mut Store, call: &Call, object: Value, stale: Option<u64>) -> 
             let namespace = call.namespace.clone().unwrap_or_default();
             store.create(&writer, call.kind, &namespace, object).map(|stored| (201, shown(stored)))
         }
+        Verb::Replace if kind.put_creates && store.get(&key).is_none() => {
+            store.create(&writer, call.kind, &key.1, object).map(|stored| (201, shown(stored)))
+        }
         Verb::Replace => {
-            guard_version(store, kind, &key, &object)?;
+            guard(store, kind, &key, call, &object)?;
             store.update(&writer, &key, call.status, |there| *there = object).map(|stored| (200, shown(stored)))
         }
         Verb::Merge => {
-            guard_version(store, kind, &key, &object)?;
+            guard(store, kind, &key, call, &object)?;
             store.update(&writer, &key, call.status, |there| merge(there, &object)).map(|stored| (200, shown(stored)))
         }
         Verb::Apply => {
-            guard_version(store, kind, &key, &object)?;
+            guard(store, kind, &key, call, &object)?;
             let force = call.query.get("force").is_some_and(|force| force == "true");
             let created = store.get(&key).is_none();
             store.apply(&writer, &key, call.status, &object, force).map(|stored| (if created { 201 } else { 200 }, shown(stored)))
@@ -199,16 +202,33 @@ fn answer(store: &mut Store, call: &Call, object: Value, stale: Option<u64>) -> 
         Verb::Delete => {
             let uid = object["preconditions"]["uid"].as_str();
             store.delete(&writer, &key, uid, object["propagationPolicy"] == "Foreground")?;
+            if let Some(marked) = store.get(&key).cloned() {
+                return Ok((200, shown(marked)));
+            }
             Ok((200, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
         }
     }
 }
 
-/// A write that names a version wants that one.
-fn guard_version(store: &Store, kind: &kinds::Kind, key: &Key, object: &Value) -> Result<(), Refusal> {
-    let (Some(there), Some(wanted)) = (store.get(key), object["metadata"]["resourceVersion"].as_str()) else { return Ok(()) };
-    let same = there.object["metadata"]["resourceVersion"] == wanted;
-    if same { Ok(()) } else { Err(Refusal::version_conflict(kind, &key.2)) }
+/// A write that names a version wants that one. A uid never changes, but a patch of a status may name any: there it is not looked at.
+fn guard(store: &Store, kind: &kinds::Kind, key: &Key, call: &Call, object: &Value) -> Result<(), Refusal> {
+    let Some(there) = store.get(key).map(|stored| &stored.object["metadata"]) else { return Ok(()) };
+    let (uid, version) = (&object["metadata"]["uid"], &object["metadata"]["resourceVersion"]);
+    let replaces = call.verb == Verb::Replace;
+    match (uid.as_str(), there["uid"].as_str().unwrap_or_default()) {
+        (Some(wanted), uid) if wanted != uid && replaces => return Err(Refusal::uid_mismatch(kind, &key.2, wanted, uid)),
+        (Some(wanted), uid) if wanted != uid && !call.status => {
+            return Err(Refusal::invalid(kind, &key.2, &format!("metadata.uid: Invalid value: {wanted:?}: field is immutable")));
+        }
+        _ => {}
+    }
+    match version.as_str() {
+        Some(version) if there["resourceVersion"] != version => Err(Refusal::version_conflict(kind, &key.2)),
+        None if replaces && kind.versioned => {
+            Err(Refusal::invalid(kind, &key.2, "metadata.resourceVersion: Invalid value: 0: must be specified for an update"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// RFC 7396.

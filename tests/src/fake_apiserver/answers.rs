@@ -42,6 +42,11 @@ impl Refusal {
         Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", kind.resource()))
     }
 
+    /// An object that cannot be stored: the field and what is wrong with it.
+    pub fn invalid(kind: &Kind, name: &str, why: &str) -> Self {
+        Self::new(422, "Invalid", format!("{} {name:?} is invalid: {why}", kind.qualified()))
+    }
+
     pub(super) fn conflicts(conflicts: &[String]) -> Self {
         let count = if conflicts.len() == 1 { "1 conflict".to_owned() } else { format!("{} conflicts", conflicts.len()) };
         Self::new(409, "Conflict", format!("Apply failed with {count}: {}", conflicts.join(", ")))

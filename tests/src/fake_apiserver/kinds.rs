@@ -1,5 +1,7 @@
 //! Which kinds does the fake API server know, and what does it have to know of each?
 
+use serde_json::{Value, json};
+
 /// A kind as far as the operator meets it.
 #[derive(Debug)]
 pub struct Kind {
@@ -15,6 +17,10 @@ pub struct Kind {
     pub status: bool,
     /// Changes of anything but metadata and status raise the generation.
     pub generation: bool,
+    /// A PUT must name the version that it replaces.
+    pub versioned: bool,
+    /// A PUT of what is absent creates it.
+    pub put_creates: bool,
     /// Who owns which field is kept.
     pub owned_fields: bool,
     /// And shown in `metadata.managedFields`: only where the operator reads it, for it is as large as the object.
@@ -24,7 +30,19 @@ pub struct Kind {
 }
 
 const fn plain(group: &'static str, version: &'static str, plural: &'static str, kind: &'static str) -> Kind {
-    Kind { group, version, plural, kind, status: false, generation: false, owned_fields: false, shows_owners: false, keyed_lists: &[] }
+    Kind {
+        group,
+        version,
+        plural,
+        kind,
+        status: false,
+        generation: false,
+        versioned: false,
+        put_creates: false,
+        owned_fields: false,
+        shows_owners: false,
+        keyed_lists: &[],
+    }
 }
 
 /// Every kind, in an order that never changes: it is part of an object's key.
@@ -32,6 +50,7 @@ pub static KINDS: [Kind; 8] = [
     Kind {
         status: true,
         generation: true,
+        versioned: true,
         owned_fields: true,
         keyed_lists: &[("status/conditions", "type")],
         ..plain("gowindows.dev", "v1alpha1", "gowindowsimages", "GoWindowsImage")
@@ -49,7 +68,7 @@ pub static KINDS: [Kind; 8] = [
     plain("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim"),
     plain("", "v1", "secrets", "Secret"),
     plain("events.k8s.io", "v1", "events", "Event"),
-    plain("coordination.k8s.io", "v1", "leases", "Lease"),
+    Kind { versioned: true, put_creates: true, ..plain("coordination.k8s.io", "v1", "leases", "Lease") },
 ];
 
 /// The kind of a path's group, version and plural.
@@ -66,6 +85,26 @@ impl Kind {
     /// `apps/v1`, `v1`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// Puts a status into an object, with the defaults of `GoWindowsImage`'s definition.
+    pub(super) fn set_status(&self, object: &mut Value, status: Option<Value>) {
+        let mut status = status.filter(|status| !status.is_null());
+        if self.kind == "GoWindowsImage"
+            && let Value::Object(fields) = status.get_or_insert_with(|| json!({}))
+        {
+            fields.entry("observedGeneration").or_insert_with(|| json!(-1));
+        }
+        match (status, object.as_object_mut()) {
+            (Some(status), Some(object)) => drop(object.insert("status".into(), status)),
+            (None, Some(object)) => drop(object.remove("status")),
+            _ => {}
+        }
+    }
+
+    /// `Deployment.apps`, as messages name it.
+    pub(super) fn qualified(&self) -> String {
+        if self.group.is_empty() { self.kind.to_owned() } else { format!("{}.{}", self.kind, self.group) }
     }
 
     /// `deployments.apps`, as messages name it.

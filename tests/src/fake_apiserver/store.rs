@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The finalizer of what waits for the garbage collector to delete all that it owns.
+const FOREGROUND: &str = "foregroundDeletion";
+
 /// Kind (its place in [`KINDS`]), namespace, name.
 pub type Key = (usize, String, String);
 
@@ -158,13 +161,20 @@ impl Store {
         then.into_iter().filter(|(key, _)| namespace.is_none_or(|namespace| key.1 == namespace)).collect()
     }
 
-    /// Creates an object.
-    pub fn create(&mut self, writer: &Writer, kind: usize, namespace: &str, mut object: Value) -> Result<Stored, Refusal> {
-        let of = KINDS.get(kind).ok_or_else(|| Refusal::not_found_path())?;
+    /// Creates an object, recorded as an update.
+    pub fn create(&mut self, writer: &Writer, kind: usize, namespace: &str, object: Value) -> Result<Stored, Refusal> {
+        self.insert(writer, false, kind, namespace, object)
+    }
+
+    fn insert(&mut self, writer: &Writer, applies: bool, kind: usize, namespace: &str, mut object: Value) -> Result<Stored, Refusal> {
+        let of = KINDS.get(kind).ok_or_else(Refusal::not_found_path)?;
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let key = (kind, namespace.to_owned(), name.clone());
         if self.terminating.iter().any(|gone| gone == namespace) {
             return Err(Refusal::terminating(of, namespace, &name));
+        }
+        if name.is_empty() {
+            return Err(Refusal::invalid(of, &name, "metadata.name: Required value: name or generateName is required"));
         }
         self.admit(of, &object)?;
         if self.objects.contains_key(&key) {
@@ -178,15 +188,14 @@ impl Store {
         if of.generation {
             metadata["generation"] = json!(1);
         }
-        if of.status && kind == 0 {
-            // The definition's default.
-            object["status"] = json!({"observedGeneration": -1});
+        if of.status {
+            of.set_status(&mut object, None);
         }
         object["apiVersion"] = json!(of.api_version());
         object["kind"] = json!(of.kind);
         let mut owners = Owners::new();
         if of.owned_fields {
-            let manager = Manager { name: writer.manager.clone(), applies: false, status: false };
+            let manager = Manager { name: writer.manager.clone(), applies, status: false };
             fields::updated(of, &Value::Null, &without_status(&object), &manager, &mut owners);
         }
         Ok(self.commit(writer, key, None, Some((object, owners))))
@@ -209,18 +218,13 @@ impl Store {
     /// Server-side apply.
     pub fn apply(&mut self, writer: &Writer, key: &Key, status: bool, applied: &Value, force: bool) -> Result<Stored, Refusal> {
         let of = KINDS.get(key.0).ok_or_else(Refusal::not_found_path)?;
-        let wanted_uid = applied["metadata"]["uid"].as_str();
         let Some(before) = self.objects.get(key).cloned() else {
-            return match wanted_uid {
+            return match applied["metadata"]["uid"].as_str() {
                 Some(uid) if !status => Err(Refusal::uid_mismatch_absent(of, &key.2, uid)),
                 _ if status => Err(Refusal::not_found(of, &key.2)),
-                _ => self.create(writer, key.0, &key.1, applied.clone()),
+                _ => self.insert(writer, true, key.0, &key.1, applied.clone()),
             };
         };
-        let uid = before.object["metadata"]["uid"].as_str().unwrap_or_default();
-        if let Some(wanted) = wanted_uid.filter(|wanted| *wanted != uid) {
-            return Err(Refusal::uid_mismatch(of, &key.2, wanted, uid));
-        }
         let part = only_part(of, applied, status);
         let manager = Manager { name: writer.manager.clone(), applies: true, status };
         let mut owners = (*before.owners).clone();
@@ -238,18 +242,26 @@ impl Store {
         if let Some(wanted) = uid.filter(|wanted| *wanted != there) {
             return Err(Refusal::uid_mismatch(of, &key.2, wanted, there));
         }
-        let finalized = metadata["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
-        if !finalized && !foreground {
+        let mut finalizers = metadata["finalizers"].as_array().cloned().unwrap_or_default();
+        finalizers.retain(|finalizer| finalizer != FOREGROUND);
+        if foreground {
+            finalizers.push(json!(FOREGROUND));
+        }
+        if finalizers.is_empty() {
             self.commit(writer, key.clone(), Some(before), None);
             return Ok(());
         }
-        if metadata["deletionTimestamp"].is_string() {
-            return Ok(());
-        }
         let mut marked = (*before.object).clone();
-        marked["metadata"]["deletionTimestamp"] = json!(self.now);
-        if foreground {
-            marked["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+        marked["metadata"]["finalizers"] = Value::Array(finalizers);
+        if !metadata["deletionTimestamp"].is_string() {
+            marked["metadata"]["deletionTimestamp"] = json!(self.now);
+            // To be deleted is a new thing to do.
+            if of.generation {
+                marked["metadata"]["generation"] = next_generation(&before.object);
+            }
+        }
+        if marked == *before.object {
+            return Ok(());
         }
         let owners = (*before.owners).clone();
         self.commit(writer, key.clone(), Some(before), Some((marked, owners)));
@@ -279,7 +291,11 @@ impl Store {
         }
         if of.generation && without_metadata_and_status(&before.object) != without_metadata_and_status(&after) {
             self.admit(of, &after)?;
-            after["metadata"]["generation"] = json!(before.object["metadata"]["generation"].as_i64().unwrap_or_default() + 1);
+            after["metadata"]["generation"] = next_generation(&before.object);
+        }
+        let metadata = &after["metadata"];
+        if metadata["deletionTimestamp"].is_string() && metadata["finalizers"].as_array().is_none_or(Vec::is_empty) {
+            return Ok(self.commit(writer, key.clone(), Some(before), None));
         }
         Ok(self.commit(writer, key.clone(), Some(before), Some((after, owners))))
     }
@@ -302,6 +318,10 @@ impl Store {
         self.log.push(change);
         new.or(old).unwrap_or_else(|| Stored { object: Arc::default(), owners: Arc::default() })
     }
+}
+
+fn next_generation(object: &Value) -> Value {
+    json!(object["metadata"]["generation"].as_i64().unwrap_or_default() + 1)
 }
 
 fn without_status(object: &Value) -> Value {
@@ -328,15 +348,9 @@ fn only_part(of: &Kind, applied: &Value, status: bool) -> Value {
 /// A writer changes neither an object's identity nor the part that is not its own.
 fn keep_identity(of: &Kind, before: &Value, after: &mut Value, status: bool) {
     if of.status && status {
-        let new_status = after.get("status").cloned();
+        let new_status = after.get_mut("status").map(Value::take);
         after.clone_from(before);
-        match (new_status, after.as_object_mut()) {
-            (Some(status), _) if !status.is_null() => after["status"] = status,
-            (_, Some(map)) => {
-                map.remove("status");
-            }
-            _ => {}
-        }
+        of.set_status(after, new_status);
         return;
     }
     for field in ["name", "namespace", "uid", "creationTimestamp", "generation", "resourceVersion", "deletionTimestamp"] {
@@ -350,13 +364,6 @@ fn keep_identity(of: &Kind, before: &Value, after: &mut Value, status: bool) {
         }
     }
     if of.status {
-        match before.get("status") {
-            Some(value) => after["status"] = value.clone(),
-            None => {
-                if let Some(map) = after.as_object_mut() {
-                    map.remove("status");
-                }
-            }
-        }
+        of.set_status(after, before.get("status").cloned());
     }
 }

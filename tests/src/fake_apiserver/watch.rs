@@ -91,7 +91,7 @@ impl Watch {
         Newer::Nothing
     }
 
-    /// An object that comes to be selected is added, one that is not selected any more is deleted.
+    /// An object that comes to be selected is added, one that is not selected any more is deleted, and shown as it was when it was.
     fn shown(&self, change: &Change) -> Option<Bytes> {
         let selected = |stored: &&super::Stored| self.call.selects(&change.key, stored);
         let kind = KINDS.get(change.key.0)?;
@@ -100,7 +100,7 @@ impl Watch {
             (None, Some(new)) => Some(line("ADDED", &new.shown(kind))),
             (Some(_), Some(new)) => Some(line("MODIFIED", &new.shown(kind))),
             (Some(old), None) => {
-                let mut last = change.new.as_ref().unwrap_or(old).shown(kind);
+                let mut last = old.shown(kind);
                 last["metadata"]["resourceVersion"] = json!(change.version.to_string());
                 Some(line("DELETED", &last))
             }

@@ -14,6 +14,7 @@ use gowindows_tests::lab::{ControlPlane, available};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use server::Server;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use step::Step;
@@ -69,14 +70,13 @@ fn replay(real: &Real, name: &str, script: Script) -> Result<()> {
         let mut fake = Server::fake(&namespace);
         let mut differences = Vec::new();
         for (number, step) in script()?.iter().enumerate() {
-            let told = |server: &str| format!("step {number}, the {server} server: {:?}", step.action);
-            let expected = real.perform(step).await.with_context(|| told("real"))?;
-            let answer = fake.perform(step).await.with_context(|| told("fake"))?;
+            let expected = real.perform(step).await.with_context(|| format!("step {number} on the real server: {step}"))?;
+            let answer = fake.perform(step).await.with_context(|| format!("step {number} on the fake server: {step}"))?;
             if !holds(&expected, &step.shows) {
-                differences.push(format!("{}\nmust show: {}\nshows:     {expected}", told("real"), step.shows));
+                differences.push(format!("step {number}: {step}\nmust show: {}\nreal:      {expected}", step.shows));
             }
             if expected != answer {
-                differences.push(format!("{}\nreal: {expected}\nfake: {answer}", told("fake")));
+                differences.push(format!("step {number}: {step}\n{}", difference(&expected, &answer)));
             }
         }
         anyhow::Ok(differences)
@@ -84,10 +84,22 @@ fn replay(real: &Real, name: &str, script: Script) -> Result<()> {
     if differences.is_empty() { Ok(()) } else { bail!("{} differences\n\n{}", differences.len(), differences.join("\n\n")) }
 }
 
+/// The parts of two answers that differ.
+fn difference(real: &Value, fake: &Value) -> String {
+    let fields = real.as_object().into_iter().chain(fake.as_object()).flat_map(|answer| answer.keys()).collect::<BTreeSet<_>>();
+    let differ = fields.into_iter().filter(|field| real.get(field) != fake.get(field));
+    let lines = differ.map(|field| format!("  {field}\n    real: {}\n    fake: {}", real[field], fake[field]));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Whether an answer holds what it must.
 fn holds(answer: &Value, wanted: &Value) -> bool {
     match wanted {
         Value::Object(wanted) => wanted.iter().all(|(name, wanted)| answer.get(name).is_some_and(|answer| holds(answer, wanted))),
+        Value::Array(wanted) => {
+            let answer = answer.as_array().filter(|answer| answer.len() == wanted.len());
+            answer.is_some_and(|answer| wanted.iter().zip(answer).all(|(wanted, answer)| holds(answer, wanted)))
+        }
         Value::Null => true,
         wanted => answer == wanted,
     }

@@ -180,7 +180,7 @@ impl Server {
         };
         let mut seen = json!({
             "name": metadata["name"], "uid": uid, "version": version, "generation": metadata["generation"],
-            "deleting": metadata["deletionTimestamp"].is_string(), "finalizers": metadata["finalizers"],
+            "deleting": metadata["deletionTimestamp"].is_string(),
         });
         for pointer in &step.sees {
             seen[*pointer] = self.unfill(object.pointer(pointer).unwrap_or(&Value::Null))?;

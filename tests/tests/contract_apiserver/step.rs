@@ -3,6 +3,7 @@
 use gowindows_tests::fake_apiserver::kinds::{KINDS, by_name};
 use http::Method;
 use serde_json::{Value, json};
+use std::fmt;
 
 /// One step of a script. Texts may hold `{{name}}`, which stands for what an earlier step has kept.
 #[derive(Clone, Debug)]
@@ -67,6 +68,16 @@ impl Ask {
         let status = if self.status { "/status" } else { "" };
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
         format!("/{root}/{}/namespaces/{namespace}/{}{name}{status}?{query}", kind.api_version(), kind.plural)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.action {
+            Action::Request(ask) | Action::Watch { ask, .. } => write!(f, "{} {} {}", ask.method, ask.uri("{{namespace}}"), ask.body),
+            Action::Compact => f.write_str("compact"),
+            Action::TerminateNamespace => f.write_str("delete the namespace"),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub fn admit(kind: &Kind, object: &Value, settings: &Settings) -> Result<(), Ref
         return Ok(());
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let invalid = |why: String| Refusal::new(422, "Invalid", format!("GoWindowsImage.gowindows.dev {name:?} is invalid: {why}"));
+    let invalid = |why: String| Refusal::invalid(kind, name, &why);
     let parsed: GoWindowsImage = serde_json::from_value(object.clone()).map_err(|error| invalid(error.to_string()))?;
     match Request::new(&parsed, settings) {
         Ok(_) => Ok(()),

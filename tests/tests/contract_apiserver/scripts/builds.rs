@@ -25,7 +25,7 @@ pub fn stopped() -> Result<Vec<Step>> {
         merge("Job", &name, stop("Superseded")).sees(&seen).shows(json!({"generation": 2, "version": "newer"})),
         merge("Job", &name, json!({"metadata": {"annotations": {names::ANNOTATION_STOPPED: null}}})).sees(&seen),
         merge("Job", &name, json!({"metadata": {"resourceVersion": "1"}, "spec": {"activeDeadlineSeconds": 7}})).refused(409, "Conflict"),
-        merge("Job", &name, other_uid).refused(409, "Conflict"),
+        merge("Job", &name, other_uid).refused(422, "Invalid"),
         get("Job", &name).sees(&seen).shows(json!({"version": "same"})),
     ])
 }

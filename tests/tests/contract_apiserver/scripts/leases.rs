@@ -18,6 +18,8 @@ pub fn taken_in_turns() -> Result<Vec<Step>> {
     };
     let seen = ["/spec/holderIdentity", "/spec/leaseTransitions", "/spec/renewTime"];
     let by = |holder: &str, version: &str| replace("Lease", "gowindows", lease(holder, json!(version))).sees(&seen);
+    let mut other = lease("c", json!(null));
+    other["metadata"]["uid"] = json!("11111111-1111-4111-8111-111111111111");
     Ok(vec![
         get("Lease", "gowindows").refused(404, "NotFound"),
         create("Lease", lease("a", json!(null))).keeps("first", "/metadata/resourceVersion").sees(&seen),
@@ -27,8 +29,10 @@ pub fn taken_in_turns() -> Result<Vec<Step>> {
         by("a2", "{{second}}").shows(json!({"version": "same"})),
         by("b", "{{second}}").shows(json!({"version": "newer", "uid": "same"})),
         replace("Lease", "gowindows", lease("c", json!(null))).refused(422, "Invalid"),
+        replace("Lease", "gowindows", other).refused(409, "Conflict"),
         get("Lease", "gowindows").sees(&seen).keeps("third", "/metadata/resourceVersion").shows(json!({"version": "same"})),
         delete("Lease", "gowindows", json!(null)).shows(json!({"status": "Success"})),
-        by("a", "{{third}}").refused(404, "NotFound"),
+        // A Lease that was deleted is made anew by its holder's renewal.
+        by("a", "{{third}}").creates().shows(json!({"uid": "other"})),
     ])
 }

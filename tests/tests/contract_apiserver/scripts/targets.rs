@@ -81,11 +81,11 @@ pub fn gone() -> Result<Vec<Step>> {
     Ok(vec![
         apply(KIND, NAME, APPLY_MANAGER, roll(NAME, OTHER_UID, FIRST)).forced().refused(409, "Conflict").words(),
         create(KIND, target()?).by("user").keeps("target", "/metadata/uid"),
-        apply(KIND, NAME, APPLY_MANAGER, roll(NAME, OTHER_UID, FIRST)).forced().refused(409, "Conflict").words(),
+        apply(KIND, NAME, APPLY_MANAGER, roll(NAME, OTHER_UID, FIRST)).forced().refused(422, "Invalid").words(),
         delete(KIND, NAME, json!({"propagationPolicy": "Background"})),
         rolls(FIRST).refused(409, "Conflict").words(),
         create(KIND, target()?).by("user").shows(json!({"uid": "other", "generation": 1})),
-        rolls(FIRST).refused(409, "Conflict"),
+        rolls(FIRST).refused(422, "Invalid"),
         get(KIND, NAME).owned(&OWNED).shows(json!({"version": "same"})),
     ])
 }

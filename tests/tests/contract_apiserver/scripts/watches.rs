@@ -45,7 +45,6 @@ pub fn watched() -> Result<Vec<Step>> {
         steps.push(watch("Job", selector, from, "last").sees(&seen));
     }
     steps.push(list("Job", &all).sees(&seen));
-    steps.push(watch("Job", &all, "0", "last").sees(&seen));
     Ok(steps)
 }
 
@@ -59,7 +58,6 @@ pub fn expired() -> Result<Vec<Step>> {
         apply("GoWindowsImage", "storefront", "user", patch),
         watch("GoWindowsImage", "", "{{version}}", "storefront"),
         compact(),
-        watch("GoWindowsImage", "", "1", "storefront").shows(gone.clone()),
-        watch("Job", &ours(), "1", "none").shows(gone),
+        watch("GoWindowsImage", "", "1", "storefront").shows(gone),
     ])
 }
