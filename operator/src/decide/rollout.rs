@@ -176,7 +176,7 @@ fn settle(world: &World, request: &Request, workload: &Workload, started_at: Tim
         return TargetVerdict { phase: RolloutPhase::Complete, reason: Reason::Succeeded, message: None, ..verdict };
     }
     if *paused {
-        let message = format!("{} is paused; resume it with `kubectl rollout resume`", verdict.target);
+        let message = format!("it is paused; resume it with `kubectl rollout resume deployment/{}`", workload.name);
         return TargetVerdict { phase: RolloutPhase::Waiting, reason: Reason::TargetPaused, message: Some(message), ..verdict };
     }
     if let Some(trouble) = workload.pod_troubles.first() {
