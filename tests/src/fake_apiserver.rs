@@ -183,6 +183,9 @@ fn answer(store: &mut Store, call: &Call, object: Value, stale: Option<u64>) -> 
             store.create(&writer, call.kind, &namespace, object).map(|stored| (201, shown(stored)))
         }
         Verb::Replace if kind.put_creates && store.get(&key).is_none() => {
+            if let Some(uid) = object["metadata"]["uid"].as_str() {
+                return Err(Refusal::uid_mismatch_absent(kind, &key.2, uid));
+            }
             store.create(&writer, call.kind, &key.1, object).map(|stored| (201, shown(stored)))
         }
         Verb::Replace => {

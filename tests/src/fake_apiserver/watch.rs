@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// A quiet watch says after this time how far it has come.
 const BOOKMARK: Duration = Duration::from_secs(60);
+/// And once more so long before it ends.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 pub(super) struct Watch {
     pub(super) call: Call,
@@ -64,7 +66,7 @@ impl Watch {
                     Delivery::Cut => return None,
                 },
                 Newer::Nothing => {
-                    let bookmark = Instant::now() + BOOKMARK;
+                    let bookmark = self.next_bookmark(Instant::now());
                     tokio::select! {
                         biased;
                         _ = self.written.changed() => {}
@@ -105,6 +107,15 @@ impl Watch {
                 Some(line("DELETED", &last))
             }
             (None, None) => None,
+        }
+    }
+
+    fn next_bookmark(&self, now: Instant) -> Instant {
+        let (next, last) = (now + BOOKMARK, self.ends - LAST_BOOKMARK);
+        match self.call.query.get("allowWatchBookmarks").map(String::as_str) {
+            Some("true") if last > now => next.min(last),
+            Some("true") => next,
+            _ => self.ends,
         }
     }
 

@@ -105,7 +105,7 @@ impl Server {
         while let Some(line) = lines.next().await {
             let event: Value = serde_json::from_str(&line?)?;
             let (kind, object) = (event["type"].as_str().unwrap_or_default(), &event["object"]);
-            let over = kind == "ERROR" || object["metadata"]["name"] == until;
+            let over = ["ERROR", until].contains(&kind) || object["metadata"]["name"] == until;
             let mut shown = self.answer(step, 0, object)?;
             shown["code"] = json!(object["code"].as_u64());
             events.push(json!({"type": kind, "name": object["metadata"]["name"], "object": shown}));

@@ -27,11 +27,11 @@ pub struct Step {
 pub enum Action {
     /// A request.
     Request(Ask),
-    /// A watch, read up to the event of the object with the name in `until`, or up to an error.
+    /// A watch, read up to an event of the kind or of the object with the name in `until`, or up to an error.
     Watch {
         /// The request.
         ask: Ask,
-        /// Name of the object whose event is the last that is read.
+        /// Which event is the last that is read.
         until: &'static str,
     },
     /// Old versions are forgotten. The real server's watch caches begin at its own start: there it is so already.
@@ -188,7 +188,7 @@ pub fn list(kind: &'static str, selector: &str) -> Step {
 /// Follows the same from a version.
 pub fn watch(kind: &'static str, selector: &str, version: &str, until: &'static str) -> Step {
     let Action::Request(ask) = list(kind, selector).action else { unreachable!("a list is a request") };
-    Step::new(Action::Watch { ask, until }).code(200).with("watch", "true").with("resourceVersion", version).with("timeoutSeconds", "60")
+    Step::new(Action::Watch { ask, until }).code(200).with("watch", "true").with("resourceVersion", version)
 }
 
 /// Creates an object.

@@ -20,6 +20,8 @@ pub fn taken_in_turns() -> Result<Vec<Step>> {
     let by = |holder: &str, version: &str| replace("Lease", "gowindows", lease(holder, json!(version))).sees(&seen);
     let mut other = lease("c", json!(null));
     other["metadata"]["uid"] = json!("11111111-1111-4111-8111-111111111111");
+    let mut other_at_third = other.clone();
+    other_at_third["metadata"]["resourceVersion"] = json!("{{third}}");
     Ok(vec![
         get("Lease", "gowindows").refused(404, "NotFound"),
         create("Lease", lease("a", json!(null))).keeps("first", "/metadata/resourceVersion").sees(&seen),
@@ -32,6 +34,7 @@ pub fn taken_in_turns() -> Result<Vec<Step>> {
         replace("Lease", "gowindows", other).refused(409, "Conflict"),
         get("Lease", "gowindows").sees(&seen).keeps("third", "/metadata/resourceVersion").shows(json!({"version": "same"})),
         delete("Lease", "gowindows", json!(null)).shows(json!({"status": "Success"})),
+        replace("Lease", "gowindows", other_at_third).refused(409, "Conflict"),
         // A Lease that was deleted is made anew by its holder's renewal.
         by("a", "{{third}}").creates().shows(json!({"uid": "other"})),
     ])

@@ -1,7 +1,7 @@
 //! The status of an object: applied by the operator, and by force where somebody else has written into it.
 
 use crate::bodies::{condition, image, status};
-use crate::step::{Step, apply, create, get, merge, replace};
+use crate::step::{Step, apply, create, delete, get, merge, replace};
 use anyhow::Result;
 use gowindows_crds::names::STATUS_MANAGER;
 use serde_json::{Value, json};
@@ -65,13 +65,23 @@ pub fn applied() -> Result<Vec<Step>> {
             .by("user")
             .sees(&["/metadata/annotations"])
             .shows(json!({"generation": 3, "version": "newer"})),
-        get(KIND, NAME),
+        get(KIND, NAME).keeps("version", "/metadata/resourceVersion"),
+        // Another object of the same name: what was seen of the first one does not get into it.
+        delete(KIND, NAME, json!({"propagationPolicy": "Background"})),
+        write_at("{{version}}", first())?.refused(404, "NotFound"),
+        create(KIND, image()?).by("user").shows(json!({"uid": "other", "generation": 1})),
+        write_at("{{version}}", first())?.refused(409, "Conflict"),
+        get(KIND, NAME).shows(json!({"version": "same", "status": {"observedGeneration": -1}})),
     ])
 }
 
 /// What another manager has written is taken where we say something else, and left where we say nothing.
 pub fn shared() -> Result<Vec<Step>> {
     let edit = |status: Value| merge(KIND, NAME, json!({"status": status})).on_status().by("somebody");
+    let mut put = image()?;
+    put["spec"]["interval"] = json!("9m");
+    put["metadata"]["resourceVersion"] = json!("{{version}}");
+    put["status"] = json!({"observedGeneration": 1, "phase": "Suspended", "handled": {}});
     let foreign = apply(KIND, NAME, "other-controller", status(NAME, "{{image}}", json!({"observedGeneration": 5, "phase": "Failed"}))?);
     Ok(vec![
         create(KIND, image()?).by("user").keeps("image", "/metadata/uid"),
@@ -80,6 +90,10 @@ pub fn shared() -> Result<Vec<Step>> {
         write("{{image}}", first())?.shows(json!({"status": {"phase": "Building", "inputs": {"fingerprint": "f"}}})),
         edit(json!({"observedGeneration": 1000})),
         write("{{image}}", second())?.shows(json!({"status": {"observedGeneration": 1}})),
+        get(KIND, NAME).keeps("version", "/metadata/resourceVersion"),
+        replace(KIND, NAME, put.clone()).on_status().by("somebody").shows(json!({"generation": 1, "status": {"phase": "Suspended"}})),
+        replace(KIND, NAME, put).on_status().by("somebody").refused(409, "Conflict"),
+        write("{{image}}", second())?.shows(json!({"status": second()})),
         // Wiped by somebody: the definition's default remains.
         edit(json!(null)),
         write("{{image}}", second())?.shows(json!({"status": second()})),

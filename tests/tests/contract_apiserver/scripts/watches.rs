@@ -61,3 +61,14 @@ pub fn expired() -> Result<Vec<Step>> {
         watch("GoWindowsImage", "", "1", "storefront").shows(gone),
     ])
 }
+
+/// Shortly before it ends, a quiet watch says how far it has come.
+pub fn bookmarked() -> Result<Vec<Step>> {
+    let quiet = watch("Job", &ours(), "{{now}}", "BOOKMARK").with("allowWatchBookmarks", "true").with("timeoutSeconds", "4");
+    Ok(vec![
+        list("Job", &ours()).keeps("now", "/metadata/resourceVersion"),
+        quiet
+            .sees(&["/kind", "/apiVersion"])
+            .shows(json!({"events": [{"type": "BOOKMARK", "object": {"version": "first", "/kind": "Job"}}]})),
+    ])
+}
