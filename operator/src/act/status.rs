@@ -60,8 +60,8 @@ pub async fn write_status(
     let patch = json!({
         "apiVersion": GoWindowsImage::api_version(&()),
         "kind": GoWindowsImage::kind(&()),
-        // The uid refuses the write to an object that was deleted and created again meanwhile; the version refuses a status that was
-        // made of a past.
+        // The version refuses a status that was made of a past, or for an object that was deleted and created again meanwhile: the
+        // API server ignores the uid in a status.
         "metadata": {
             "name": name, "namespace": namespace, "uid": world.object.uid(), "resourceVersion": world.object.resource_version(),
         },
