@@ -29,6 +29,34 @@ pub(super) use retry::LONGEST_BACKOFF;
 const WATCH: Duration = Duration::from_secs(15);
 
 pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
+    advance(world, request, settings, plan)?;
+    hold_without_secrets(world, request, plan)
+}
+
+/// A pod waits in silence for a Secret that is absent or lacks the mounted key, so no Job is made before its Secrets can be used.
+fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Result<(), Need> {
+    let creates = |effect: &Effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_));
+    let Some(inputs) = plan.conclusion.inputs.clone().filter(|_| plan.effects.iter().any(creates)) else { return Ok(()) };
+    let mut trouble = plan.conclusion.source_trouble.clone();
+    if request.push_secret.is_some() {
+        world.ask(vec![Question::Published(inputs.tag())])?;
+        trouble = trouble.filter(is_secrets).or_else(|| world.answers.published.get(&inputs.tag())?.trouble().cloned());
+    }
+    if let Some(trouble) = trouble.filter(is_secrets) {
+        plan.effects.retain(|effect| !creates(effect));
+        // The order is not carried out yet.
+        plan.conclusion.handled.rebuild = world.status().handled.as_ref().and_then(|handled| handled.rebuild.clone());
+        plan.look_again(super::backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
+        plan.conclusion.build = BuildVerdict::Blocked(trouble);
+    }
+    Ok(())
+}
+
+fn is_secrets(trouble: &Trouble) -> bool {
+    matches!(trouble.reason, Reason::SecretUnavailable | Reason::SecretInvalid)
+}
+
+fn advance(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
     cancel(world, plan);
     let Some(inputs) = plan.conclusion.inputs.clone() else { return Ok(()) };
     let fingerprint = inputs.fingerprint();

@@ -202,11 +202,23 @@ fn compiler_said(output: &str) -> (Reason, String) {
             format!("Modules could not be downloaded: {}. Check the module proxy (goproxy in the operator's settings).", clip(line));
         return (Reason::ModuleDownloadFailed, message);
     }
+    if let Some((wanted, running)) = output.lines().find_map(newer_go) {
+        let message = format!(
+            "go.mod needs Go {wanted} and the toolchain is Go {running}. Set go.version (or go.image) to a release that has it, or lower the go line of go.mod."
+        );
+        return (Reason::CompileError, message);
+    }
     // The compiler names places as path:line:column; everything else is the go command's own complaint.
     let place = |line: &&str| line.split_once(".go:").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
     let first = output.lines().find(place).or_else(|| output.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty()));
     let first = clip(first.unwrap_or("the compiler left no message"));
     (Reason::CompileError, format!("The program does not compile: {first}. Push a commit that compiles; it is built at once."))
+}
+
+/// The release that a module wants and the one that there is: `go: go.mod requires go >= 1.99 (running go 1.26.1; GOTOOLCHAIN=local)`.
+fn newer_go(line: &str) -> Option<(&str, &str)> {
+    let (wanted, rest) = line.split_once(" requires go >= ")?.1.split_once(" (running go ")?;
+    Some((wanted, rest.split([';', ')']).next()?))
 }
 
 fn clip(line: &str) -> String {
@@ -228,6 +240,17 @@ mod tests {
         let mut pod = Pod { status: Some(status), ..Pod::default() };
         pod.metadata.deletion_timestamp = deleted.then_some(Time(Timestamp::UNIX_EPOCH));
         failure(&JobCondition::default(), Some(&pod), None)
+    }
+
+    #[test]
+    fn a_module_for_a_newer_go_names_the_field_and_both_releases() {
+        for said in
+            ["go: go.mod requires go >= 1.99 (running go 1.26.1; GOTOOLCHAIN=local)\n", "go: x@v1 requires go >= 1.99 (running go 1.26.1)"]
+        {
+            let (reason, message) = compiler_said(said);
+            assert_eq!(reason, Reason::CompileError);
+            assert!(["go.version", "Go 1.99 ", "Go 1.26.1."].iter().all(|part| message.contains(part)), "{message}");
+        }
     }
 
     #[test]

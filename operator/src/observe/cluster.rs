@@ -25,6 +25,10 @@ use std::time::Duration;
 const API_DEADLINE: Duration = Duration::from_secs(15);
 /// Every question to the outside world ends within this time.
 const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
+/// The field that names the source's Secret.
+const GIT_SECRET: &str = "source.git.secretRef";
+/// The field that names the registry's Secret.
+const PUSH_SECRET: &str = "image.pushSecretRef";
 
 /// The watched objects.
 #[derive(Clone)]
@@ -172,7 +176,15 @@ impl Cluster {
                 }
                 Question::Digest(reference) => {
                     let answer = self
-                        .registry_call(world, request, |secret| async move { self.registry.digest(reference, secret.as_ref()).await })
+                        .registry_call(world, request, |secret| async move {
+                            let is_base = request.bases.contains(reference);
+                            let registry = &self.registry;
+                            if is_base {
+                                registry.base(reference, secret.as_ref()).await
+                            } else {
+                                registry.digest(reference, secret.as_ref()).await
+                            }
+                        })
                         .await;
                     let before = world.answers.digests.remove(reference).unwrap_or_default();
                     world.answers.digests.insert(reference.clone(), seen(&before, answer, world.now));
@@ -196,19 +208,22 @@ impl Cluster {
     /// # Errors
     /// When it is absent or may not be read.
     pub async fn push_secret(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
-        self.secret(namespace, request.push_secret.as_deref()).await
+        self.secret(namespace, PUSH_SECRET, request.push_secret.as_deref()).await
     }
 
-    async fn secret(&self, namespace: &str, name: Option<&str>) -> Result<Option<SecretData>, Miss> {
+    async fn secret(&self, namespace: &str, field: &str, name: Option<&str>) -> Result<Option<SecretData>, Miss> {
         let Some(name) = name else { return Ok(None) };
-        secrets::read(&self.client, namespace, name).await.map(Some)
+        secrets::read(&self.client, namespace, field, name).await.map(Some)
     }
 
     async fn source(&self, world: &World, request: &Request) -> Result<super::Revision, Miss> {
         let namespace = world.object.namespace().unwrap_or_default();
         in_time(&request.url, async {
-            let secret = self.secret(&namespace, request.git_secret.as_deref()).await?;
-            self.git.resolve(&request.url, &request.reference, secret.as_ref()).await
+            let secret = self.secret(&namespace, GIT_SECRET, request.git_secret.as_deref()).await?;
+            self.git
+                .resolve(&request.url, &request.reference, secret.as_ref())
+                .await
+                .map_err(of_secret(GIT_SECRET, request.git_secret.as_deref()))
         })
         .await
         .map_err(|miss| {
@@ -222,8 +237,8 @@ impl Cluster {
     {
         let namespace = world.object.namespace().unwrap_or_default();
         in_time(&request.repository, async {
-            let secret = self.secret(&namespace, request.push_secret.as_deref()).await?;
-            call(secret).await
+            let secret = self.secret(&namespace, PUSH_SECRET, request.push_secret.as_deref()).await?;
+            call(secret).await.map_err(of_secret(PUSH_SECRET, request.push_secret.as_deref()))
         })
         .await
     }
@@ -285,6 +300,14 @@ fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {
 /// Answers are remembered for one source; an edit of it starts anew.
 fn source_key(object: &GoWindowsImage) -> String {
     serde_json::to_string(&(&object.spec.source, &object.spec.image.push_secret_ref)).unwrap_or_default()
+}
+
+/// Names the Secret whose content is at fault: the clients know only what is in it.
+fn of_secret(field: &str, name: Option<&str>) -> impl FnOnce(Miss) -> Miss {
+    move |miss| match (miss.reason, name) {
+        (Reason::SecretInvalid, Some(name)) => Miss { message: format!("{field}: Secret {name}: {}", miss.message), ..miss },
+        _ => miss,
+    }
 }
 
 async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {

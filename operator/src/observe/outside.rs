@@ -34,6 +34,11 @@ pub trait Registry: Send + Sync {
     /// The digest of an image reference.
     fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>>;
 
+    /// The digest of a base that can be built on. What cannot is told here, before anything is compiled for it.
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+        self.digest(reference, secret)
+    }
+
     /// The image under a tag, read back and checked; `None` where there is none.
     fn published<'a>(
         &'a self,

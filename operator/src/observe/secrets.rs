@@ -8,15 +8,17 @@ use kube::{Api, Client};
 /// Reads a Secret's data.
 ///
 /// Absent and forbidden give one message: the difference would tell a tenant which Secrets exist.
-pub(super) async fn read(client: &Client, namespace: &str, name: &str) -> Result<SecretData, Miss> {
+pub(super) async fn read(client: &Client, namespace: &str, field: &str, name: &str) -> Result<SecretData, Miss> {
     match Api::<Secret>::namespaced(client.clone(), namespace).get(name).await {
         Ok(secret) => Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()),
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 403 => Err(Miss {
             reason: Reason::SecretUnavailable,
             message: format!(
-                "Secret {name} is absent or the operator may not read it. Create it, and give the operator a Role and RoleBinding in this namespace (see config/samples/secret-access.yaml)."
+                "{field}: Secret {name} is absent or the operator may not read it. Create it, and give the operator a Role and RoleBinding in this namespace (see config/samples/secret-access.yaml)."
             ),
         }),
-        Err(error) => Err(Miss { reason: Reason::SecretUnavailable, message: format!("Secret {name} could not be read: {error}.") }),
+        Err(error) => {
+            Err(Miss { reason: Reason::SecretUnavailable, message: format!("{field}: Secret {name} could not be read: {error}.") })
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! How does the controller ask registries? With the data of a Secret, and failures as data.
 
+use super::source::{BaseError, Source};
 use super::{Credentials, OciError, Registry, at_digest, at_tag, parse_reference};
 use crate::image::Digest;
 use crate::observe::{Miss, Published, SecretData};
@@ -51,6 +52,17 @@ impl crate::observe::Registry for OciRegistry {
         .boxed()
     }
 
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+        async move {
+            let (image, registry) = (parse_reference(reference)?, self.open(secret)?);
+            let digest = registry.resolve(&image).await.map_err(|error| not_a_base(error.into()))?.digest;
+            let found = Source::Registry(&registry, at_digest(&image, &digest)).bases(reference, &[]).await;
+            found.map_err(not_a_base)?;
+            Ok(digest.to_string())
+        }
+        .boxed()
+    }
+
     fn published<'a>(
         &'a self,
         repository: &'a str,
@@ -84,6 +96,14 @@ impl crate::observe::Registry for OciRegistry {
         }
         .boxed()
     }
+}
+
+fn not_a_base(error: BaseError) -> Miss {
+    let reason = match &error {
+        BaseError::Read(_) => Reason::BaseUnavailable,
+        BaseError::Invalid(_) => Reason::BaseInvalid,
+    };
+    Miss { reason, message: format!("image.base: {}.", error.to_string().trim_end_matches('.')) }
 }
 
 impl From<OciError> for Miss {

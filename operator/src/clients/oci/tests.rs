@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use gowindows_crds::conditions::Reason;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -212,4 +213,63 @@ async fn a_registry_that_stores_something_else_is_found_out() {
         Fake::start(|_, _| answer(StatusCode::CREATED.as_u16(), &[("docker-content-digest", &OTHER.lock().expect("no panic"))], "")).await;
     let blob = Blob { media_type: media_type::INDEX, digest: Digest::of(MANIFEST.as_bytes()), bytes: MANIFEST.into() };
     assert!(matches!(fake.registry("{}").push_manifest(&fake.reference(), &blob, None).await, Err(OciError::Invalid { .. })));
+}
+
+/// What the controller sees of a registry in trouble: the reason that it acts by, and words for a person. Never a panic, never an image.
+#[tokio::test]
+async fn each_trouble_of_a_registry_has_its_reason() {
+    use crate::observe::Registry as _;
+    let table: [(Answer, Reason, &str); 7] = [
+        (|_, _| answer(401, &[("www-authenticate", "Basic realm=x")], ""), Reason::RegistryAuthFailed, "image.pushSecretRef"),
+        (|_, _| answer(401, &[], ""), Reason::RegistryInvalid, "WWW-Authenticate"),
+        (|_, _| answer(403, &[], r#"{"errors":[{"code":"DENIED","message":"no pull"}]}"#), Reason::RegistryAuthFailed, "no pull"),
+        (|_, _| answer(500, &[], "oh"), Reason::RegistryUnreachable, "HTTP 500"),
+        (|_, _| answer(503, &[], ""), Reason::RegistryUnreachable, "may pass by itself"),
+        (|_, _| answer(200, &[], r#"{"schemaVersion":2,"manif"#), Reason::RegistryInvalid, "cannot be right"),
+        (|_, _| answer(200, &[("docker-content-digest", "sha256:nonsense")], MANIFEST), Reason::RegistryInvalid, "cannot be right"),
+    ];
+    for (number, (trouble, reason, says)) in table.into_iter().enumerate() {
+        let fake = Fake::start(trouble).await;
+        let settings = RegistrySettings { host: fake.host.clone(), plain_http: true, ..RegistrySettings::default() };
+        let client = OciRegistry::new(vec![settings]);
+        let miss = client.published(&format!("{}/shop/app", fake.host), "gw-1", None).await.expect_err("trouble");
+        assert_eq!(miss.reason, reason, "{number}: {}", miss.message);
+        assert!(miss.message.contains(says) && miss.message.contains(&fake.host), "{number}: {}", miss.message);
+        let asked = fake.seen.lock().expect("no panic").len();
+        assert!(asked <= 2, "{number}: asked {asked} times in one go");
+        let base = client.base(&format!("{}/windows/nanoserver:ltsc2022", fake.host), None).await.expect_err("trouble");
+        assert!(base.reason == Reason::BaseUnavailable && base.message.starts_with("image.base: "), "{number}: {base:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_base_that_cannot_be_built_on_is_told_before_a_build() {
+    use crate::observe::Registry as _;
+    let fake = Fake::start(|_, _| answer(200, &[("content-type", media_type::INDEX)], MANIFEST)).await;
+    let settings = RegistrySettings { host: fake.host.clone(), plain_http: true, ..RegistrySettings::default() };
+    let reference = format!("{}/linux:1", fake.host);
+    let miss = OciRegistry::new(vec![settings]).base(&reference, None).await.expect_err("not a base");
+    assert_eq!(miss.reason, Reason::BaseInvalid);
+    assert!(
+        ["image.base", &reference, "windows/amd64", "nanoserver:ltsc2022"].iter().all(|part| miss.message.contains(part)),
+        "{}",
+        miss.message
+    );
+}
+
+#[tokio::test]
+async fn a_registry_that_refuses_or_loses_a_push_is_told_apart() {
+    let table: [(Answer, Reason); 3] = [
+        (|_, _| answer(403, &[], ""), Reason::RegistryAuthFailed),
+        (|_, _| answer(502, &[], ""), Reason::RegistryUnreachable),
+        (|_, _| answer(404, &[], ""), Reason::RegistryInvalid),
+    ];
+    for (trouble, reason) in table {
+        let fake = Fake::start(trouble).await;
+        let registry = fake.registry("{}");
+        let blob = Blob { media_type: media_type::INDEX, digest: Digest::of(MANIFEST.as_bytes()), bytes: MANIFEST.into() };
+        let manifest = registry.push_manifest(&fake.reference(), &blob, None).await.expect_err("refused");
+        let upload = registry.upload_bytes(&fake.reference(), &Digest::of(b"x"), b"x").await.expect_err("refused");
+        assert_eq!((manifest.reason(), upload.reason()), (reason, reason));
+    }
 }

@@ -232,7 +232,7 @@ impl Transport {
         match self.credentials.of(&purpose.host) {
             Some(_) => "check that the credentials for this host are valid and may do this in this repository".into(),
             None => {
-                "there are no credentials for exactly this host; add them to the docker configuration (the push Secret in a cluster)".into()
+                "there are no credentials for exactly this host; add them to the docker configuration (the Secret of image.pushSecretRef in a cluster)".into()
             }
         }
     }

@@ -56,6 +56,42 @@ fn status_only_and_suspend_touch_nothing() {
     }
 }
 
+/// A kubelet waits for ever for a Secret to mount, and a pod that waits says nothing.
+#[test]
+fn no_job_is_made_while_a_secret_cannot_be_used() {
+    let names_secrets = json!({"spec": {"image": {"pushSecretRef": {"name": "push"}}, "source": {"git": {"secretRef": {"name": "git"}}}}});
+    let trouble = |reason| Trouble { reason, message: "Secret it is.".into(), at: at(1), times: 1 };
+    let orders = [json!({}), json!({"metadata": {"annotations": {"gowindows.dev/rebuild": "now"}}})];
+    for reason in [Reason::SecretUnavailable, Reason::SecretInvalid] {
+        for (retry, order) in [(false, &orders[0]), (false, &orders[1]), (true, &orders[0])] {
+            let mut world = world(names_secrets.clone());
+            if retry {
+                world = with_job(world, failed(Reason::RegistryAuthFailed));
+                world.now = at(600);
+            }
+            let mut patched = serde_json::to_value(&*world.object).expect("JSON");
+            merge(&mut patched, order);
+            world.object = Arc::new(serde_json::from_value(patched).expect("an object"));
+            let tag = {
+                let mut asked = world.clone();
+                let plan = settle(&mut asked, None);
+                assert!(created(&plan).is_some(), "with good Secrets it builds: {plan:?}");
+                plan.conclusion.inputs.expect("inputs").tag()
+            };
+            let mut without_push = world.clone();
+            without_push.answers.published.insert(tag, Seen::Unknown(trouble(reason)));
+            let mut without_git = world.clone();
+            without_git.answers.source = Seen::Stale(Revision { name: "main".into(), commit: COMMIT.into() }, trouble(reason));
+            for mut world in [without_push, without_git] {
+                let plan = settle(&mut world, None);
+                assert_eq!(effects(&plan), Vec::<&str>::new());
+                assert!(matches!(&plan.conclusion.build, BuildVerdict::Blocked(trouble) if trouble.reason == reason), "{plan:?}");
+                assert_eq!((plan.conclusion.handled.rebuild, plan.next.is_some()), (None, true), "the order stands, and it looks again");
+            }
+        }
+    }
+}
+
 #[test]
 fn old_jobs_go_and_the_current_one_stays() {
     let mut world = settled_world();

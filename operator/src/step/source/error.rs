@@ -84,7 +84,9 @@ pub enum SourceError {
         submodule: PathBuf,
     },
     /// No Go module where it should be.
-    #[error("there is no go.mod in the folder {sub_path:?} of the repository{hint}")]
+    #[error(
+        "there is no go.mod in the folder {sub_path:?} of the repository{hint}: set `source.subPath` to the folder of the module, or push one"
+    )]
     NoModule {
         /// The folder.
         sub_path: String,
@@ -98,7 +100,7 @@ pub enum SourceError {
         sub_path: String,
     },
     /// No main package where it should be.
-    #[error("{package:?} {problem}{hint}")]
+    #[error("`go.package` {package:?} {problem}{hint}")]
     NoMain {
         /// The package.
         package: String,

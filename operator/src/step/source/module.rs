@@ -21,9 +21,9 @@ pub struct Module {
 
 /// Looks at the module in the folder `sub_path` of the work tree `root`, and at `package` in it.
 pub fn inspect(root: &Path, sub_path: &str, package: &str, submodules: &[PathBuf]) -> Result<Module, SourceError> {
-    let folder = relative("subPath", sub_path)?;
-    let package_folder = folder.join(relative("package", package)?);
-    for (field, value, path) in [("subPath", sub_path, &folder), ("package", package, &package_folder)] {
+    let folder = relative("source.subPath", sub_path)?;
+    let package_folder = folder.join(relative("go.package", package)?);
+    for (field, value, path) in [("source.subPath", sub_path, &folder), ("go.package", package, &package_folder)] {
         if let Some(submodule) = submodules.iter().find(|submodule| path.starts_with(submodule)) {
             return Err(SourceError::Submodule { field, value: value.to_owned(), submodule: submodule.clone() });
         }
