@@ -49,6 +49,7 @@ fn main() {
         failures::target_missing_or_without_the_container,
         failures::new_image_crashes,
         inputs::secrets_absent_and_wrong,
+        inputs::no_program_in_the_source,
         inputs::bases_that_cannot_be_built_on,
         inputs::registry_misbehaves,
     ];

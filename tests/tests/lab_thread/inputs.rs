@@ -107,6 +107,35 @@ pub async fn secrets_absent_and_wrong(stage: Arc<Stage>) -> Result<()> {
     builds_at_last(&stage, &tenant).await
 }
 
+pub async fn no_program_in_the_source(stage: Arc<Stage>) -> Result<()> {
+    use ConditionType::{Built, Ready};
+    let (tenant, repository, mut object) = smallest(&stage, "no-program", Access::Public).await?;
+    let newer = GO_MOD.replace("1.22", "1.99");
+    let files = [("lib/lib.go", "package lib\n"), ("newer/go.mod", newer.as_str()), ("newer/main.go", MAIN)];
+    repository.commit_files(&files, "Grow", DATE).await?;
+    object["spec"]["source"]["subPath"] = json!("nowhere");
+    tenant.kubectl.apply(&object.to_string()).await?;
+    let stage_of = |status: &GoWindowsImageStatus| status.build.as_ref()?.failure.as_ref()?.stage.clone();
+
+    let status = sees(&tenant, &stage, Built, Reason::SourceInvalid, &["`source.subPath`", "\"nowhere\"", "go.mod is in ., newer"]).await?;
+    ensure!(stage_of(&status).as_deref() == Some("source"), "{:?}", status.build);
+    edit(&tenant, &json!({"spec": {"source": {"subPath": "."}, "go": {"package": "./lib"}}})).await?;
+    let says = ["`go.package`", "\"./lib\"", "the package `lib`", "main packages are"];
+    let other = |status: &GoWindowsImageStatus| gowindows_tests::thread::message(status, Built).contains("go.package");
+    until(&stage.lab.client(), "no-program", "storefront", LIMIT, other).await?;
+    let status = sees(&tenant, &stage, Built, Reason::SourceInvalid, &says).await?;
+    ensure!(stage_of(&status).as_deref() == Some("source"), "nothing is compiled for it: {:?}", status.build);
+    edit(&tenant, &json!({"spec": {"source": {"subPath": "newer"}, "go": {"package": "."}}})).await?;
+    let version = stage.lab.toolchain().version().to_owned();
+    sees(&tenant, &stage, Built, Reason::CompileError, &["go.version", "1.99", &version]).await?;
+    edit(&tenant, &json!({"spec": {"go": {"version": "1.7"}}})).await?;
+    sees(&tenant, &stage, Ready, Reason::NotConfigured, &["go.version", "\"1.7\"", "go.image", "toolchains"]).await?;
+    let made = jobs(&tenant).await?;
+    ensure!(made.len() == 3, "what is the input's fault is not tried again: {made:?}");
+    edit(&tenant, &json!({"spec": {"source": {"subPath": "."}, "go": {"version": null}}})).await?;
+    until(&stage.lab.client(), "no-program", "storefront", LIMIT, is_published).await.map(drop)
+}
+
 pub async fn bases_that_cannot_be_built_on(stage: Arc<Stage>) -> Result<()> {
     use ConditionType::Built;
     let (tenant, _repository, mut object) = smallest(&stage, "bases", Access::Public).await?;
