@@ -1,4 +1,4 @@
-//! Does the thread hold on a real cluster? From one applied object to a Windows program that answers, and through six failures.
+//! Does the thread hold on a real cluster? From one applied object to a Windows program that answers, through six failures and bad inputs.
 //!
 //! One lab serves all scenarios; each has its own namespace, and several run at a time.
 
@@ -8,6 +8,8 @@ mod api;
 mod build;
 #[path = "lab_thread/failures.rs"]
 mod failures;
+#[path = "lab_thread/inputs.rs"]
+mod inputs;
 #[path = "lab_thread/leader.rs"]
 mod leader;
 #[path = "lab_thread/thread.rs"]
@@ -46,6 +48,10 @@ fn main() {
         failures::registry_refuses_the_login,
         failures::target_missing_or_without_the_container,
         failures::new_image_crashes,
+        inputs::secrets_absent_and_wrong,
+        inputs::no_program_in_the_source,
+        inputs::bases_that_cannot_be_built_on,
+        inputs::registry_misbehaves,
     ];
     run(|| set_up().boxed(), AT_A_TIME, scenarios)
 }

@@ -29,6 +29,7 @@ mod control_plane;
 mod controller_manager;
 mod credentials;
 mod etcd;
+pub mod faulty_registry;
 pub mod git;
 mod git_http;
 pub mod go;
@@ -54,6 +55,7 @@ pub mod windows_base;
 pub mod windows_node;
 
 pub use control_plane::ControlPlane;
+use faulty_registry::FaultyRegistry;
 use git::GitServer;
 use network::Network;
 use process::Process;
@@ -151,6 +153,16 @@ impl Lab {
     /// The `host:port` of the registry that [`Lab::start_spare_registry`] starts. It speaks plain HTTP.
     pub fn spare_registry(&self) -> String {
         registry::spare_address(&self.site.network)
+    }
+
+    /// The `host:port` of the registry that [`Lab::start_faulty_registry`] starts. It speaks plain HTTP.
+    pub fn faulty_registry(&self) -> String {
+        faulty_registry::address(&self.site.network)
+    }
+
+    /// A registry that fails on demand, in front of the one without a login.
+    pub async fn start_faulty_registry(&self) -> Result<FaultyRegistry> {
+        FaultyRegistry::start(&self.site.network, &self.registry).await
     }
 
     /// Another git server, for a test that makes it unreachable.

@@ -76,7 +76,7 @@ impl Operator {
 
 fn settings_of(lab: &Lab, image: &str, golang: &str, namespaces: &[&str]) -> Value {
     let registry = lab.registry();
-    let registries = [registry.to_owned(), lab.private_registry(), lab.spare_registry()];
+    let registries = [registry.to_owned(), lab.private_registry(), lab.spare_registry(), lab.faulty_registry()];
     let registries = registries.map(|host| json!({"host": host, "plainHTTP": true}));
     let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
     let mut settings = json!({

@@ -10,7 +10,13 @@ use gowindows_tests::lab::registry::{PASSWORD, USER};
 use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_for, is_ready, message, until};
 use std::sync::Arc;
 
-async fn fails_with(stage: &Stage, namespace: &str, kind: ConditionType, reason: Reason, says: &[&str]) -> Result<GoWindowsImageStatus> {
+pub async fn fails_with(
+    stage: &Stage,
+    namespace: &str,
+    kind: ConditionType,
+    reason: Reason,
+    says: &[&str],
+) -> Result<GoWindowsImageStatus> {
     let status = until(&stage.lab.client(), namespace, "storefront", LIMIT, |status| is_for(status, kind, reason)).await?;
     let message = message(&status, kind);
     // For whoever reads the run: does this help somebody who has never seen the code?
