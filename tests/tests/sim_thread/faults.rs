@@ -153,7 +153,7 @@ impl Faults {
         let mut crashes = self.crashes.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(index) = crashes.iter().position(|crash| *crash == (number, moment)) else { return false };
         crashes.remove(index);
-        if self.classes.contains("F2") && crashes.is_empty() && self.struck().get("F2 again").is_none() {
+        if self.classes.contains("F2") && crashes.is_empty() && !self.struck().contains_key("F2 again") {
             crashes.push((number + 1 + self.dice.below("again", number, 10), moment));
             self.strike("F2 again");
         }
