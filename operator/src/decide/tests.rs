@@ -276,6 +276,8 @@ fn failures_are_tried_again_by_their_class() {
         (Reason::CompileError, false, None),
         (Reason::Lost, true, Some(10)),
         (Reason::RegistryAuthFailed, true, Some(10)),
+        (Reason::RegistryInvalid, true, Some(10)),
+        (Reason::VerificationFailed, true, Some(10)),
         (Reason::Cancelled, false, None),
     ];
     for (reason, again, after) in cases {

@@ -88,13 +88,14 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
             return failed(AssembleFailure::new(Reason::AssembleFailed, &format!("--request is not a valid request: {error}"), false));
         }
     };
-    let seconds = request.timeout_seconds;
+    let (seconds, repository) = (request.timeout_seconds, request.repository.clone());
     match tokio::time::timeout(Duration::from_secs(seconds), assembled(args, request)).await {
         Ok(Ok(result)) => AssembleOutcome::Succeeded(result),
         Ok(Err(failure)) => failed(failure),
         Err(_) => {
-            let message =
-                format!("assembling and pushing took longer than {seconds} s; raise spec.build.timeouts.push if the registry is slow");
+            let message = format!(
+                "assembling and pushing to {repository} took longer than {seconds} s; raise build.timeouts.push if the registry is slow, or look at why it does not answer"
+            );
             failed(AssembleFailure::new(Reason::Timeout, &message, true))
         }
     }

@@ -38,8 +38,8 @@ pub enum AssembleError {
     /// The layer cannot be written.
     #[error("cannot write the layer to a temporary file (in TMPDIR)")]
     WriteLayer(#[source] std::io::Error),
-    /// The layer cannot be read back.
-    #[error("the layer that was read back is damaged")]
+    /// A file of ours cannot be read back.
+    #[error("cannot read a temporary file (in TMPDIR)")]
     ReadLayer(#[source] std::io::Error),
     /// Our own JSON.
     #[error("cannot write the manifests")]
@@ -47,9 +47,17 @@ pub enum AssembleError {
     /// The registry (or folder) that the image goes to.
     #[error(transparent)]
     Target(#[from] OciError),
+    /// A rule is broken by what was assembled, before anything was written.
+    #[error("the assembled image must not be used: {0}")]
+    Assembled(String),
     /// What came back is not what was assembled.
-    #[error("the image that was read back must not be used: {0}")]
-    Verify(String),
+    #[error("what was read back from {place} must not be used: {complaint}; look at the registry, or at a proxy in front of it")]
+    ReadBack {
+        /// The registry, or the folder.
+        place: String,
+        /// What is wrong with it.
+        complaint: String,
+    },
     /// A task of ours ended early.
     #[error("interrupted")]
     Interrupted,
@@ -68,7 +76,7 @@ impl AssembleError {
             Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
             Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
             Self::Target(error) => error.reason(),
-            Self::Verify(_) | Self::ReadLayer(_) => Reason::VerificationFailed,
+            Self::ReadBack { .. } => Reason::VerificationFailed,
             Self::Interrupted => Reason::Lost,
             _ => Reason::AssembleFailed,
         }

@@ -136,7 +136,7 @@ pub async fn prepare<'a>(
     let before = ReadBack::from_assembled(&image)?;
     let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
     match verify::complaint(&findings) {
-        Some(complaint) => Err(AssembleError::Verify(complaint)),
+        Some(complaint) => Err(AssembleError::Assembled(complaint)),
         None => Ok(Prepared { image, layer, layer_file, found, program: program.name.clone() }),
     }
 }
@@ -183,11 +183,11 @@ impl Prepared<'_> {
             registry.tag(repository, &published.digest, tag).await?;
             let resolved = registry.resolve(&at_tag(repository, tag)).await?;
             if resolved.digest != published.digest {
-                let message = format!(
-                    "tag {tag} points at {} right after it was set to {}; does somebody else move it?",
+                let complaint = format!(
+                    "tag {tag} points at {} right after it was set to {} (does somebody else move it?)",
                     resolved.digest, published.digest
                 );
-                return Err(AssembleError::Verify(message));
+                return Err(read_back(&place(repository), complaint));
             }
         }
         Ok(published)
@@ -208,11 +208,11 @@ impl Prepared<'_> {
             layout.write_blob(&platform.config.digest, &platform.config.bytes)?;
             layout.write_blob(&platform.manifest.digest, &platform.manifest.bytes)?;
         }
-        let Some(top) = self.image.top() else { return Err(AssembleError::Verify("the image has no platform".into())) };
+        let Some(top) = self.image.top() else { return Err(AssembleError::Assembled("it has no platform".into())) };
         layout.write_blob(&top.digest, &top.bytes)?;
         layout.write_index(top, tag)?;
         let file = File::open(layout.path(&self.layer.digest)).map_err(AssembleError::ReadLayer)?;
-        self.accept_layer(self.layer_facts(file).await?)?;
+        self.accept_layer(&layout, self.layer_facts(&layout, file).await?)?;
         let platforms = ReadBack::from_assembled(&self.image)?;
         let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
         Ok(ImageStatus { reference: layout.to_string(), ..status })
@@ -282,38 +282,39 @@ impl Prepared<'_> {
         let digest = digest_of_file(partial.clone()).await?;
         if digest != layer.digest {
             let _ = std::fs::remove_file(&partial);
-            return Err(AssembleError::Verify(format!("base layer {} has content of digest {digest}", layer.digest)));
+            return Err(read_back(&base.reference, format!("base layer {} has content of digest {digest}", layer.digest)));
         }
         Ok(std::fs::rename(&partial, &path).map_err(failed)?)
     }
 
     async fn read_back(&self, registry: &Registry, repository: &Reference) -> Result<Published, AssembleError> {
-        let Some(top) = self.image.top() else { return Err(AssembleError::Verify("the image has no platform".into())) };
+        let Some(top) = self.image.top() else { return Err(AssembleError::Assembled("it has no platform".into())) };
         let reference = at_digest(repository, &top.digest);
         let published = registry.published(&reference, &self.found.bases).await?;
         let Some(mut published) = published else {
-            return Err(AssembleError::Verify(format!("{reference} is not there right after it was pushed")));
+            return Err(read_back(&place(repository), format!("{} is not there right after it was pushed", top.digest)));
         };
         let app_layer = published.platforms.first().and_then(|platform| platform.manifest.layers.last());
         if let Some(layer) = app_layer {
             let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
             let copy = file.reopen().map_err(AssembleError::WriteLayer)?;
             registry.read_blob(repository, layer, &mut tokio::fs::File::from_std(copy)).await?;
-            let facts = self.layer_facts(file.reopen().map_err(AssembleError::ReadLayer)?).await?;
+            let facts = self.layer_facts(&place(repository), file.reopen().map_err(AssembleError::ReadLayer)?).await?;
             published.findings.extend(self.layer_findings(&facts));
             published.findings.extend(facts.findings);
         }
         match published.complaint() {
-            Some(complaint) => Err(AssembleError::Verify(complaint)),
+            Some(complaint) => Err(read_back(&place(repository), complaint)),
             None => Ok(published),
         }
     }
 
-    async fn layer_facts(&self, file: File) -> Result<LayerFacts, AssembleError> {
+    async fn layer_facts(&self, place: &impl ToString, file: File) -> Result<LayerFacts, AssembleError> {
         let (program, most) = (self.program.clone(), self.layer.program_size + TAR_OVERHEAD);
         let read =
             tokio::task::spawn_blocking(move || verify_layer::read(std::io::BufReader::with_capacity(64 * 1024, file), &program, most));
-        read.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)
+        let damaged = |error: std::io::Error| read_back(place, format!("layer {} is damaged: {error}", self.layer.digest));
+        read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)
     }
 
     fn layer_findings(&self, facts: &LayerFacts) -> Vec<Finding> {
@@ -327,11 +328,20 @@ impl Prepared<'_> {
         }]
     }
 
-    fn accept_layer(&self, facts: LayerFacts) -> Result<(), AssembleError> {
+    fn accept_layer(&self, place: &impl ToString, facts: LayerFacts) -> Result<(), AssembleError> {
         let mut findings = self.layer_findings(&facts);
         findings.extend(facts.findings);
-        verify::complaint(&findings).map_or(Ok(()), |complaint| Err(AssembleError::Verify(complaint)))
+        verify::complaint(&findings).map_or(Ok(()), |complaint| Err(read_back(place, complaint)))
     }
+}
+
+/// A repository without the tag that a reference always has.
+fn place(repository: &Reference) -> String {
+    format!("{}/{}", repository.registry(), repository.repository())
+}
+
+fn read_back(place: &impl ToString, complaint: String) -> AssembleError {
+    AssembleError::ReadBack { place: place.to_string(), complaint }
 }
 
 async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {

@@ -2,9 +2,9 @@
 //!
 //! | class | reasons | tried again |
 //! |---|---|---|
-//! | the input's fault | compile error, invalid source, verification | never: a new commit or specification is a new build |
+//! | the input's fault | compile error, invalid source, invalid base | never: a new commit or specification is a new build |
 //! | passing | lost pod or Job, module download, memory | `build.retries` times, after 10 s, 20 s, ... |
-//! | the surroundings' | unreachable source or registry, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
+//! | the surroundings' | unreachable source or registry, a registry that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
 use super::super::{BuildVerdict, Plan, Request, backoff, later};
@@ -30,6 +30,8 @@ fn class(reason: Reason) -> Class {
         Reason::SourceUnreachable
         | Reason::RegistryUnreachable
         | Reason::BaseUnavailable
+        | Reason::RegistryInvalid
+        | Reason::VerificationFailed
         | Reason::RegistryAuthFailed
         | Reason::SourceAuthFailed
         | Reason::SecretUnavailable
