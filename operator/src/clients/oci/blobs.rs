@@ -3,7 +3,7 @@
 //! Uploads are monolithic: length and digest are known before the first byte is sent. They have no limit of time as a whole,
 //! because a base layer may have gigabytes, but one for standing still.
 
-use super::transport::{Purpose, invalid, late, unreachable};
+use super::transport::{Purpose, failed, invalid, late};
 use super::{OciError, Reference, Registry};
 use crate::image::Digest;
 use crate::image::manifest::Descriptor;
@@ -60,7 +60,7 @@ impl Registry {
         let mut left = descriptor.size;
         loop {
             let chunk = tokio::time::timeout(IDLE_LIMIT, response.chunk()).await.map_err(|_| late(&purpose, IDLE_LIMIT))?;
-            let Some(chunk) = chunk.map_err(|error| unreachable(&purpose, &error))? else { break };
+            let Some(chunk) = chunk.map_err(|error| failed(&purpose, &error))? else { break };
             left = left.checked_sub(chunk.len() as u64).ok_or_else(|| invalid(&purpose, "more bytes than its descriptor says"))?;
             out.write_all(&chunk).await.map_err(|error| OciError::local(&purpose.attempt, error))?;
         }
@@ -98,7 +98,7 @@ impl Registry {
                 self.abandon(&purpose, &response).await;
                 Ok(false)
             }
-            Err(OciError::AuthRefused { .. } | OciError::NotFound { .. } | OciError::Invalid { .. }) => Ok(false),
+            Err(OciError::AuthRefused { .. } | OciError::Refused { .. } | OciError::Invalid { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -198,7 +198,7 @@ impl Registry {
         F: Future<Output = Result<Body, OciError>>,
     {
         let start = self.transport.url(purpose, &format!("{}/blobs/uploads/", repository.repository()))?;
-        let opened = self.transport.send(purpose, &[], |client| client.post(start.clone()).header(CONTENT_LENGTH, 0)).await?;
+        let opened = self.transport.send_once(purpose, &[], |client| client.post(start.clone()).header(CONTENT_LENGTH, 0)).await?;
         let (mut url, ours): (Url, bool) = self.transport.location(purpose, opened.headers())?;
         url.query_pairs_mut().append_pair("digest", digest.as_str());
         let body = make_body().await?;
@@ -211,7 +211,7 @@ impl Registry {
             .body(body);
         let request = if ours { self.transport.authorized(purpose, request) } else { request };
         let response = tokio::select! {
-            response = request.send() => response.map_err(|error| unreachable(purpose, &error))?,
+            response = request.send() => response.map_err(|error| failed(purpose, &error))?,
             () = stands_still(progress) => return Err(late(purpose, IDLE_LIMIT)),
         };
         self.transport.accept(purpose, &[], response).await.map(drop)

@@ -24,7 +24,21 @@ pub enum OciError {
         /// What to do.
         remedy: String,
     },
-    /// 404.
+    /// Another 4xx: what was asked is nothing that this registry does.
+    #[error("cannot {attempt}: {host} refuses it (HTTP {status}{detail}); {remedy}")]
+    Refused {
+        /// The registry.
+        host: String,
+        /// What was tried; fits after "cannot".
+        attempt: String,
+        /// Its answer.
+        status: u16,
+        /// Its words, with a leading `, `.
+        detail: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// 404 where something was to be read.
     #[error(
         "{host} has nothing to {attempt} (HTTP 404{detail}): check repository, tag and digest for typing errors, and that it was pushed"
     )]
@@ -48,6 +62,16 @@ pub enum OciError {
         /// The innermost cause.
         cause: String,
     },
+    /// A connection that was there, and ended in the middle.
+    #[error("cannot {attempt}: the connection broke while {host} was being spoken to: {cause}; this may pass by itself")]
+    Broken {
+        /// The registry.
+        host: String,
+        /// What was tried; fits after "cannot".
+        attempt: String,
+        /// The innermost cause.
+        cause: String,
+    },
     /// 429 or 5xx.
     #[error("cannot {attempt} at the moment: {host} answers HTTP {status}{detail}; this may pass by itself")]
     Unavailable {
@@ -63,7 +87,7 @@ pub enum OciError {
         retry_after: Option<Duration>,
     },
     /// An answer that cannot be right.
-    #[error("cannot {attempt}: {host} gave an answer that cannot be right: {detail}")]
+    #[error("cannot {attempt}: {host} gave an answer that cannot be right: {detail}; look at the registry, or at a proxy in front of it")]
     Invalid {
         /// The registry.
         host: String,
@@ -85,7 +109,7 @@ pub enum OciError {
 impl OciError {
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::Unavailable { .. })
     }
 
     /// When the registry wants to be asked again, if it said so.
@@ -100,8 +124,8 @@ impl OciError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::AuthRefused { .. } => Reason::RegistryAuthFailed,
-            Self::Unreachable { .. } | Self::Unavailable { .. } => Reason::RegistryUnreachable,
-            Self::NotFound { .. } | Self::Invalid { .. } => Reason::RegistryInvalid,
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Unavailable { .. } => Reason::RegistryUnreachable,
+            Self::Refused { .. } | Self::NotFound { .. } | Self::Invalid { .. } => Reason::RegistryInvalid,
             Self::Local { .. } => Reason::AssembleFailed,
         }
     }

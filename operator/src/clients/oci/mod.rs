@@ -51,11 +51,21 @@ impl Registry {
     }
 
     fn pull(reference: &Reference, attempt: String) -> Purpose {
-        Purpose { host: reference.registry().into(), scopes: vec![format!("repository:{}:pull", reference.repository())], attempt }
+        Purpose {
+            host: reference.registry().into(),
+            scopes: vec![format!("repository:{}:pull", reference.repository())],
+            attempt,
+            writes: false,
+        }
     }
 
     fn push(repository: &Reference, attempt: String) -> Purpose {
-        Purpose { host: repository.registry().into(), scopes: vec![format!("repository:{}:pull,push", repository.repository())], attempt }
+        Purpose {
+            host: repository.registry().into(),
+            scopes: vec![format!("repository:{}:pull,push", repository.repository())],
+            attempt,
+            writes: true,
+        }
     }
 }
 

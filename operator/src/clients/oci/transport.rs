@@ -28,6 +28,8 @@ pub(super) struct Purpose {
     pub(super) scopes: Vec<String>,
     /// Fits after "cannot": `read manifest shop/app:latest`.
     pub(super) attempt: String,
+    /// Whether something is to be written: a 404 then means that its place is missing.
+    pub(super) writes: bool,
 }
 
 /// All connections to registries.
@@ -114,11 +116,12 @@ impl Transport {
         }
     }
 
-    async fn send_once(
+    /// The same without another try, for callers that repeat more than this one request.
+    pub(super) async fn send_once(
         &self,
         purpose: &Purpose,
         also: &[StatusCode],
-        build: &impl Fn(&Client) -> RequestBuilder,
+        build: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Response, OciError> {
         let client = self.client(&purpose.host);
         let response = self.answer(purpose, self.authorized(purpose, build(client))).await?;
@@ -144,7 +147,7 @@ impl Transport {
     async fn answer(&self, purpose: &Purpose, request: RequestBuilder) -> Result<Response, OciError> {
         match tokio::time::timeout(ANSWER_LIMIT, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(unreachable(purpose, &error)),
+            Ok(Err(error)) => Err(failed(purpose, &error)),
             Err(_) => Err(late(purpose, ANSWER_LIMIT)),
         }
     }
@@ -161,9 +164,9 @@ impl Transport {
         let (host, attempt) = (purpose.host.clone(), purpose.attempt.clone());
         Err(match status.as_u16() {
             401 | 403 => OciError::AuthRefused { remedy: self.remedy(purpose), host, attempt, status: status.as_u16(), detail },
-            404 => OciError::NotFound { host, attempt, detail },
+            404 if !purpose.writes => OciError::NotFound { host, attempt, detail },
             408 | 425 | 429 | 500.. => OciError::Unavailable { host, attempt, status: status.as_u16(), detail, retry_after },
-            other => OciError::Invalid { host, attempt, detail: format!("HTTP {other}{detail}") },
+            status => OciError::Refused { host, attempt, status, detail, remedy: remedy_of(status) },
         })
     }
 
@@ -195,7 +198,7 @@ impl Transport {
             }
             (TokenRequest::Get(url), _) => client.get(url),
         };
-        let purpose = Purpose { attempt: format!("get a token to {}", purpose.attempt), ..purpose.clone() };
+        let purpose = Purpose { attempt: format!("get a token to {}", purpose.attempt), writes: false, ..purpose.clone() };
         let response = self.answer(&purpose, request).await?;
         let response = self.accept(&purpose, &[], response).await?;
         let body = self.body(&purpose, response, SMALL_BODY).await?;
@@ -210,7 +213,7 @@ impl Transport {
         }
         let read = async {
             let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(purpose, &error))? {
+            while let Some(chunk) = response.chunk().await.map_err(|error| failed(purpose, &error))? {
                 if body.len() + chunk.len() > most {
                     return Err(too_large());
                 }
@@ -297,8 +300,22 @@ pub(super) fn late(purpose: &Purpose, limit: Duration) -> OciError {
     }
 }
 
-pub(super) fn unreachable(purpose: &Purpose, error: &reqwest::Error) -> OciError {
-    OciError::Unreachable { host: purpose.host.clone(), attempt: purpose.attempt.clone(), cause: innermost(error) }
+/// What an HTTP error means. Name, network and certificates are to blame only until a connection is there.
+pub(super) fn failed(purpose: &Purpose, error: &reqwest::Error) -> OciError {
+    let (host, attempt, cause) = (purpose.host.clone(), purpose.attempt.clone(), innermost(error));
+    match () {
+        () if error.is_redirect() => OciError::Invalid { host, attempt, detail: cause },
+        () if error.is_connect() || error.is_timeout() => OciError::Unreachable { host, attempt, cause },
+        () => OciError::Broken { host, attempt, cause },
+    }
+}
+
+fn remedy_of(status: u16) -> &'static str {
+    match status {
+        404 => "create the repository, or the project that it belongs to, or correct its name (image.repository)",
+        413 => "let the registry, and a proxy in front of it, take larger bodies",
+        _ => "look at the registry, or at a proxy in front of it",
+    }
 }
 
 /// The outer layers of an HTTP error only repeat the address, which may hold a signed query.
