@@ -8,7 +8,7 @@ use anyhow::Result;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::RwLock;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,6 +26,8 @@ pub enum Mood {
     Silent,
     /// With something that is no registry's answer, as a captive portal does.
     Portal,
+    /// Reads as the registry behind it, and has no place for what is written: its project was not created yet.
+    NoProject,
 }
 
 /// A registry that fails on demand. It ends with its last owner.
@@ -79,7 +81,12 @@ async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response {
     door.asked.fetch_add(1, Ordering::SeqCst);
     let mood = *door.mood.read().await;
     match mood {
-        Mood::Well => pass_on(&door, request).await.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error.to_string()).into_response()),
+        Mood::NoProject if ![Method::GET, Method::HEAD].contains(request.method()) => {
+            (StatusCode::NOT_FOUND, r#"{"errors":[{"code":"NAME_UNKNOWN","message":"no such project"}]}"#).into_response()
+        }
+        Mood::Well | Mood::NoProject => {
+            pass_on(&door, request).await.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error.to_string()).into_response())
+        }
         Mood::Status(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response(),
         Mood::Silent => pending().await,
         Mood::Portal => "<html>Please sign in.</html>".into_response(),

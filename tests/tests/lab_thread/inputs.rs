@@ -195,6 +195,12 @@ pub async fn registry_misbehaves(stage: Arc<Stage>) -> Result<()> {
     ensure!(jobs(&tenant).await?.is_empty(), "nothing is built that cannot be pushed");
     let (asked, seconds) = (registry.asked(), began.elapsed().max(Duration::from_secs(1)).as_secs());
     ensure!(asked <= seconds.max(10), "{asked} requests in {seconds} s to a registry that is in trouble");
+    registry.set(Mood::NoProject).await;
+    let status =
+        sees(&tenant, &stage, Built, Reason::RegistryInvalid, &[host, "no such project", "create the repository", "again"]).await?;
+    let failed_in = status.build.as_ref().and_then(|build| build.failure.as_ref()?.stage.clone());
+    ensure!(failed_in.as_deref() == Some("assemble"), "the program was built, and had no place: {:?}", status.build);
     registry.set(Mood::Well).await;
-    until(&stage.lab.client(), "faulty", "storefront", LIMIT, is_published).await.map(drop)
+    until(&stage.lab.client(), "faulty", "storefront", LIMIT, is_published).await.context("once there is a place, without an order")?;
+    Ok(())
 }
