@@ -26,7 +26,6 @@ pub const ALL: &[(&str, Script)] = &[
     ("a_target_is_gone", targets::gone),
     ("things_are_deleted", deletions::deleted),
     ("changes_are_watched", watches::watched),
-    ("a_quiet_watch_says_how_far_it_is", watches::bookmarked),
     ("old_versions_are_gone", watches::expired),
     ("a_lease_is_taken_in_turns", leases::taken_in_turns),
 ];
