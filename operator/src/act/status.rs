@@ -60,11 +60,9 @@ pub async fn write_status(
     let patch = json!({
         "apiVersion": GoWindowsImage::api_version(&()),
         "kind": GoWindowsImage::kind(&()),
-        // The version refuses a status that was made of a past, or for an object that was deleted and created again meanwhile: the
-        // API server ignores the uid in a status.
-        "metadata": {
-            "name": name, "namespace": namespace, "uid": world.object.uid(), "resourceVersion": world.object.resource_version(),
-        },
+        // The version refuses a status that was made of a past, or for an object that was deleted and created again meanwhile (a
+        // uid would not: the API server ignores it in a status).
+        "metadata": {"name": name, "namespace": namespace, "resourceVersion": world.object.resource_version()},
         "status": status,
     });
     let api = Api::<GoWindowsImage>::namespaced(cluster.client.clone(), &namespace);

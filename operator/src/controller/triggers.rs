@@ -26,7 +26,7 @@ pub(super) fn triggers(client: &Client, namespace: Option<&str>, memory: Arc<Mem
     let forget = move |event: &watcher::Event<Guarded>| {
         if let watcher::Event::Delete(gone) = event {
             memory.forget(&gone.uid().unwrap_or_default());
-            images_written.is_gone(gone);
+            images_written.forget_deleted(gone);
         }
     };
     let all = watcher::Config::default();
@@ -74,7 +74,7 @@ where
     let (store, writer) = reflector::store();
     let forget = move |event: &watcher::Event<K>| {
         if let watcher::Event::Delete(gone) = event {
-            written.is_gone(gone);
+            written.forget_deleted(gone);
         }
     };
     let events = watcher(api::<K>(client, namespace), config)

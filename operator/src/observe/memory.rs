@@ -103,7 +103,7 @@ impl<K: Resource> OwnWrites<K> {
     }
 
     /// The watch has shown that an object is gone: it is, whatever was written to it.
-    pub fn is_gone(&self, object: &impl ResourceExt) {
+    pub fn forget_deleted(&self, object: &impl ResourceExt) {
         let key = (object.namespace().unwrap_or_default(), object.name_any());
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if written.get(&key).is_some_and(|(own, _)| own.uid() == object.uid()) {
@@ -153,9 +153,9 @@ mod tests {
         writes.remember(object("7"), now);
         let mut namesake = object("8");
         namesake.metadata.uid = Some("another".into());
-        writes.is_gone(&namesake);
+        writes.forget_deleted(&namesake);
         assert!(writes.newer("n", "a", None, now).is_some());
-        writes.is_gone(&object("8"));
+        writes.forget_deleted(&object("8"));
         assert!(writes.newer("n", "a", None, now).is_none());
     }
 
