@@ -8,13 +8,15 @@
 
 use super::assemble_error::AssembleError;
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
-use crate::image::assemble::{Image, assemble};
+use crate::image::assemble::{Blob, Image, assemble};
 use crate::image::base::{self, Base};
 use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
 use crate::image::{Assembly, pe, sizes};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -27,6 +29,8 @@ use std::time::Duration;
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// More threads would only need more memory: hashing and writing cannot keep up with them.
 const MOST_THREADS: usize = 8;
+/// So many transfers at a time: more do not fill a line any better, and registries count connections.
+const STREAMS: usize = 4;
 /// What a layer holds beside the program.
 const TAR_OVERHEAD: u64 = 64 * 1024;
 
@@ -104,13 +108,14 @@ pub struct Prepared<'a> {
 /// # Errors
 /// [`AssembleError::Base`].
 pub async fn find_bases<'a>(registry: &'a Registry, assembly: &Assembly, say: Say<'_>) -> Result<FoundBases<'a>, AssembleError> {
-    let (mut all, mut all_listed, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
-    for text in &assembly.bases {
-        let source = Source::parse(registry, text).map_err(BaseError::Read)?;
-        let Bases { bases, listed } = source.bases(text, &assembly.releases).await?;
+    let sources = assembly.bases.iter().map(|text| Ok((text.clone(), Source::parse(registry, text)?)));
+    let sources: BTreeMap<String, Source<'a>> = sources.collect::<Result<_, OciError>>().map_err(BaseError::Read)?;
+    let asked: Vec<_> = assembly.bases.iter().filter_map(|text| Some(sources.get(text)?.bases(text, &assembly.releases).boxed())).collect();
+    let found: Vec<Bases> = stream::iter(asked).buffered(STREAMS).try_collect().await?;
+    let (mut all, mut all_listed) = (Vec::new(), Vec::new());
+    for Bases { bases, listed } in found {
         all.extend(bases);
         all_listed.extend(listed);
-        sources.insert(text.clone(), source);
     }
     let bases = base::select(all, &assembly.releases, &all_listed)?;
     for base in &bases {
@@ -143,6 +148,18 @@ pub async fn prepare<'a>(
     }
 }
 
+async fn push_config(registry: &Registry, repository: &Reference, config: &Blob) -> Result<(), AssembleError> {
+    if !registry.blob_exists(repository, &config.digest).await? {
+        registry.upload_bytes(repository, &config.digest, &config.bytes).await?;
+    }
+    Ok(())
+}
+
+/// Does all of it, a few at a time; the first failure ends the others.
+async fn side_by_side(work: Vec<BoxFuture<'_, Result<(), AssembleError>>>) -> Result<(), AssembleError> {
+    stream::iter(work.into_iter().map(Ok)).try_for_each_concurrent(STREAMS, |one| one).await
+}
+
 fn write_layer(program: &Program, packing: Packing) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
     let file = File::open(&program.path)?;
     let blob = tempfile::NamedTempFile::new()?;
@@ -163,20 +180,14 @@ impl Prepared<'_> {
         tags: &[String],
         say: Say<'_>,
     ) -> Result<Published, AssembleError> {
-        for (layer, base) in self.base_layers() {
-            self.place_base_layer(registry, repository, layer, base, say).await?;
-        }
-        if !registry.blob_exists(repository, &self.layer.digest).await? {
-            let progress = Progress::default();
-            let upload = registry.upload_file(repository, &self.layer.digest, self.layer.size, self.layer_file.path(), &progress);
-            shown("push: application layer", self.layer.size, &progress, say, upload).await?;
-        }
-        for platform in &self.image.platforms {
-            if !registry.blob_exists(repository, &platform.config.digest).await? {
-                registry.upload_bytes(repository, &platform.config.digest, &platform.config.bytes).await?;
-            }
-            registry.push_manifest(repository, &platform.manifest, None).await?;
-        }
+        let mut blobs = vec![self.push_layer(registry, repository, say).boxed()];
+        blobs.extend(self.image.platforms.iter().map(|platform| push_config(registry, repository, &platform.config).boxed()));
+        blobs.extend(
+            self.base_layers().into_iter().map(|(layer, base)| self.place_base_layer(registry, repository, layer, base, say).boxed()),
+        );
+        side_by_side(blobs).await?;
+        let manifests = self.image.platforms.iter().map(|platform| &platform.manifest);
+        side_by_side(manifests.map(|manifest| registry.push_manifest(repository, manifest, None).err_into().boxed()).collect()).await?;
         if let Some(index) = &self.image.index {
             registry.push_manifest(repository, index, None).await?;
         }
@@ -218,6 +229,15 @@ impl Prepared<'_> {
         let platforms = ReadBack::from_assembled(&self.image)?;
         let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
         Ok(ImageStatus { reference: layout.to_string(), ..status })
+    }
+
+    async fn push_layer(&self, registry: &Registry, repository: &Reference, say: Say<'_>) -> Result<(), AssembleError> {
+        if registry.blob_exists(repository, &self.layer.digest).await? {
+            return Ok(());
+        }
+        let progress = Progress::default();
+        let upload = registry.upload_file(repository, &self.layer.digest, self.layer.size, self.layer_file.path(), &progress);
+        Ok(shown("push: application layer", self.layer.size, &progress, say, upload).await?)
     }
 
     /// Every layer of every base once, with the base that it comes from.

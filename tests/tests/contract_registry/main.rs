@@ -4,3 +4,4 @@
 mod push;
 mod reads;
 mod server;
+mod upload;

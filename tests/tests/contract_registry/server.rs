@@ -78,6 +78,11 @@ impl RealRegistry {
         repository.push_manifest(tag, &manifest_list(&[&base])?).await
     }
 
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// A new door to it, in good order.
     pub async fn door(&self) -> Result<Door> {
         Door::open(&self.socket).await
