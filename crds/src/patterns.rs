@@ -37,6 +37,8 @@ pub const RELEASE: &str = r"^[a-z0-9][a-z0-9.]{0,31}$";
 pub const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_.-]*$";
 /// Size of a claim.
 pub const CLAIM_SIZE: &str = r"^[1-9][0-9]{0,8}(Mi|Gi|Ti)$";
+/// A number of bytes.
+pub const BYTES: &str = "^[1-9][0-9]{0,11}(k|M|G|Ki|Mi|Gi)?$";
 /// Name of an object (RFC 1123 subdomain).
 pub const OBJECT_NAME: &str = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$";
 /// Name of a container (RFC 1123 label).

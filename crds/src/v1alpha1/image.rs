@@ -44,10 +44,43 @@ pub struct ImageSpec {
     /// How the program's layer is compressed. Default: gzip at level 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionSpec>,
+    /// How large the application may be. What a build measured is in `status.image` in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_budget: Option<SizeBudgetSpec>,
     /// Labels in the image's configuration. Example: `{org.opencontainers.image.vendor: Example Ltd}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub labels: BTreeMap<String, String>,
+}
+
+/// Limits of what a node that has the base pulls: the application's compressed layers. An image that could not be measured is
+/// not too large.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.app) || has(self.growthPercent)").message("set app, growthPercent or both"))]
+#[serde(rename_all = "camelCase")]
+pub struct SizeBudgetSpec {
+    /// Most bytes. Example: `12Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::BYTES))]
+    pub app: Option<String>,
+    /// Most growth against the last good image, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub growth_percent: Option<i32>,
+    /// `Fail`: an image that is too large gets no tag and reaches no workload. `Warn`: it is used, and the condition
+    /// `ImageWarnings` says so. Default: `Fail`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<BudgetAction>,
+}
+
+/// What happens to an image that is too large.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum BudgetAction {
+    /// It is not used.
+    #[default]
+    Fail,
+    /// A warning is shown.
+    Warn,
 }
 
 /// How the program's layer is compressed. The base's layers stay as they are.

@@ -3,6 +3,7 @@
 //! [`Request`] is the validated twin of the specification: nothing in it can fail any more. What the API server's schema and
 //! rules refuse is refused here again, for objects that bypassed them.
 
+pub(super) mod budget;
 mod checks;
 
 use super::plan::Refusal;
@@ -10,6 +11,7 @@ use crate::image::{Assembly, Compression, base};
 use crate::render::Compile;
 use crate::settings::Settings;
 use crate::step::source_request::Reference;
+use budget::SizeBudget;
 use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
@@ -47,6 +49,8 @@ pub struct Request {
     pub bases: Vec<String>,
     /// Build pods: nodes, resources, limits.
     pub build: BuildRequest,
+    /// How large the application may be.
+    pub budget: SizeBudget,
     /// Write digests into targets.
     pub apply: bool,
     /// The targets.
@@ -124,7 +128,8 @@ impl Request {
         let SourceSpec { git, sub_path } = &spec.source;
         let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data } =
             spec.go.clone().unwrap_or_default();
-        let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, compression, labels } = spec.image.clone();
+        let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, compression, size_budget, labels } =
+            spec.image.clone();
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
         let request = Self {
@@ -150,6 +155,7 @@ impl Request {
             push_secret: push_secret_ref.map(|secret| object_name("image.pushSecretRef.name", &secret.name)).transpose()?,
             bases: choose_bases(base, settings)?,
             build: BuildRequest::new(spec.build.clone().unwrap_or_default())?,
+            budget: SizeBudget::new(size_budget)?,
             apply: mode.unwrap_or_default() == RolloutMode::Apply,
             targets: targets
                 .into_iter()

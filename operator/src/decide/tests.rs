@@ -1,5 +1,6 @@
 //! The decisions of the first slice, each from a world that is written down.
 
+mod budget;
 mod edges;
 
 use super::*;
