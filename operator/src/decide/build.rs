@@ -133,7 +133,7 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
     let BuildState::Succeeded(result) = &build.state else { return Ok(()) };
     let digest = result.as_ref().map(|result| result.digest.as_str());
     if let Some(image) = known(world, request, plan).filter(|image| digest.is_none_or(|digest| digest == image.digest)) {
-        publish(request, plan, image, Some(build.clone()));
+        use_image(world, request, settings, plan, image, Some(build));
         return Ok(());
     }
     let Some(tag) = plan.conclusion.inputs.as_ref().map(Inputs::tag) else { return Ok(()) };
@@ -147,7 +147,7 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
                 Some(violation) => fail(plan, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}.")),
                 None => {
                     let image = image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build));
-                    accept(world, request, plan, image, Some(build));
+                    accept(world, request, settings, plan, image, Some(build));
                 }
             }
         }
@@ -168,7 +168,7 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
 /// There is no Job for these inputs: they may be published already, be lost, or be new.
 fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, fingerprint: &str) -> Result<(), Need> {
     if let Some(image) = known(world, request, plan) {
-        publish(request, plan, image, None);
+        use_image(world, request, settings, plan, image, None);
         return Ok(());
     }
     let recorded = world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint);
@@ -196,7 +196,7 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
     match world.answers.published.get(&tag) {
         Some(Seen::Fresh(Some(published), _)) if published.violations.is_empty() => {
             let image = image_of(published, world, plan.conclusion.inputs.as_ref(), None);
-            accept(world, request, plan, image, None);
+            accept(world, request, settings, plan, image, None);
         }
         Some(Seen::Unknown(trouble) | Seen::Stale(_, trouble)) if blocks_build(trouble, request) => {
             plan.look_again(super::backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
@@ -236,6 +236,8 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
     let known = world.status().image.clone().filter(|known| known.digest == image.digest);
     if let Some(known) = known {
         (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
+        (image.sbom, image.provenance) = (known.sbom, known.provenance);
+        (image.signature, image.signed_by) = (known.signature, known.signed_by);
     }
     if let Some(build) = build {
         if let BuildState::Succeeded(Some(result)) = &build.state {
@@ -256,7 +258,7 @@ fn whole_second(at: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1
 }
 
 /// An image that is seen for the first time may be larger than its owner wants; one that is in use stays.
-fn accept(world: &World, request: &Request, plan: &mut Plan, mut image: ImageStatus, build: Option<&Build>) {
+fn accept(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, mut image: ImageStatus, build: Option<&Build>) {
     image.delta_percent = match &world.status().image {
         Some(before) if before.digest == image.digest => before.delta_percent,
         before => before.as_ref().and_then(|before| budget::growth_percent(&image, before)),
@@ -266,8 +268,20 @@ fn accept(world: &World, request: &Request, plan: &mut Plan, mut image: ImageSta
             let message = format!("The image is not used: {excess}. Make the program smaller, or raise the budget.");
             fail(plan, build, Reason::SizeBudgetExceeded, message);
         }
-        None => publish(request, plan, image, build.cloned()),
+        None => use_image(world, request, settings, plan, image, build),
     }
+}
+
+/// It is what the inputs are to become, unless it must be signed and nobody saw how it came about.
+fn use_image(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, image: ImageStatus, build: Option<&Build>) {
+    if !super::attest::must_be_built_again(world, request, &image) {
+        publish(request, plan, image, build.cloned());
+        return;
+    }
+    let fingerprint = image.fingerprint.unwrap_or_default();
+    let attempts = world.builds.iter().filter(|build| fingerprint.starts_with(&build.fingerprint)).map(|build| build.attempt);
+    let attempt = 1 + attempts.max().unwrap_or(0).max(recorded_attempt(world, &fingerprint));
+    start(world, request, settings, plan, attempt, None);
 }
 
 fn publish(request: &Request, plan: &mut Plan, image: ImageStatus, build: Option<Build>) {

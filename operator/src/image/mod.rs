@@ -1,8 +1,10 @@
 //! How is a correct, reproducible Windows image written? Pure: no client, no runtime, no clock.
 
+pub mod artifact;
 pub mod assemble;
 mod assembly;
 pub mod base;
+pub mod build_info;
 pub mod compression;
 pub mod config;
 pub mod descriptor;
@@ -11,7 +13,9 @@ mod gzip;
 pub mod layer;
 pub mod manifest;
 pub mod pe;
+pub mod pe_file;
 pub mod release;
+pub mod sbom;
 pub mod sizes;
 pub mod verify;
 pub mod verify_layer;

@@ -23,6 +23,10 @@ fn refused(plan: &Plan) -> bool {
     matches!(&plan.conclusion.build, BuildVerdict::Failed { reason: Reason::SizeBudgetExceeded, retry_at: None, .. })
 }
 
+fn takes(plan: &Plan) -> bool {
+    effects(plan).contains(&"MoveTags") && created(plan).is_none()
+}
+
 #[test]
 fn too_large_gets_no_tag_and_no_target() {
     let mut world = with_job(world(budget(json!({"app": "1M"}))), succeeded());
@@ -41,7 +45,7 @@ fn too_large_gets_no_tag_and_no_target() {
 
     edit(&mut world, budget(json!({"app": "2M"})));
     let plan = settle(&mut world, Some(&sized(1_000_001)));
-    assert_eq!(effects(&plan), ["MoveTags"], "a raised budget takes what is there, without a build");
+    assert!(takes(&plan), "a raised budget takes what is there, without a build: {:?}", effects(&plan));
 }
 
 #[test]
@@ -55,7 +59,7 @@ fn a_raised_budget_takes_what_the_registry_has_when_the_job_is_gone() {
     assert!(refused(&plan) && created(&plan).is_none(), "{:?}", plan.conclusion.build);
     edit(&mut world, budget(json!({"app": "2M"})));
     let plan = settle(&mut world, Some(&sized(1_000_001)));
-    assert_eq!(effects(&plan), ["MoveTags"]);
+    assert!(takes(&plan), "{:?}", effects(&plan));
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn growth_is_noted_and_a_warning_keeps_nothing_back() {
         assert_eq!(plan.conclusion.image.as_ref().and_then(|image| image.delta_percent), None, "the first image grew from nothing");
         report(&mut world, &plan);
         world.answers.source = Seen::Fresh(Revision { name: "main".into(), commit: NEXT.into() }, at(61));
-        let mut world = with_job(world, BuildState::Succeeded(Some(BuildResult { digest: digest.clone(), binary: None })));
+        let mut world = with_job(world, BuildState::Succeeded(Some(BuildResult { digest: digest.clone(), binary: None, sbom: None })));
         let plan = settle(&mut world, Some(&larger));
         let image = plan.conclusion.image.as_ref().expect("a good image");
         assert_eq!((image.digest == digest, refused(&plan)), (published, !published), "{action}");
