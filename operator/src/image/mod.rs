@@ -3,12 +3,14 @@
 pub mod assemble;
 mod assembly;
 pub mod base;
+pub mod build_info;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
 pub mod layer;
 pub mod manifest;
 pub mod pe;
+pub mod pe_file;
 pub mod release;
 pub mod sizes;
 pub mod verify;
