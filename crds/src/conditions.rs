@@ -24,6 +24,8 @@ pub enum ConditionType {
     Published,
     /// The targets run the published digest.
     RolledOut,
+    /// Something in the image may not work; present only while there is.
+    ImageWarnings,
 }
 
 macro_rules! reasons {
@@ -132,6 +134,8 @@ reasons! {
     ProgressDeadlineExceeded,
     /// The cluster refused the write to a target.
     TargetRefused,
+    /// The program needs what its base may lack.
+    WarningsFound,
 }
 
 macro_rules! debug_is_display {
@@ -211,7 +215,7 @@ pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition>
 
 fn rank(type_: &str) -> usize {
     use ConditionType::*;
-    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut];
+    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut, ImageWarnings];
     order.iter().position(|kind| kind.to_string() == type_).unwrap_or(order.len())
 }
 

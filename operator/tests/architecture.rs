@@ -7,7 +7,7 @@ const PURE: [(&str, &[&str]); 5] = [
     ("decide", &["observe", "render", "image", "settings", "step", "decide"]),
     ("render", &["decide", "settings", "step", "image", "render"]),
     ("image", &["image"]),
-    ("report", &["decide", "observe", "report"]),
+    ("report", &["decide", "observe", "image", "report"]),
     ("redact.rs", &[]),
 ];
 

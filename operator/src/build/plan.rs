@@ -2,6 +2,7 @@
 
 use super::arguments::BuildArgs;
 use crate::clients::oci::{Reference, parse_reference};
+use crate::image::warnings::Learned;
 use crate::image::{Assembly, base, layer};
 use crate::render::compile::Compile;
 use crate::settings::Settings;
@@ -126,6 +127,7 @@ fn assembly(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &
         ports: image.ports.iter().map(port).collect::<anyhow::Result<_>>()?,
         labels: image.labels.clone(),
         epoch: 0,
+        learned: Learned::default(),
     })
 }
 

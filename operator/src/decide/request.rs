@@ -6,6 +6,7 @@
 mod checks;
 
 use super::plan::Refusal;
+use crate::image::warnings::Learned;
 use crate::image::{Assembly, base};
 use crate::render::Compile;
 use crate::settings::Settings;
@@ -209,6 +210,7 @@ impl Request {
             ports: self.ports.clone(),
             labels: self.labels.iter().map(|(key, value)| (key.clone(), expand(value, commit))).collect(),
             epoch: 0,
+            learned: Learned::default(),
         }
     }
 

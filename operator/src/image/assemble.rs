@@ -83,7 +83,7 @@ fn on_base(assembly: &Assembly, base: &Base, program: &ProgramName, layer: &Laye
     let config = Blob::of(media_type::CONFIG, &config)?;
     let mut layers: Vec<Descriptor> = base.manifest.layers.iter().map(as_oci).collect();
     layers.push(Descriptor {
-        annotations: sizes::annotations(layer),
+        annotations: sizes::annotations(layer, &assembly.learned),
         ..Descriptor::new(media_type::LAYER_GZIP, layer.digest.clone(), layer.size)
     });
     let manifest = Manifest { schema_version: 2, media_type: Some(media_type::MANIFEST.into()), config: config.descriptor(), layers };

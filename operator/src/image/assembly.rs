@@ -1,5 +1,6 @@
 //! What determines an image, beside the bytes of the program?
 
+use super::warnings::Learned;
 use gowindows_crds::v1alpha1::ImageEnvVar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,4 +30,7 @@ pub struct Assembly {
     pub labels: BTreeMap<String, String>,
     /// Seconds since 1970 for every time in the image: the commit's, or 0 outside a clean git tree.
     pub epoch: i64,
+    /// What the program says of itself: read from it before the image is assembled, never sent.
+    #[serde(skip)]
+    pub learned: Learned,
 }

@@ -17,6 +17,8 @@ pub mod release;
 pub mod sizes;
 pub mod verify;
 pub mod verify_layer;
+pub mod warnings;
+pub mod windows_apis;
 
 pub use assembly::Assembly;
 pub use digest::Digest;

@@ -259,6 +259,7 @@ fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> C
         tag: order.inputs.tag(),
         assembly: order.inputs.assembly.clone(),
         registries: relevant(&settings.registries, request),
+        absent_apis: settings.absent_apis.clone(),
         timeout_seconds: seconds(request.build.push).unsigned_abs(),
     };
     let mut args = step_args(ASSEMBLE, &step);

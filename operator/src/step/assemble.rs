@@ -102,7 +102,7 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
 }
 
 async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
-    let AssembleRequest { repository, tag, mut assembly, registries, timeout_seconds: _ } = request;
+    let AssembleRequest { repository, tag, mut assembly, registries, absent_apis, timeout_seconds: _ } = request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
     let credentials = match &args.registry_config {
@@ -119,7 +119,7 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let target = parse_reference(&repository)?;
         let program = Program::in_folder(&args.program_dir)?;
         let bases = find_bases(&registry, &assembly, &say).await?;
-        let prepared = prepare(bases, &assembly, &program, layer::DEFAULT_LEVEL, &say).await?;
+        let prepared = prepare(bases, &assembly, &program, layer::DEFAULT_LEVEL, &absent_apis, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))

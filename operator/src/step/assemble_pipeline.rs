@@ -14,6 +14,8 @@ use crate::image::layer::{self, Layer, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
+use crate::image::warnings::Learned;
+use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
 use crate::image::{Assembly, pe, sizes};
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,8 +128,11 @@ pub async fn prepare<'a>(
     assembly: &Assembly,
     program: &Program,
     level: u32,
+    absent_apis: &[AbsentApi],
     say: Say<'_>,
 ) -> Result<Prepared<'a>, AssembleError> {
+    let learned = learn(program.clone(), &found, absent_apis, say).await?;
+    let assembly = &Assembly { learned, ..assembly.clone() };
     let (owned, epoch) = (program.clone(), assembly.epoch);
     let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
     let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
@@ -139,6 +144,20 @@ pub async fn prepare<'a>(
         Some(complaint) => Err(AssembleError::Assembled(complaint)),
         None => Ok(Prepared { image, layer, layer_file, found, program: program.name.clone() }),
     }
+}
+
+/// Looks through the program for what its image depends on, and for what may not work on these bases.
+async fn learn(program: Program, found: &FoundBases<'_>, absent_apis: &[AbsentApi], say: Say<'_>) -> Result<Learned, AssembleError> {
+    let apis = WindowsApis::shipped().unwrap_or_default().with(absent_apis);
+    let flavors = found.bases.iter().filter_map(|base| windows_apis::flavor_of(&base.reference)).collect();
+    let (owned, path) = (apis.clone(), program.path.clone());
+    let read = tokio::task::spawn_blocking(move || Learned::read(File::open(&program.path)?, &owned, &flavors));
+    let failed = |source| AssembleError::ReadProgram { path, source };
+    let learned = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(failed)?;
+    for warning in &learned.warnings {
+        say(format!("warning: {}", warning.text(&apis)));
+    }
+    Ok(learned)
 }
 
 fn write_layer(program: &Program, epoch: i64, level: u32) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
