@@ -97,7 +97,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
 }
 
 /// `$DOCKER_CONFIG/config.json`, or the one in the home folder; none is no error.
-fn docker_credentials() -> anyhow::Result<Credentials> {
+pub(crate) fn docker_credentials() -> anyhow::Result<Credentials> {
     let folder =
         std::env::var_os("DOCKER_CONFIG").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")));
     match folder.map(|folder| folder.join("config.json")).filter(|file| file.exists()) {
@@ -107,7 +107,7 @@ fn docker_credentials() -> anyhow::Result<Credentials> {
 }
 
 /// The settings' registries, and those that the command line says speak HTTP.
-fn registries(mut configured: Vec<RegistrySettings>, insecure: &[String]) -> Vec<RegistrySettings> {
+pub(crate) fn registries(mut configured: Vec<RegistrySettings>, insecure: &[String]) -> Vec<RegistrySettings> {
     configured.retain(|registry| !insecure.contains(&registry.host));
     configured.extend(insecure.iter().map(|host| RegistrySettings { host: host.clone(), plain_http: true, ..RegistrySettings::default() }));
     configured

@@ -14,6 +14,7 @@
 mod build;
 mod drift;
 mod inputs;
+mod known_errors;
 mod plan;
 mod request;
 mod retention;
@@ -22,6 +23,7 @@ mod source;
 
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
+pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
 pub use plan::{BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict};
 pub use request::{BuildRequest, Request, TargetRequest};
 

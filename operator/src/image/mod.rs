@@ -14,6 +14,7 @@ pub mod pclntab;
 pub mod pe;
 pub mod pe_file;
 pub mod release;
+pub mod security;
 pub mod sizes;
 pub mod verify;
 pub mod verify_layer;

@@ -340,11 +340,7 @@ impl Prepared<'_> {
         let Layer { digest, size, diff_id, program, program_size } = &self.layer;
         let same_blob = facts.digest == *digest && facts.size == *size && facts.diff_id == *diff_id;
         let same_program = facts.program.as_ref() == Some(&(program.clone(), *program_size));
-        vec![Finding {
-            rule: Rule::LayerContent,
-            passed: same_blob && same_program,
-            message: "the layer should be the one that was written".into(),
-        }]
+        vec![Finding::of(Rule::LayerContent, same_blob && same_program, "the layer should be the one that was written")]
     }
 
     fn accept_layer(&self, place: &impl ToString, facts: LayerFacts) -> Result<(), AssembleError> {

@@ -85,7 +85,8 @@ fn printed(program: &Path, info: &BuildInfo) -> String {
     text
 }
 
-const PLAIN: &str = "package main\n\nimport \"example.com/dep\"\n\nvar Version = \"none\"\n\nfunc main() { println(dep.Name(), Version) }\n";
+const PLAIN: &str =
+    "package main\n\nimport \"example.com/dep\"\n\nvar Version = \"none\"\n\nfunc main() { println(dep.Name(), Version) }\n";
 
 #[test]
 fn build_info_is_what_go_prints_stripped_and_not() -> Result<()> {
@@ -131,7 +132,9 @@ fn function_names_are_those_of_the_symbol_table() -> Result<()> {
 #[test]
 fn warnings_follow_what_is_linked_and_never_strings() -> Result<()> {
     let user = |call: &str| {
-        format!("package main\n\nimport (\n\t\"example.com/dep\"\n\t\"os/user\"\n)\n\nfunc main() {{ dep.Name(); u, err := {call}; println(u, err) }}\n")
+        format!(
+            "package main\n\nimport (\n\t\"example.com/dep\"\n\t\"os/user\"\n)\n\nfunc main() {{ dep.Name(); u, err := {call}; println(u, err) }}\n"
+        )
     };
     let http = |call: &str| {
         format!("package main\n\nimport (\n\t\"example.com/dep\"\n\t\"net/http\"\n)\n\nfunc main() {{ dep.Name(); {call} }}\n")
