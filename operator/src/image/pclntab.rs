@@ -16,8 +16,8 @@ use thiserror::Error;
 /// The magic number, two zeroes, 1 and 8.
 const BEGINNING: [u8; 8] = [0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8];
 const HEADER_BYTES: usize = 72;
-/// The linker aligns the table to 32; what it stands in, to more.
-const ALIGN: usize = 16;
+/// What the linker aligns the table to in a PE file: the size of a pointer, and no more.
+const ALIGN: usize = 8;
 const PIECE: usize = 64 * 1024;
 /// The linker cuts nothing; a generic function of generic types can be some KB.
 const LONGEST_NAME: usize = 64 * 1024;
@@ -135,7 +135,7 @@ pub(crate) mod tests {
     fn names_are_read_wherever_the_table_stands() {
         let long = "x".repeat(PIECE - 10);
         let names = ["go:buildid", "main.main", "net/http.(*Transport).RoundTrip", &long, "syscall.NetUserGetInfo"];
-        for at in [0, 32, PIECE - 32, PIECE, 3 * PIECE + 64] {
+        for at in [0, 8, PIECE - 8, PIECE, 3 * PIECE + 24] {
             assert_eq!(read(&go_program(at, &table(&names))).expect("a table"), names, "at {at}");
         }
     }
