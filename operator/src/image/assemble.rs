@@ -84,7 +84,7 @@ fn on_base(assembly: &Assembly, base: &Base, program: &ProgramName, layer: &Laye
     let mut layers: Vec<Descriptor> = base.manifest.layers.iter().map(as_oci).collect();
     layers.push(Descriptor {
         annotations: sizes::annotations(layer, &assembly.learned),
-        ..Descriptor::new(media_type::LAYER_GZIP, layer.digest.clone(), layer.size)
+        ..Descriptor::new(layer.media_type, layer.digest.clone(), layer.size)
     });
     let manifest = Manifest { schema_version: 2, media_type: Some(media_type::MANIFEST.into()), config: config.descriptor(), layers };
     let manifest = Blob::of(media_type::MANIFEST, &manifest)?;
@@ -104,7 +104,14 @@ mod tests {
     use super::*;
 
     fn image(bases: &[Base]) -> Image {
-        let layer = Layer { digest: Digest::of(b"gz"), size: 2, diff_id: Digest::of(b"tar"), program: Digest::of(b"exe"), program_size: 3 };
+        let layer = Layer {
+            media_type: media_type::LAYER_GZIP,
+            digest: Digest::of(b"gz"),
+            size: 2,
+            diff_id: Digest::of(b"tar"),
+            program: Digest::of(b"exe"),
+            program_size: 3,
+        };
         assemble(&Assembly::default(), bases, &"hello.exe".parse().expect("a name"), &layer).expect("an image")
     }
 

@@ -4,9 +4,11 @@ pub mod assemble;
 mod assembly;
 pub mod base;
 pub mod build_info;
+pub mod compression;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+mod gzip;
 pub mod imports;
 pub mod layer;
 pub mod manifest;
@@ -22,4 +24,5 @@ pub mod warnings;
 pub mod windows_apis;
 
 pub use assembly::Assembly;
+pub use compression::Compression;
 pub use digest::Digest;

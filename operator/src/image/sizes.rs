@@ -98,7 +98,14 @@ mod tests {
     fn warnings_come_back_with_the_image() {
         let mut platforms = read_back(&image_on(&["10.0.20348.5499"]));
         assert_eq!(image_status("r", "d", &platforms).warnings, [""; 0]);
-        let layer = Layer { digest: Digest::of(b""), size: 0, diff_id: Digest::of(b""), program: Digest::of(b""), program_size: 0 };
+        let layer = Layer {
+            media_type: super::super::manifest::media_type::LAYER_GZIP,
+            digest: Digest::of(b""),
+            size: 0,
+            diff_id: Digest::of(b""),
+            program: Digest::of(b""),
+            program_size: 0,
+        };
         let learned = Learned { warnings: vec![Warning::Cgo, Warning::TlsRoots], ..Learned::default() };
         let mut notes = annotations(&layer, &learned);
         assert_eq!(notes[WARNINGS], "Cgo,TlsRoots");

@@ -5,6 +5,7 @@
 
 mod entry;
 
+use super::compression;
 use super::digest::{Digest, Hashing};
 use super::layer::ProgramName;
 use super::pe;
@@ -31,18 +32,19 @@ pub struct LayerFacts {
     pub findings: Vec<Finding>,
 }
 
-/// Reads a gzip layer of ours that should hold `program`; unpacks at most `most_bytes`.
+/// Reads a layer of ours, of a media type, which should hold `program`; unpacks at most `most_bytes`.
 ///
 /// # Errors
-/// Reading failed, or it is no gzip or no tar, or too large.
-pub fn read(layer: impl Read, program: &ProgramName, most_bytes: u64) -> io::Result<LayerFacts> {
-    let mut unpacked = Hashing::new(flate2::read::MultiGzDecoder::new(Hashing::new(layer)).take(most_bytes));
+/// Reading failed, or it is not compressed as it should be, or no tar, or too large.
+pub fn read(media_type: &str, layer: impl Read, program: &ProgramName, most_bytes: u64) -> io::Result<LayerFacts> {
+    let mut compressed = Hashing::new(layer);
+    let mut unpacked = Hashing::new(compression::reader(media_type, &mut compressed)?.take(most_bytes));
     let tree = tree(&mut unpacked, Some(&program.layer_path()), &mut io::sink())?;
     let (diff_id, bytes, limited) = unpacked.finish();
+    drop(limited);
     if bytes == most_bytes {
         return Err(io::Error::other(format!("the layer unpacks to more than {most_bytes} bytes")));
     }
-    let mut compressed = limited.into_inner().into_inner();
     io::copy(&mut compressed, &mut io::sink())?;
     let (digest, size, _) = compressed.finish();
     let mut findings = tree.findings();

@@ -4,7 +4,6 @@ use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
-use crate::image::layer;
 use crate::image::manifest::media_type;
 use anyhow::Context as _;
 use gowindows_crds::conditions::Reason;
@@ -119,7 +118,7 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let target = parse_reference(&repository)?;
         let program = Program::in_folder(&args.program_dir)?;
         let bases = find_bases(&registry, &assembly, &say).await?;
-        let prepared = prepare(bases, &assembly, &program, layer::DEFAULT_LEVEL, &absent_apis, &say).await?;
+        let prepared = prepare(bases, &assembly, &program, &absent_apis, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))

@@ -3,6 +3,7 @@
 
 use crate::clients::oci::{OciError, Source};
 use crate::image::Digest;
+use crate::image::compression;
 use crate::image::config::ImageConfig;
 use crate::image::digest::Hashing;
 use crate::image::manifest::{Descriptor, media_type};
@@ -107,8 +108,8 @@ impl<'a> Layers<'a> {
     }
 
     async fn read_layer(&self, layer: &Descriptor, program: Option<&str>) -> Result<Fate, OciError> {
-        let Some(encoding) = Encoding::of(&layer.media_type) else {
-            return Ok(Fate::Not(format!("of type {} is of no form that this version can unpack", layer.media_type)));
+        let Some(form) = media_type::oci_layer(&layer.media_type) else {
+            return Ok(Fate::Not(format!("is of type {}, which this version cannot unpack", layer.media_type)));
         };
         if layer.size > self.most_bytes {
             let limit = megabytes(self.most_bytes);
@@ -120,41 +121,16 @@ impl<'a> Layers<'a> {
             Err(error) => return Err(error),
         };
         let (layer, program, apis) = (layer.clone(), program.map(str::to_owned), self.apis.clone());
-        let read = tokio::task::spawn_blocking(move || unpack(file, &layer, encoding, program.as_deref(), &apis));
+        let read = tokio::task::spawn_blocking(move || unpack(file, &layer, form, program.as_deref(), &apis));
         let read = read.await.map_err(|error| OciError::local("read a layer", error))?;
         Ok(read.unwrap_or_else(|error| Fate::Broken(format!("it cannot be unpacked: {error}"))))
     }
 }
 
-/// How a layer is compressed.
-#[derive(Clone, Copy)]
-enum Encoding {
-    Plain,
-    Gzip,
-}
-
-impl Encoding {
-    fn of(media: &str) -> Option<Self> {
-        match media_type::oci_layer(media)? {
-            media_type::LAYER_GZIP => Some(Self::Gzip),
-            media_type::LAYER_ZSTD => None,
-            _ => Some(Self::Plain),
-        }
-    }
-
-    fn decoder<'a>(self, compressed: impl Read + 'a) -> Box<dyn Read + 'a> {
-        match self {
-            Self::Plain => Box::new(compressed),
-            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(compressed)),
-        }
-    }
-}
-
-fn unpack(file: File, layer: &Descriptor, encoding: Encoding, program: Option<&str>, apis: &WindowsApis) -> io::Result<Fate> {
+fn unpack(file: File, layer: &Descriptor, form: &str, program: Option<&str>, apis: &WindowsApis) -> io::Result<Fate> {
     let mut compressed = Hashing::new(io::BufReader::with_capacity(64 * 1024, file));
     let mut spool = Spool::default();
-    let unpacked = Hashing::new(encoding.decoder(&mut compressed).take(MOST_UNPACKED));
-    let mut unpacked = unpacked;
+    let mut unpacked = Hashing::new(compression::reader(form, &mut compressed)?.take(MOST_UNPACKED));
     let tree = verify_layer::tree(&mut unpacked, program, &mut spool)?;
     let (diff_id, bytes, decoder) = unpacked.finish();
     drop(decoder);

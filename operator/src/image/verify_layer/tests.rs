@@ -1,7 +1,9 @@
 //! Layers of ours, and layers as other tools make them.
 
+use super::super::compression::Compression;
 use super::super::descriptor::{STRICT_DIRECTORY, STRICT_FILE};
-use super::super::layer;
+use super::super::layer::{self, Packing};
+use super::super::manifest::media_type::LAYER_GZIP;
 use super::super::security::tests::{ADMINISTRATORS, USERS, descriptor};
 use super::*;
 
@@ -10,13 +12,17 @@ fn name() -> ProgramName {
 }
 
 fn written(program: &[u8]) -> (layer::Layer, Vec<u8>) {
-    let mut blob = Vec::new();
-    let layer = layer::write(&name(), program, program.len() as u64, 0, 6, &mut blob).expect("a layer");
+    packed(program, Compression::default())
+}
+
+fn packed(program: &[u8], compression: Compression) -> (layer::Layer, Vec<u8>) {
+    let (mut blob, packing) = (Vec::new(), Packing { epoch: 0, compression, threads: 1 });
+    let layer = layer::write(&name(), program, program.len() as u64, packing, &mut blob).expect("a layer");
     (layer, blob)
 }
 
 fn failed(blob: &[u8]) -> Vec<Rule> {
-    let facts = read(blob, &name(), 1 << 20).expect("a layer");
+    let facts = read(LAYER_GZIP, blob, &name(), 1 << 20).expect("a layer");
     facts.findings.into_iter().filter(|finding| !finding.passed()).map(|finding| finding.rule).collect()
 }
 
@@ -72,11 +78,13 @@ fn rules(entries: &[(&str, &[(&str, &str)], &str)]) -> Vec<(Rule, Verdict)> {
 #[test]
 fn what_the_writer_wrote_is_read_back_the_same() {
     let program = [pe::tests::program(), vec![7; 100_000]].concat();
-    let (layer, blob) = written(&program);
-    let facts = read(blob.as_slice(), &name(), 1 << 20).expect("a layer");
-    assert_eq!((&facts.digest, facts.size, &facts.diff_id), (&layer.digest, layer.size, &layer.diff_id));
-    assert_eq!(facts.program, Some((layer.program, layer.program_size)));
-    assert!(facts.findings.iter().all(|finding| finding.verdict == Verdict::Passed), "{:?}", facts.findings);
+    for compression in [Compression::default(), Compression::Zstd(3)] {
+        let (layer, blob) = packed(&program, compression);
+        let facts = read(layer.media_type, blob.as_slice(), &name(), 1 << 20).expect("a layer");
+        assert_eq!((&facts.digest, facts.size, &facts.diff_id), (&layer.digest, layer.size, &layer.diff_id));
+        assert_eq!(facts.program, Some((layer.program, layer.program_size)));
+        assert!(facts.findings.iter().all(|finding| finding.verdict == Verdict::Passed), "{compression}: {:?}", facts.findings);
+    }
 }
 
 #[test]
@@ -166,17 +174,17 @@ fn a_layer_of_windows_itself_is_not_judged() {
 #[test]
 fn a_layer_that_unpacks_to_too_much_is_an_error() {
     let (_, blob) = written(&vec![0; 2 << 20]);
-    assert!(blob.len() < 10_000 && read(blob.as_slice(), &name(), 1 << 20).is_err());
+    assert!(blob.len() < 10_000 && read(LAYER_GZIP, blob.as_slice(), &name(), 1 << 20).is_err());
 }
 
 #[test]
 fn no_cut_and_no_changed_byte_makes_it_panic() {
     let (_, blob) = written(&pe::tests::program());
     for at in 0..blob.len() {
-        let _ = read(&blob[..at], &name(), 1 << 20);
+        let _ = read(LAYER_GZIP, &blob[..at], &name(), 1 << 20);
         let mut changed = blob.clone();
         changed[at] ^= 0x55;
-        let _ = read(changed.as_slice(), &name(), 1 << 20);
+        let _ = read(LAYER_GZIP, changed.as_slice(), &name(), 1 << 20);
     }
     let layer = tar(&[&ROOTS[..], &[("Files/a/", FOLDER, ""), ("Files/a/b", FILE, "x"), ("Files/c", &[], "=Files/a/b")]].concat());
     for at in 0..layer.len() {
