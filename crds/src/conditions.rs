@@ -26,6 +26,8 @@ pub enum ConditionType {
     Attested,
     /// The targets run the published digest.
     RolledOut,
+    /// Something in the image may not work; present only while there is.
+    ImageWarnings,
 }
 
 macro_rules! reasons {
@@ -140,6 +142,8 @@ reasons! {
     ProgressDeadlineExceeded,
     /// The cluster refused the write to a target.
     TargetRefused,
+    /// The program needs what its base may lack.
+    WarningsFound,
 }
 
 macro_rules! debug_is_display {
@@ -219,7 +223,7 @@ pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition>
 
 fn rank(type_: &str) -> usize {
     use ConditionType::*;
-    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut];
+    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut, ImageWarnings];
     order.iter().position(|kind| kind.to_string() == type_).unwrap_or(order.len())
 }
 

@@ -13,3 +13,4 @@ pub mod render;
 pub mod report;
 pub mod settings;
 pub mod step;
+pub mod verify;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use gowindows_operator::controller::{self, ControllerArgs};
-use gowindows_operator::{build, step};
+use gowindows_operator::{build, step, verify};
 use std::process::ExitCode;
 
 /// From Go source to a small, correct Windows container image that keeps running.
@@ -21,6 +21,8 @@ enum Command {
     Controller(ControllerArgs),
     /// Build an image from Go source on this machine, without a cluster. Gives the same digest as the operator does.
     Build(build::BuildArgs),
+    /// Check a Windows image of any tool, rule by rule.
+    Verify(verify::VerifyArgs),
     /// Run one step of a build pod. The operator writes these command lines; they are of little use by hand.
     #[command(subcommand)]
     Step(Step),
@@ -59,6 +61,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             controller::run(args).await.map(|()| ExitCode::SUCCESS)
         }
         Command::Build(args) => build::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
         Command::Step(Step::Source(args)) => step::source::run(args).await,
         Command::Step(Step::Assemble(args)) => step::assemble::run(args).await,
         Command::Crd => {

@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are errors, so that a typo cannot pass for a setting.
 
+use crate::image::windows_apis::AbsentApi;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,6 +71,8 @@ pub struct Settings {
     pub watch_namespaces: Vec<String>,
     /// RuntimeClass of build pods. Default: the cluster's.
     pub runtime_class: Option<String>,
+    /// Windows APIs that base flavors lack, beside those that the operator knows of; an entry replaces the one of its name.
+    pub absent_apis: Vec<AbsentApi>,
 }
 
 /// How one registry is reached.

@@ -8,7 +8,7 @@ const PURE: [(&str, &[&str]); 6] = [
     ("decide", &["attest", "observe", "render", "image", "settings", "step", "decide"]),
     ("render", &["decide", "settings", "step", "image", "render"]),
     ("image", &["image"]),
-    ("report", &["decide", "observe", "report"]),
+    ("report", &["decide", "observe", "image", "report"]),
     ("redact.rs", &[]),
 ];
 

@@ -14,7 +14,7 @@ pub struct GoWindowsImageStatus {
     /// The generation that this status describes; -1 until the operator has seen the object.
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut.
+    /// Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut, ImageWarnings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -138,6 +138,10 @@ pub struct ImageStatus {
     /// Name of the Secret whose key made the signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<String>,
+    /// What in the program may not work in its container, as short codes: `AbsentApi|netapi32.dll|os/user`, `TlsRoots`. They come from the
+    /// image itself; the condition `ImageWarnings` says what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The image for one Windows release.

@@ -92,7 +92,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let source = module.ancestors().find(|folder| folder.join("go.work").is_file()).unwrap_or(&module);
     let sub_path = module.strip_prefix(source).map(|path| path.display().to_string()).unwrap_or_default();
     program_check::check(&program.build_info, &Expected { compile, go_version: None, sub_path }, source)?;
-    let prepared = prepare(bases, &assembly, &program, &say).await?;
+    let prepared = prepare(bases, &assembly, &program, &settings.absent_apis, &say).await?;
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
         Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,
@@ -102,7 +102,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
 }
 
 /// `$DOCKER_CONFIG/config.json`, or the one in the home folder; none is no error.
-fn docker_credentials() -> anyhow::Result<Credentials> {
+pub(crate) fn docker_credentials() -> anyhow::Result<Credentials> {
     let folder =
         std::env::var_os("DOCKER_CONFIG").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")));
     match folder.map(|folder| folder.join("config.json")).filter(|file| file.exists()) {
@@ -112,7 +112,7 @@ fn docker_credentials() -> anyhow::Result<Credentials> {
 }
 
 /// The settings' registries, and those that the command line says speak HTTP.
-fn registries(mut configured: Vec<RegistrySettings>, insecure: &[String]) -> Vec<RegistrySettings> {
+pub(crate) fn registries(mut configured: Vec<RegistrySettings>, insecure: &[String]) -> Vec<RegistrySettings> {
     configured.retain(|registry| !insecure.contains(&registry.host));
     configured.extend(insecure.iter().map(|host| RegistrySettings { host: host.clone(), plain_http: true, ..RegistrySettings::default() }));
     configured

@@ -2,6 +2,7 @@
 
 use super::arguments::BuildArgs;
 use crate::clients::oci::{Reference, parse_reference};
+use crate::image::warnings::Learned;
 use crate::image::{Assembly, Compression, base};
 use crate::render::compile::Compile;
 use crate::settings::Settings;
@@ -127,6 +128,7 @@ fn assembly(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &
         labels: image.labels.clone(),
         compression,
         epoch: 0,
+        learned: Learned::default(),
     })
 }
 

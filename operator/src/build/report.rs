@@ -1,5 +1,6 @@
 //! How is the result shown?
 
+use crate::image::warnings;
 use crate::step::assemble_pipeline::megabytes;
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::fmt::Write as _;
@@ -31,6 +32,7 @@ pub fn table(status: &ImageStatus) -> String {
     if let Some(sbom) = &status.sbom {
         rows.push(("sbom", sbom.clone()));
     }
+    rows.extend(warnings::texts(&status.warnings).into_iter().map(|text| ("warning", text)));
     let mut table = String::new();
     for (name, value) in rows {
         let _ = writeln!(table, "{name:<9}{value}");
@@ -71,6 +73,7 @@ mod tests {
                 layers: 2,
                 ..PlatformStatus::default()
             }],
+            warnings: vec!["AbsentApi|netapi32.dll|os/user".into()],
             ..ImageStatus::default()
         };
         let expected = "\
@@ -80,6 +83,7 @@ tags     v1
 program  a.exe, 5.9 MB (sha256 0123456789ab)
 to pull  2.5 MB on a node that has the base, 122.8 MB on one that has nothing
 sbom     sha256:5b0
+warning  Package os/user needs netapi32.dll, which the base lacks: build on ServerCore (image.base.flavor), or look up no users and groups (user.Current does not need it).
 
 RELEASE   OS VERSION            APP LAYER       BASE      TOTAL  LAYERS
 ltsc2022  10.0.20348.5499          2.5 MB   120.4 MB   122.8 MB       2

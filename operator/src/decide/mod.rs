@@ -15,6 +15,7 @@ mod attest;
 mod build;
 mod drift;
 mod inputs;
+mod known_errors;
 mod plan;
 mod request;
 mod retention;
@@ -23,6 +24,7 @@ mod source;
 
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
+pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
 pub use plan::{
     Attestation, BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict,
 };

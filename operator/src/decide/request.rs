@@ -7,6 +7,7 @@ pub(super) mod budget;
 mod checks;
 
 use super::plan::Refusal;
+use crate::image::warnings::Learned;
 use crate::image::{Assembly, Compression, base};
 use crate::render::Compile;
 use crate::settings::Settings;
@@ -230,6 +231,7 @@ impl Request {
             labels: self.labels.iter().map(|(key, value)| (key.clone(), expand(value, commit))).collect(),
             compression: self.compression,
             epoch: 0,
+            learned: Learned::default(),
         }
     }
 

@@ -86,8 +86,10 @@ fn on_base(assembly: &Assembly, base: &Base, program: &ProgramName, layer: &Laye
     let config = ImageConfig::on_base(&base.config, assembly, program, &layer.diff_id);
     let config = Blob::of(media_type::CONFIG, &config)?;
     let mut layers: Vec<Descriptor> = base.manifest.layers.iter().map(as_oci).collect();
-    layers
-        .push(Descriptor { annotations: sizes::annotations(layer), ..Descriptor::new(layer.media_type, layer.digest.clone(), layer.size) });
+    layers.push(Descriptor {
+        annotations: sizes::annotations(layer, &assembly.learned),
+        ..Descriptor::new(layer.media_type, layer.digest.clone(), layer.size)
+    });
     let manifest = Manifest { schema_version: 2, media_type: Some(media_type::MANIFEST.into()), config: config.descriptor(), layers };
     let manifest = Blob::of(media_type::MANIFEST, &manifest)?;
     let entry = Descriptor { platform: Some(base.platform()), ..manifest.descriptor() };

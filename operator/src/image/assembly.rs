@@ -1,6 +1,7 @@
 //! What determines an image, beside the bytes of the program?
 
 use super::compression::Compression;
+use super::warnings::Learned;
 use gowindows_crds::v1alpha1::ImageEnvVar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,4 +34,7 @@ pub struct Assembly {
     pub compression: Compression,
     /// Seconds since 1970 for every time in the image: the commit's, or 0 outside a clean git tree.
     pub epoch: i64,
+    /// What the program says of itself: read from it before the image is assembled, never sent.
+    #[serde(skip)]
+    pub learned: Learned,
 }

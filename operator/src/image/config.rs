@@ -9,6 +9,7 @@ use super::assembly::Assembly;
 use super::digest::Digest;
 use super::layer::ProgramName;
 use super::manifest::null_is_default;
+use super::warnings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -127,7 +128,7 @@ impl ImageConfig {
 }
 
 fn execution(base: &Execution, assembly: &Assembly, program: &ProgramName) -> Execution {
-    let Assembly { bases: _, releases: _, args, env, ports, labels, compression: _, epoch: _ } = assembly;
+    let Assembly { bases: _, releases: _, args, env, ports, labels, compression: _, epoch: _, learned } = assembly;
     let replaced = |item: &String| {
         let name = item.split('=').next().unwrap_or_default();
         // Windows does not tell variables apart by case.
@@ -135,6 +136,9 @@ fn execution(base: &Execution, assembly: &Assembly, program: &ProgramName) -> Ex
     };
     let mut environment: Vec<String> = base.env.iter().filter(|item| !replaced(item)).cloned().collect();
     environment.extend(env.iter().map(|variable| format!("{}={}", variable.name, variable.value)));
+    if learned.fallback_roots {
+        warnings::use_fallback_roots(&mut environment);
+    }
     let mut all_labels = base.labels.clone();
     all_labels.extend(labels.clone());
     let mut exposed_ports = base.exposed_ports.clone();
@@ -208,6 +212,14 @@ mod tests {
         let env = vec![ImageEnvVar { name: "MODE".into(), value: "new".into() }];
         let merged = execution(&base, &Assembly { env, ..Assembly::default() }, &"a.exe".parse().expect("a name"));
         assert_eq!(merged.env, ["KEEP=1", "MODE=new"]);
+    }
+
+    #[test]
+    fn linked_roots_of_trust_are_switched_on_beside_what_is_set() {
+        let base = Execution { env: vec!["GODEBUG=a=1".into()], ..Execution::default() };
+        let learned = warnings::Learned { fallback_roots: true, ..warnings::Learned::default() };
+        let merged = execution(&base, &Assembly { learned, ..Assembly::default() }, &"a.exe".parse().expect("a name"));
+        assert_eq!(merged.env, ["GODEBUG=a=1,x509usefallbackroots=1"]);
     }
 
     #[test]

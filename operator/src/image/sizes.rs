@@ -7,6 +7,7 @@ use super::layer::Layer;
 use super::manifest::Manifest;
 use super::release;
 use super::verify::ReadBack;
+use super::warnings::{Learned, MOST_WARNINGS, Warning};
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
 use std::collections::BTreeMap;
 
@@ -15,12 +16,27 @@ pub const PROGRAM_SHA256: &str = "dev.gowindows.program.sha256";
 /// On the application layer's descriptor: bytes of the program.
 pub const PROGRAM_BYTES: &str = "dev.gowindows.program.bytes";
 
+/// On the application layer's descriptor: the warnings, as codes with commas between them; absent where there are none.
+pub const WARNINGS: &str = "dev.gowindows.warnings";
+
 /// The notes for a layer that was written.
-pub fn annotations(layer: &Layer) -> BTreeMap<String, String> {
-    BTreeMap::from([
+pub fn annotations(layer: &Layer, learned: &Learned) -> BTreeMap<String, String> {
+    let mut notes = BTreeMap::from([
         (PROGRAM_BYTES.to_string(), layer.program_size.to_string()),
         (PROGRAM_SHA256.to_string(), layer.program.hex().to_string()),
-    ])
+    ]);
+    if !learned.warnings.is_empty() {
+        let codes: Vec<String> = learned.warnings.iter().map(ToString::to_string).collect();
+        notes.insert(WARNINGS.to_string(), codes.join(","));
+    }
+    notes
+}
+
+/// The codes that are known among those noted on an image's application layer.
+fn warnings(platform: &ReadBack) -> Vec<String> {
+    let noted = platform.manifest.layers.last().and_then(|layer| layer.annotations.get(WARNINGS));
+    let codes = noted.iter().flat_map(|codes| codes.split(',')).take(MOST_WARNINGS);
+    codes.filter_map(|code| code.parse::<Warning>().ok()).map(String::from).collect()
 }
 
 /// What `status.image` holds of an image in `repository`, as far as the registry knows it; `digest` is its index's or only
@@ -35,6 +51,7 @@ pub fn image_status(repository: &str, digest: &str, platforms: &[ReadBack]) -> I
         pull_bytes: newest
             .map(|platform| PullBytes { base_cached: platform.total_bytes - platform.base_bytes, cold: platform.total_bytes }),
         platforms: platform_statuses,
+        warnings: platforms.first().map(warnings).unwrap_or_default(),
         ..ImageStatus::default()
     }
 }
@@ -73,8 +90,30 @@ fn bytes(size: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::digest::Digest;
     use super::super::verify::tests::{image_on, read_back};
     use super::*;
+
+    #[test]
+    fn warnings_come_back_with_the_image() {
+        let mut platforms = read_back(&image_on(&["10.0.20348.5499"]));
+        assert_eq!(image_status("r", "d", &platforms).warnings, [""; 0]);
+        let layer = Layer {
+            media_type: super::super::manifest::media_type::LAYER_GZIP,
+            digest: Digest::of(b""),
+            size: 0,
+            diff_id: Digest::of(b""),
+            program: Digest::of(b""),
+            program_size: 0,
+        };
+        let learned = Learned { warnings: vec![Warning::Cgo, Warning::TlsRoots], ..Learned::default() };
+        let mut notes = annotations(&layer, &learned);
+        assert_eq!(notes[WARNINGS], "Cgo,TlsRoots");
+        notes.insert(WARNINGS.into(), format!("Cgo,FromTheFuture,{}", ["TlsRoots"; 100].join(",")));
+        platforms[0].manifest.layers.last_mut().expect("ours").annotations = notes;
+        let found = image_status("r", "d", &platforms).warnings;
+        assert_eq!((&found[..2], found.len()), (&["Cgo".to_string(), "TlsRoots".to_string()][..], MOST_WARNINGS - 1));
+    }
 
     #[test]
     fn sizes_come_from_the_manifest() {

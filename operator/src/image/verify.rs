@@ -1,7 +1,13 @@
 //! Is what a registry serves a Windows image that will run? (From manifests and configurations; the layer: `verify_layer`.)
 //!
-//! Asked of every image, whoever wrote it: each rule stands for a way in which some tool's Windows images are broken. A rule
-//! that cannot be checked (the base is not known) gives no finding; nothing passes that was not looked at.
+//! Asked of every image, whoever wrote it: each rule stands for a way in which some tool's Windows images are broken. Images of
+//! ours are held to the letter ([`image`]); of others' images ([`any`]) is asked what Windows needs, and what is only our custom
+//! is a warning. A rule that cannot be checked (the base is not known) gives no finding, or one that says so; nothing passes
+//! that was not looked at.
+
+mod any;
+
+pub use any::{any_image, program_path};
 
 use super::assemble::Image;
 use super::base::Base;
@@ -42,6 +48,18 @@ pub enum Rule {
     LayerProgram,
     /// The layer is the one that the configuration names.
     LayerContent,
+    /// Names that Windows can have, each once.
+    LayerNames,
+    /// Links stay in the image.
+    LayerLinks,
+    /// The folder without which the import fails.
+    LayerHives,
+    /// Windows' own folders keep their permissions.
+    SystemFolders,
+    /// Ordinary users cannot change the program.
+    LayerAcl,
+    /// What the program needs is in the image.
+    ProgramNeeds,
 }
 
 impl Rule {
@@ -62,6 +80,12 @@ impl Rule {
             Self::LayerRecords => "layer-records",
             Self::LayerProgram => "layer-program",
             Self::LayerContent => "layer-content",
+            Self::LayerNames => "layer-names",
+            Self::LayerLinks => "layer-links",
+            Self::LayerHives => "layer-hives",
+            Self::SystemFolders => "system-folders",
+            Self::LayerAcl => "layer-acl",
+            Self::ProgramNeeds => "program-needs",
         }
     }
 
@@ -81,8 +105,29 @@ impl Rule {
             Self::LayerRecords => "go-winio backuptar: attributes and descriptors travel as PAX records",
             Self::LayerProgram => "the program must be a console program for amd64",
             Self::LayerContent => "OCI image-spec: diff_ids are the digests of the uncompressed layers",
+            Self::LayerNames => "Windows, Naming Files, Paths, and Namespaces: devices, streams and case (import uses unchecked paths)",
+            Self::LayerLinks => "hcsshim pkg/ociwclayer import.go: links are made within Files; OCI image-spec layer.md: whiteouts",
+            Self::LayerHives => "ko 374: a layer without Hives is not imported",
+            Self::SystemFolders => {
+                "MS-DTYP 2.4.6: a descriptor on a folder of Windows replaces the base's (BuildKit differ.go, Buildah image.go)"
+            }
+            Self::LayerAcl => "readOnlyRootFilesystem does not exist on Windows: the layer's descriptors are all that protects the program",
+            Self::ProgramNeeds => "golang/go 21867 and others: see docs/verify.md",
         }
     }
+}
+
+/// The answer to a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It is so.
+    Passed,
+    /// It is not as we would make it, and may work.
+    Warning,
+    /// It could not be looked at.
+    NotChecked,
+    /// It is not so: the image does not work, or not safely.
+    Failed,
 }
 
 /// The answer to one rule for one image.
@@ -91,14 +136,25 @@ pub struct Finding {
     /// What was asked.
     pub rule: Rule,
     /// Whether it is so.
-    pub passed: bool,
+    pub verdict: Verdict,
     /// What was seen, and what it should be.
     pub message: String,
 }
 
 impl Finding {
-    pub(super) fn of(rule: Rule, passed: bool, message: impl Into<String>) -> Self {
-        Self { rule, passed, message: message.into() }
+    /// Passed or failed.
+    pub fn of(rule: Rule, passed: bool, message: impl Into<String>) -> Self {
+        Self::new(rule, if passed { Verdict::Passed } else { Verdict::Failed }, message)
+    }
+
+    /// With any verdict.
+    pub fn new(rule: Rule, verdict: Verdict, message: impl Into<String>) -> Self {
+        Self { rule, verdict, message: message.into() }
+    }
+
+    /// Nothing is known that must not be.
+    pub fn passed(&self) -> bool {
+        self.verdict != Verdict::Failed
     }
 }
 
@@ -106,7 +162,7 @@ impl Finding {
 pub fn complaint(findings: &[Finding]) -> Option<String> {
     let failed: Vec<String> = findings
         .iter()
-        .filter(|finding| !finding.passed)
+        .filter(|finding| !finding.passed())
         .map(|finding| format!("{} ({}; {})", finding.message, finding.rule.id(), finding.rule.source()))
         .collect();
     (!failed.is_empty()).then(|| failed.join("; "))
@@ -268,7 +324,7 @@ pub(crate) mod tests {
 
     fn failed(image_read: &ReadBack, bases: &[Base]) -> Vec<Rule> {
         let mut rules: Vec<Rule> =
-            image(image_read, bases).into_iter().filter(|finding| !finding.passed).map(|finding| finding.rule).collect();
+            image(image_read, bases).into_iter().filter(|finding| !finding.passed()).map(|finding| finding.rule).collect();
         rules.sort();
         rules.dedup();
         rules

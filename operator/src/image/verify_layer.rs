@@ -1,20 +1,23 @@
 //! Is an application layer one that a Windows node can import, and is the program in it?
 //!
-//! Reads a layer once, from start to end, without writing any of it anywhere. What it unpacks to is limited, so that a
-//! small download cannot keep us busy for long.
+//! Reads a tar once, from start to end. What a layer unpacks to is limited, so that a small download cannot keep us busy for
+//! long. Ours is held to the letter ([`read`]); in a layer of another tool ([`tree`]) what may work is a warning.
+
+mod entry;
 
 use super::compression;
 use super::digest::{Digest, Hashing};
 use super::layer::ProgramName;
 use super::pe;
-use super::verify::{Finding, Rule};
-use std::collections::BTreeSet;
-use std::io::{self, Read};
+use super::verify::{Finding, Rule, Verdict};
+use entry::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
 
 /// No layer of ours holds more than four entries; one that someone else wrote may hold assets.
 const MOST_ENTRIES: usize = 100_000;
 
-/// What was read.
+/// What was read of a layer of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerFacts {
     /// Digest of the compressed bytes.
@@ -29,20 +32,14 @@ pub struct LayerFacts {
     pub findings: Vec<Finding>,
 }
 
-/// Reads a layer of a media type, which should hold `program`; unpacks at most `most_bytes`.
+/// Reads a layer of ours, of a media type, which should hold `program`; unpacks at most `most_bytes`.
 ///
 /// # Errors
 /// Reading failed, or it is not compressed as it should be, or no tar, or too large.
 pub fn read(media_type: &str, layer: impl Read, program: &ProgramName, most_bytes: u64) -> io::Result<LayerFacts> {
     let mut compressed = Hashing::new(layer);
-    let unpacked = Hashing::new(compression::reader(media_type, &mut compressed)?.take(most_bytes));
-    let mut archive = tar::Archive::new(unpacked);
-    let mut seen = Seen::new(program);
-    for entry in archive.entries()? {
-        seen.entry(entry?)?;
-    }
-    let mut unpacked = archive.into_inner();
-    io::copy(&mut unpacked, &mut io::sink())?;
+    let mut unpacked = Hashing::new(compression::reader(media_type, &mut compressed)?.take(most_bytes));
+    let tree = tree(&mut unpacked, Some(&program.layer_path()), &mut io::sink())?;
     let (diff_id, bytes, limited) = unpacked.finish();
     drop(limited);
     if bytes == most_bytes {
@@ -50,178 +47,164 @@ pub fn read(media_type: &str, layer: impl Read, program: &ProgramName, most_byte
     }
     io::copy(&mut compressed, &mut io::sink())?;
     let (digest, size, _) = compressed.finish();
-    let (program, findings) = seen.judge();
-    Ok(LayerFacts { digest, size, diff_id, program, findings })
-}
-
-/// What has been seen of the entries so far.
-struct Seen<'a> {
-    wanted: &'a ProgramName,
-    folders: BTreeSet<String>,
-    entries: usize,
-    program: Option<(Digest, u64)>,
-    stray: Option<String>,
-    bare: Option<String>,
-    unfit: Option<String>,
-}
-
-impl<'a> Seen<'a> {
-    fn new(wanted: &'a ProgramName) -> Self {
-        Self { wanted, folders: BTreeSet::new(), entries: 0, program: None, stray: None, bare: None, unfit: None }
+    let mut findings = tree.findings();
+    findings.push(tree.program_finding(&program.layer_path()));
+    // What may work in a layer of somebody else must not stand in ours.
+    for finding in findings.iter_mut().filter(|finding| finding.verdict == Verdict::Warning) {
+        finding.verdict = Verdict::Failed;
     }
+    Ok(LayerFacts { digest, size, diff_id, program: tree.program.map(|program| (program.digest, program.size)), findings })
+}
 
-    fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> io::Result<()> {
-        self.entries += 1;
-        if self.entries > MOST_ENTRIES {
+/// What was read of any layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// It holds Windows itself, so it is a layer of a base.
+    pub is_windows: bool,
+    /// The program, if it is there.
+    pub program: Option<FoundProgram>,
+    /// Entries, links and folders included.
+    pub entries: usize,
+    under_files: usize,
+    hives: bool,
+    first: Option<String>,
+    folders: BTreeSet<String>,
+    names: BTreeMap<String, String>,
+    /// The first complaint of each kind, and how many more there were.
+    complaints: BTreeMap<(Rule, Verdict), (String, usize)>,
+}
+
+/// The program that an image starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundProgram {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+    /// Why it cannot run.
+    pub unfit: Option<String>,
+}
+
+/// Reads an unpacked layer to its end. `program` is its path in the layer (any case); its bytes also go to `sink`.
+///
+/// # Errors
+/// Reading or writing failed, it is no tar, or it has too many entries.
+pub fn tree(mut tar: impl Read, program: Option<&str>, sink: &mut impl Write) -> io::Result<Tree> {
+    let mut seen = Tree::default();
+    let mut archive = tar::Archive::new(&mut tar);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if seen.entries == MOST_ENTRIES {
             return Err(io::Error::other(format!("the layer has more than {MOST_ENTRIES} entries")));
         }
-        let path = String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/').to_string();
-        let folder = entry.header().entry_type().is_dir();
-        let placed = match path.rsplit_once('/') {
-            None => folder && (path == "Hives" || path == "Files"),
-            Some((parent, name)) => self.folders.contains(parent) && path.starts_with("Files/") && !["", ".", ".."].contains(&name),
-        };
-        if !placed {
-            self.stray.get_or_insert_with(|| path.chars().take(200).collect());
+        seen.entries += 1;
+        let facts = Entry::read(&mut entry)?;
+        if facts.is_file() && program.is_some_and(|program| program.eq_ignore_ascii_case(&facts.path)) {
+            seen.program = Some(read_program(&mut entry, sink)?);
         }
-        if path.starts_with("Files/app") && !described(&mut entry, folder)? {
-            self.bare.get_or_insert_with(|| path.clone());
+        seen.take(facts);
+    }
+    // The tar may end before the layer does; its digest is over everything.
+    io::copy(&mut tar, &mut io::sink())?;
+    Ok(seen)
+}
+
+fn read_program(mut entry: impl Read, sink: &mut impl Write) -> io::Result<FoundProgram> {
+    let mut start = Vec::with_capacity(pe::HEADER_BYTES);
+    (&mut entry).take(pe::HEADER_BYTES as u64).read_to_end(&mut start)?;
+    let unfit = pe::check(&start).err().map(|error| error.to_string());
+    let mut program = Hashing::new(io::Cursor::new(start).chain(entry));
+    io::copy(&mut program, sink)?;
+    let (digest, size, _) = program.finish();
+    Ok(FoundProgram { digest, size, unfit })
+}
+
+impl Tree {
+    fn take(&mut self, entry: Entry) {
+        let Entry { path, .. } = &entry;
+        self.first.get_or_insert_with(|| shown(path));
+        self.is_windows |= entry.is_of_windows();
+        self.hives |= path == "Hives";
+        self.under_files += usize::from(path == "Files" || path.starts_with("Files/"));
+        let mut complaints = Vec::new();
+        if !self.is_placed(&entry) {
+            complaints.push((Rule::LayerTree, Verdict::Failed, "is not under Files, or comes before its folder".to_owned()));
         }
-        if path == self.wanted.layer_path() {
-            self.read_program(entry)?;
+        if let Some(other) = self.names.insert(path.to_lowercase(), path.clone()).filter(|other| other != path) {
+            complaints.push((
+                Rule::LayerNames,
+                Verdict::Failed,
+                format!("differs from {:?} by case alone: Windows keeps one of them", shown(&other)),
+            ));
         }
-        if folder {
-            self.folders.insert(path);
+        complaints.extend(entry.complaints());
+        for (rule, verdict, message) in complaints {
+            let text = format!("the layer's entry {:?} {message}", shown(path));
+            self.complaints.entry((rule, verdict)).and_modify(|(_, more)| *more += 1).or_insert((text, 0));
         }
-        Ok(())
+        if entry.is_folder() {
+            self.folders.insert(entry.path);
+        }
     }
 
-    fn read_program(&mut self, mut entry: impl Read) -> io::Result<()> {
-        let mut start = Vec::with_capacity(pe::HEADER_BYTES);
-        (&mut entry).take(pe::HEADER_BYTES as u64).read_to_end(&mut start)?;
-        self.unfit = pe::check(&start).err().map(|error| error.to_string());
-        let mut program = Hashing::new(io::Cursor::new(start).chain(entry));
-        io::copy(&mut program, &mut io::sink())?;
-        let (digest, size, _) = program.finish();
-        self.program = Some((digest, size));
-        Ok(())
+    fn is_placed(&self, entry: &Entry) -> bool {
+        match entry.path.rsplit_once('/') {
+            None => entry.is_folder() && (entry.path == "Hives" || entry.path == "Files"),
+            Some((parent, _)) => self.folders.contains(parent) && entry.path.starts_with("Files/"),
+        }
     }
 
-    fn judge(self) -> (Option<(Digest, u64)>, Vec<Finding>) {
-        let Self { wanted, folders: _, entries: _, program, stray, bare, unfit } = self;
-        let tree = stray.as_ref().map_or("all entries are under Files, parents first".into(), |path| {
-            format!("the layer's entry {path:?} is not under Files, or comes before its folder")
-        });
-        let records = bare.as_ref().map_or("the program carries Windows attributes and a descriptor".into(), |path| {
-            format!("the layer's entry {path:?} lacks MSWINDOWS.fileattr or MSWINDOWS.rawsd")
-        });
-        let runs = match (&program, &unfit) {
-            (None, _) => format!("the layer has no {}", wanted.layer_path()),
-            (Some(_), Some(why)) => why.clone(),
-            (Some(_), None) => "the program is a console program for amd64".into(),
-        };
-        let findings = vec![
-            Finding::of(Rule::LayerTree, stray.is_none(), tree),
-            Finding::of(Rule::LayerRecords, bare.is_none(), records),
-            Finding::of(Rule::LayerProgram, program.is_some() && unfit.is_none(), runs),
+    /// The rules about a layer's tree; none of a layer of Windows itself, which others answer for.
+    pub fn findings(&self) -> Vec<Finding> {
+        if self.is_windows {
+            return Vec::new();
+        }
+        if let (0, Some(first)) = (self.under_files, &self.first) {
+            let message = format!(
+                "a plain Linux layer: none of its {} entries is under Files (the first is {first:?}); tools that do not know Windows make such ones",
+                self.entries
+            );
+            return vec![Finding::of(Rule::LayerTree, false, message)];
+        }
+        let rules = [
+            (Rule::LayerTree, "all entries are under Files, parents first"),
+            (Rule::LayerNames, "all names can stand on Windows"),
+            (Rule::LayerLinks, "links stay in the image"),
+            (Rule::SystemFolders, "the folders of Windows are left alone"),
+            (Rule::LayerRecords, "files and folders carry Windows attributes and descriptors"),
+            (Rule::LayerAcl, "ordinary users cannot change what is in the layer"),
         ];
-        (program, findings)
+        let mut findings =
+            vec![Finding::of(Rule::LayerHives, self.hives, if self.hives { "Hives is there" } else { "the layer has no folder Hives" })];
+        for (rule, good) in rules {
+            let found = [Verdict::Failed, Verdict::Warning].map(|verdict| Some((verdict, self.complaints.get(&(rule, verdict))?)));
+            let before = findings.len();
+            findings.extend(found.into_iter().flatten().map(|(verdict, (text, more))| {
+                let rest = if *more > 0 { format!(" ({more} more like it)") } else { String::new() };
+                Finding::new(rule, verdict, format!("{text}{rest}"))
+            }));
+            if findings.len() == before {
+                findings.push(Finding::of(rule, true, good));
+            }
+        }
+        findings
+    }
+
+    /// Whether the program is in this layer, and can run.
+    pub fn program_finding(&self, path: &str) -> Finding {
+        let message = match &self.program {
+            None => format!("the layer has no {path}"),
+            Some(FoundProgram { unfit: Some(why), .. }) => why.clone(),
+            Some(_) => "the program is a console program for amd64".into(),
+        };
+        Finding::of(Rule::LayerProgram, self.program.as_ref().is_some_and(|program| program.unfit.is_none()), message)
     }
 }
 
-/// Whether an entry has the Windows records that it needs, with the attribute of its kind.
-fn described<R: Read>(entry: &mut tar::Entry<'_, R>, folder: bool) -> io::Result<bool> {
-    let Some(records) = entry.pax_extensions()? else { return Ok(false) };
-    let (mut attribute, mut descriptor) = (false, false);
-    for record in records {
-        let record = record?;
-        match record.key_bytes() {
-            b"MSWINDOWS.fileattr" => attribute = record.value_bytes() == if folder { b"16" } else { b"32" },
-            b"MSWINDOWS.rawsd" => descriptor = !record.value_bytes().is_empty(),
-            _ => {}
-        }
-    }
-    Ok(attribute && descriptor)
+/// Names come from strangers.
+fn shown(path: &str) -> String {
+    path.chars().take(200).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::compression::Compression;
-    use super::super::layer::{self, Packing};
-    use super::super::manifest::media_type::LAYER_GZIP;
-    use super::*;
-    use std::io::Write;
-
-    fn name() -> ProgramName {
-        "hello.exe".parse().expect("a name")
-    }
-
-    fn written(program: &[u8]) -> (layer::Layer, Vec<u8>) {
-        packed(program, Compression::default())
-    }
-
-    fn packed(program: &[u8], compression: Compression) -> (layer::Layer, Vec<u8>) {
-        let mut blob = Vec::new();
-        let layer = layer::write(&name(), program, program.len() as u64, Packing { epoch: 0, compression, threads: 1 }, &mut blob)
-            .expect("a layer");
-        (layer, blob)
-    }
-
-    fn failed(blob: &[u8]) -> Vec<Rule> {
-        let facts = read(LAYER_GZIP, blob, &name(), 1 << 20).expect("a layer");
-        facts.findings.into_iter().filter(|finding| !finding.passed).map(|finding| finding.rule).collect()
-    }
-
-    fn gzip(tar: &[u8]) -> Vec<u8> {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(tar).and_then(|()| gzip.finish()).expect("a vector takes all")
-    }
-
-    fn linux_layer(path: &str) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_ustar();
-        header.set_size(3);
-        builder.append_data(&mut header, path, &b"abc"[..]).expect("a tar");
-        gzip(&builder.into_inner().expect("a tar"))
-    }
-
-    #[test]
-    fn what_the_writer_wrote_is_read_back_the_same() {
-        let program = [pe::tests::program(), vec![7; 100_000]].concat();
-        for compression in [Compression::default(), Compression::Zstd(3)] {
-            let (layer, blob) = packed(&program, compression);
-            let facts = read(layer.media_type, blob.as_slice(), &name(), 1 << 20).expect("a layer");
-            assert_eq!((&facts.digest, facts.size, &facts.diff_id), (&layer.digest, layer.size, &layer.diff_id));
-            assert_eq!(facts.program, Some((layer.program, layer.program_size)));
-            assert!(facts.findings.iter().all(|finding| finding.passed), "{compression}: {:?}", facts.findings);
-        }
-    }
-
-    #[test]
-    fn a_linux_layer_fails_on_tree_and_program() {
-        assert_eq!(failed(&linux_layer("app/hello.exe")), [Rule::LayerTree, Rule::LayerProgram]);
-        assert_eq!(failed(&linux_layer("Files/app/hello.exe")), [Rule::LayerTree, Rule::LayerRecords, Rule::LayerProgram]);
-    }
-
-    #[test]
-    fn a_program_for_another_system_is_found() {
-        assert_eq!(failed(&written(b"\x7fELF").1), [Rule::LayerProgram]);
-    }
-
-    #[test]
-    fn a_layer_that_unpacks_to_too_much_is_an_error() {
-        let (_, blob) = written(&vec![0; 2 << 20]);
-        assert!(blob.len() < 10_000 && read(LAYER_GZIP, blob.as_slice(), &name(), 1 << 20).is_err());
-    }
-
-    #[test]
-    fn no_cut_and_no_changed_byte_makes_it_panic() {
-        let (_, blob) = written(&pe::tests::program());
-        for at in 0..blob.len() {
-            let _ = read(LAYER_GZIP, &blob[..at], &name(), 1 << 20);
-            let mut changed = blob.clone();
-            changed[at] ^= 0x55;
-            let _ = read(LAYER_GZIP, changed.as_slice(), &name(), 1 << 20);
-        }
-    }
-}
+mod tests;

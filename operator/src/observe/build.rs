@@ -4,7 +4,7 @@
 //! of its output there. All of it is a hint: the registry has the last word.
 
 use super::{Build, BuildResult, BuildState, Failure};
-use crate::decide::Inputs;
+use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
 use crate::render::{COMPILE, STAGES};
 use gowindows_crds::conditions::Reason;
@@ -79,7 +79,8 @@ fn waiting_for(pod: &Pod) -> Option<String> {
     let pulling = containers(pod).find_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref().filter(|reason| *reason != "PodInitializing")?;
-        Some(format!("stage {}: {reason}: {}", container.name, waiting.message.as_deref().unwrap_or("no message")))
+        let said = waiting.message.as_deref().unwrap_or("no message");
+        Some(explained(format!("stage {}: {reason}: {said}", container.name), said, FailedPod::Build))
     });
     let unscheduled = pod.status.as_ref()?.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled" && c.status == "False");
     pulling.or_else(|| unscheduled.map(|condition| format!("no node: {}", condition.message.clone().unwrap_or_default())))
@@ -168,14 +169,17 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated) -> Failure {
     // The go command ends with small numbers; these are signals.
     if stage == COMPILE && ended.exit_code <= 128 {
         let (reason, message) = compiler_said(&output);
-        return failure(reason, message, tail);
+        return failure(reason, sentence(&explained(message, &output, FailedPod::Build)), tail);
     }
     match report(ended).and_then(|report| report.failure) {
         Some(said) => failure(said.reason.parse().unwrap_or(Reason::AssembleFailed), sentence(&redact::redact(&said.message, &[])), None),
         None if ended.exit_code > 128 => {
             failure(Reason::Lost, format!("Stage {stage} was ended by signal {}.", ended.exit_code - 128), tail)
         }
-        None => failure(Reason::AssembleFailed, format!("Stage {stage} ended with exit code {}.", ended.exit_code), tail),
+        None => {
+            let message = explained(format!("Stage {stage} ended with exit code {}.", ended.exit_code), &output, FailedPod::Build);
+            failure(Reason::AssembleFailed, sentence(&message), tail)
+        }
     }
 }
 
@@ -253,6 +257,23 @@ mod tests {
             assert_eq!(reason, Reason::CompileError);
             assert!(["go.version", "Go 1.99 ", "Go 1.26.1."].iter().all(|part| message.contains(part)), "{message}");
         }
+    }
+
+    #[test]
+    fn what_a_windows_node_or_a_tool_says_is_explained() {
+        let said = "failed to solve: cannot finalize (reason unknown)";
+        let ended = ContainerStateTerminated { exit_code: 1, message: Some(said.into()), ..ContainerStateTerminated::default() };
+        let failure = of_stage(COMPILE, &ended);
+        assert!(failure.message.ends_with("use gzip.") && failure.message.contains("The cause: BuildKit"), "{}", failure.message);
+        let waiting = k8s_openapi::api::core::v1::ContainerStateWaiting {
+            reason: Some("ErrImagePull".into()),
+            message: Some("no match for platform in manifest: not found".into()),
+        };
+        let state = Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
+        let compile = ContainerStatus { name: COMPILE.into(), state, ..ContainerStatus::default() };
+        let status = PodStatus { init_container_statuses: Some(vec![compile]), ..PodStatus::default() };
+        let waits = waiting_for(&Pod { status: Some(status), ..Pod::default() }).expect("it waits");
+        assert!(waits.contains("ErrImagePull") && waits.contains("Windows build of this node"), "{waits}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What does a Deployment say about itself?
 
 use super::{PodTrouble, Workload, WorkloadContainer};
+use crate::decide::{Pod as FailedPod, explained};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::TargetKind;
@@ -97,10 +98,12 @@ fn container_trouble(container: &ContainerStatus) -> Option<(Reason, String)> {
     let said = waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default();
     match waiting_for {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            Some((Reason::ImagePullFailed, format!("container {} cannot pull its image: {waiting_for}: {said}", container.name)))
+            let message = format!("container {} cannot pull its image: {waiting_for}: {said}", container.name);
+            Some((Reason::ImagePullFailed, explained(message, &said, FailedPod::Target)))
         }
         "CreateContainerError" | "CreateContainerConfigError" | "RunContainerError" => {
-            Some((Reason::CrashLooping, format!("container {} cannot be started: {waiting_for}: {said}", container.name)))
+            let message = format!("container {} cannot be started: {waiting_for}: {said}", container.name);
+            Some((Reason::CrashLooping, explained(message, &said, FailedPod::Target)))
         }
         "CrashLoopBackOff" => Some((Reason::CrashLooping, crash(container))),
         _ if container.restart_count >= RESTARTS && !container.ready => Some((Reason::CrashLooping, crash(container))),
@@ -118,10 +121,56 @@ fn crash(container: &ContainerStatus) -> String {
             .unwrap_or_default();
         format!(" with exit code {}{tail}", ended.exit_code)
     });
-    format!(
+    let message = format!(
         "container {} keeps ending{} (restarts: {}); see `kubectl logs --previous`",
         container.name,
         ended.unwrap_or_default(),
         container.restart_count
-    )
+    );
+    // The whole text: in a Go panic the message stands far above the end.
+    let whole = last.and_then(|ended| ended.message.as_deref()).unwrap_or_default();
+    explained(message, whole, FailedPod::Target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStateWaiting, PodStatus};
+
+    fn trouble(waiting: &str, said: Option<&str>, last: Option<&str>) -> PodTrouble {
+        let waiting = ContainerStateWaiting { reason: Some(waiting.into()), message: said.map(Into::into) };
+        let terminated = last.map(|message| ContainerStateTerminated {
+            exit_code: 2,
+            message: Some(message.into()),
+            ..ContainerStateTerminated::default()
+        });
+        let container = ContainerStatus {
+            name: "app".into(),
+            state: Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() }),
+            last_state: Some(ContainerState { terminated, ..ContainerState::default() }),
+            ..ContainerStatus::default()
+        };
+        let status = PodStatus { container_statuses: Some(vec![container]), ..PodStatus::default() };
+        pod_trouble(&Pod { status: Some(status), ..Pod::default() }).expect("trouble")
+    }
+
+    #[test]
+    fn what_a_windows_node_says_is_explained() {
+        let pull = trouble("ErrImagePull", Some("rpc error: no match for platform in manifest: not found"), None);
+        assert!(pull.message.contains("The cause:") && pull.message.contains("image.base.releases"), "{}", pull.message);
+        let start = trouble("RunContainerError", Some("hcs::CreateComputeSystem: (0xc0370106)"), None);
+        assert!(start.message.contains("cumulative update"), "{}", start.message);
+        let panic = format!(
+            "panic: Failed to load netapi32.dll: The specified module could not be found.\n\n{}",
+            "goroutine 1 [running]:\n".repeat(50)
+        );
+        let crash = trouble("CrashLoopBackOff", None, Some(&panic));
+        assert!(crash.message.contains("exit code 2") && crash.message.contains("Nano Server has no netapi32.dll"), "{}", crash.message);
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_as_it_is() {
+        let pull = trouble("ErrImagePull", Some("no such host"), None);
+        assert_eq!(pull.message, "container app cannot pull its image: ErrImagePull: no such host");
+    }
 }

@@ -271,6 +271,7 @@ fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> C
             sub_path: order.inputs.sub_path.clone(),
         }),
         registries: relevant(&settings.registries, request),
+        absent_apis: settings.absent_apis.clone(),
         timeout_seconds: seconds(request.build.push).unsigned_abs(),
     };
     let mut args = step_args(ASSEMBLE, &step);

@@ -6,6 +6,7 @@
 
 use super::{display, failed};
 use crate::decide::{BuildVerdict, Conclusion, Effect, Outcome, TargetVerdict};
+use crate::image::warnings;
 use crate::observe::{Build, BuildState, World};
 use gowindows_crds::conditions::{ConditionType, Reason, Truth, Verdict, find};
 use gowindows_crds::v1alpha1::{ImageStatus, Phase, RolloutPhase};
@@ -18,18 +19,21 @@ pub(super) fn verdicts(world: &World, conclusion: &Conclusion, outcome: &Outcome
             Verdict::new(ConditionType::Stalled, Truth::True, refusal.reason, &refusal.message),
         ];
         verdicts.extend(standing(world));
+        verdicts.extend(warnings(image));
         return verdicts;
     }
     if conclusion.suspended {
         let message = "spec.suspend is true; set it to false to go on. What runs keeps running.";
         let mut verdicts = vec![Verdict::new(ConditionType::Ready, Truth::Unknown, Reason::Suspended, message)];
         verdicts.extend(standing(world));
+        verdicts.extend(warnings(image));
         return verdicts;
     }
     let mut verdicts: Vec<Verdict> =
         vec![built(conclusion, outcome), published(conclusion, outcome, image), rolled_out(conclusion, outcome)];
     verdicts.extend(source(conclusion));
     verdicts.extend(attested(world, conclusion, outcome, image));
+    verdicts.extend(warnings(image));
     let ready = ready(world, conclusion, &verdicts, image);
     if ready.truth != Truth::True {
         let satisfied = satisfied_before(world);
@@ -68,6 +72,12 @@ fn satisfied_before(world: &World) -> bool {
     let was_satisfied =
         find(&status.conditions, ConditionType::Reconciling).is_none() && find(&status.conditions, ConditionType::Stalled).is_none();
     Some(status.observed_generation) == generation && was_satisfied && find(&status.conditions, ConditionType::Ready).is_some()
+}
+
+/// What may not work in the last good image. Never in the way of Ready: it may work all the same.
+fn warnings(image: Option<&ImageStatus>) -> Option<Verdict> {
+    let texts = warnings::texts(&image?.warnings);
+    (!texts.is_empty()).then(|| Verdict::new(ConditionType::ImageWarnings, Truth::True, Reason::WarningsFound, texts.join(" ")))
 }
 
 fn is_stalled(conclusion: &Conclusion) -> bool {

@@ -49,6 +49,20 @@ fn a_published_image_without_targets_is_ready() {
 }
 
 #[test]
+fn warnings_are_said_with_their_remedy_and_stand_in_nobodys_way() {
+    let mut plan = published();
+    let image = plan.conclusion.image.as_mut().expect("an image");
+    image.warnings = vec!["AbsentApi|netapi32.dll|os/user".into(), "FromTheFuture|x".into()];
+    let warned = status(&world(None, 1), &plan, &Outcome::default());
+    assert_eq!(condition(&warned, ConditionType::ImageWarnings), pair("True", Reason::WarningsFound));
+    assert_eq!(condition(&warned, ConditionType::Ready).0, "True");
+    let told = warned.conditions.iter().find(|condition| condition.type_ == "ImageWarnings").map(|condition| condition.message.clone());
+    assert!(told.is_some_and(|told| told.contains("os/user") && told.contains("ServerCore") && told.contains("FromTheFuture")));
+    let well = status(&world(Some(warned), 1), &published(), &Outcome::default());
+    assert_eq!(condition(&well, ConditionType::ImageWarnings), Default::default());
+}
+
+#[test]
 fn a_later_failure_leaves_ready_true_on_the_last_good_image() {
     let good = status(&world(None, 1), &published(), &Outcome::default());
     let later = status(&world(Some(good.clone()), 1), &failed_build(good.image.clone()), &Outcome::default());

@@ -105,7 +105,7 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
 }
 
 async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
-    let AssembleRequest { repository, tag, mut assembly, expected, registries, timeout_seconds: _ } = request;
+    let AssembleRequest { repository, tag, mut assembly, expected, registries, absent_apis, timeout_seconds: _ } = request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
     let credentials = match &args.registry_config {
@@ -128,7 +128,7 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
             say("program: package, modules, Go release and settings are those that were asked for".into());
         }
         let bases = find_bases(&registry, &assembly, &say).await?;
-        let prepared = prepare(bases, &assembly, &program, &say).await?;
+        let prepared = prepare(bases, &assembly, &program, &absent_apis, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))

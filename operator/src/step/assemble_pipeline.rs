@@ -18,6 +18,8 @@ use crate::image::pe_file::PeFile;
 use crate::image::sbom::Contents;
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
+use crate::image::warnings::Learned;
+use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
 use crate::image::{Assembly, pe, sizes};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
@@ -141,8 +143,11 @@ pub async fn prepare<'a>(
     found: FoundBases<'a>,
     assembly: &Assembly,
     program: &Program,
+    absent_apis: &[AbsentApi],
     say: Say<'_>,
 ) -> Result<Prepared<'a>, AssembleError> {
+    let learned = learn(program.clone(), &found, absent_apis, say).await?;
+    let assembly = &Assembly { learned, ..assembly.clone() };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let (owned, packing) = (program.clone(), Packing { epoch: assembly.epoch, compression: assembly.compression, threads });
     let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing));
@@ -172,6 +177,20 @@ async fn push_config(registry: &Registry, repository: &Reference, config: &Blob)
 /// Does all of it, a few at a time; the first failure ends the others.
 async fn side_by_side(work: Vec<BoxFuture<'_, Result<(), AssembleError>>>) -> Result<(), AssembleError> {
     stream::iter(work.into_iter().map(Ok)).try_for_each_concurrent(STREAMS, |one| one).await
+}
+
+/// Looks through the program for what its image depends on, and for what may not work on these bases.
+async fn learn(program: Program, found: &FoundBases<'_>, absent_apis: &[AbsentApi], say: Say<'_>) -> Result<Learned, AssembleError> {
+    let apis = WindowsApis::shipped().unwrap_or_default().with(absent_apis);
+    let flavors = found.bases.iter().filter_map(|base| windows_apis::flavor_of(&base.reference)).collect();
+    let (owned, path) = (apis.clone(), program.path.clone());
+    let read = tokio::task::spawn_blocking(move || Learned::read(File::open(&program.path)?, &owned, &flavors));
+    let failed = |source| AssembleError::ReadProgram { path, source };
+    let learned = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(failed)?;
+    for warning in &learned.warnings {
+        say(format!("warning: {}", warning.text(&apis)));
+    }
+    Ok(learned)
 }
 
 fn write_layer(program: &Program, packing: Packing) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
@@ -360,11 +379,7 @@ impl Prepared<'_> {
         let Layer { media_type: _, digest, size, diff_id, program, program_size } = &self.layer;
         let same_blob = facts.digest == *digest && facts.size == *size && facts.diff_id == *diff_id;
         let same_program = facts.program.as_ref() == Some(&(program.clone(), *program_size));
-        vec![Finding {
-            rule: Rule::LayerContent,
-            passed: same_blob && same_program,
-            message: "the layer should be the one that was written".into(),
-        }]
+        vec![Finding::of(Rule::LayerContent, same_blob && same_program, "the layer should be the one that was written")]
     }
 
     fn accept_layer(&self, place: &impl ToString, facts: LayerFacts) -> Result<(), AssembleError> {

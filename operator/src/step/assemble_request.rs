@@ -5,6 +5,7 @@
 
 use super::program_check::Expected;
 use crate::image::Assembly;
+use crate::image::windows_apis::AbsentApi;
 use crate::settings::RegistrySettings;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub struct AssembleRequest {
     /// How registries are reached, certificates in place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<RegistrySettings>,
+    /// The settings' own entries of what base flavors lack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent_apis: Vec<AbsentApi>,
     /// Longest time of the whole step, in seconds.
     pub timeout_seconds: u64,
 }

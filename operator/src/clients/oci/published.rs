@@ -46,8 +46,7 @@ impl Registry {
         let platforms = Source::Registry(self, reference.clone()).platforms(&top).await?;
         let mut findings: Vec<Finding> = platforms.iter().flat_map(|platform| verify::image(platform, bases)).collect();
         if platforms.is_empty() {
-            let message = "the index has no windows/amd64 image".into();
-            findings.push(Finding { rule: Rule::Platform, passed: false, message });
+            findings.push(Finding::of(Rule::Platform, false, "the index has no windows/amd64 image"));
         }
         let repository = format!("{}/{}", reference.registry(), reference.repository());
         let status = sizes::image_status(&repository, top.digest.as_str(), &platforms);

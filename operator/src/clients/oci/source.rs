@@ -10,6 +10,8 @@ use crate::image::digest::Digest;
 use crate::image::manifest::{Descriptor, Document, Manifest, Platform};
 use crate::image::verify::ReadBack;
 use futures::{StreamExt, TryStreamExt, stream};
+use std::fs::File;
+use std::io::Seek;
 
 /// The largest configuration that is read.
 const LARGEST_CONFIG: usize = 4 * 1024 * 1024;
@@ -87,6 +89,37 @@ impl<'a> Source<'a> {
             bases.push(base);
         }
         Ok(Bases { bases, listed })
+    }
+
+    /// Reads the image that is here: the digest of its index or only manifest, and its Windows images. No layer.
+    ///
+    /// # Errors
+    /// It is not there, or is no image.
+    pub async fn image(&self) -> Result<(Digest, Vec<ReadBack>), OciError> {
+        let top = self.top().await?;
+        let platforms = self.platforms(&top).await?;
+        Ok((top.digest, platforms))
+    }
+
+    /// The bytes of a layer, in a file that has no name or must not be written to. The caller checks digest and size.
+    ///
+    /// # Errors
+    /// It is not there, or more bytes come than announced.
+    pub async fn layer(&self, layer: &Descriptor) -> Result<File, OciError> {
+        let failed = |error: std::io::Error| OciError::local(format!("keep layer {} for a moment", layer.digest), error);
+        match self {
+            Self::Registry(registry, reference) => {
+                let mut file = tempfile::tempfile().map_err(failed)?;
+                let mut copy = tokio::fs::File::from_std(file.try_clone().map_err(failed)?);
+                registry.read_blob(reference, layer, &mut copy).await?;
+                file.rewind().map_err(failed)?;
+                Ok(file)
+            }
+            Self::Layout(layout) => {
+                let attempt = format!("read layer {} of {layout}", layer.digest);
+                File::open(layout.path(&layer.digest)).map_err(|error| OciError::local(attempt, error))
+            }
+        }
     }
 
     /// Reads the Windows images under an index or manifest that was read before.
