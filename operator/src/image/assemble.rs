@@ -23,7 +23,11 @@ pub struct Blob {
 }
 
 impl Blob {
-    fn of(media_type: &'static str, document: &impl serde::Serialize) -> serde_json::Result<Self> {
+    /// A document as JSON.
+    ///
+    /// # Errors
+    /// Never in practice: plain structs become JSON.
+    pub fn of(media_type: &'static str, document: &impl serde::Serialize) -> serde_json::Result<Self> {
         let bytes = serde_json::to_vec(document)?;
         Ok(Self { media_type, digest: Digest::of(&bytes), bytes })
     }

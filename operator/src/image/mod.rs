@@ -1,5 +1,6 @@
 //! How is a correct, reproducible Windows image written? Pure: no client, no runtime, no clock.
 
+pub mod artifact;
 pub mod assemble;
 mod assembly;
 pub mod base;

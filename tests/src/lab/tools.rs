@@ -47,6 +47,15 @@ pub const REGISTRY: Module = Module {
     ],
 };
 
+/// A registry in memory that lists referrers, which the lab's own does not.
+pub const REFERRERS: Module = Module { directory: "referrers", programs: &[("referrers", "gowindows.dev/lab/referrers")] };
+
+/// What users verify signatures with.
+pub const COSIGN: Module = Module { directory: "cosign", programs: &[("cosign", "github.com/sigstore/cosign/v3/cmd/cosign")] };
+
+/// A reader of SPDX documents that is not ours.
+pub const SPDX: Module = Module { directory: "spdx", programs: &[("spdx", "gowindows.dev/lab/spdx")] };
+
 /// The program that holds a pod's namespaces.
 pub const PAUSE: Module = Module { directory: "pause", programs: &[("pause", "gowindows.dev/lab/pause")] };
 

@@ -3,4 +3,5 @@
 
 mod push;
 mod reads;
+mod referrers;
 mod server;

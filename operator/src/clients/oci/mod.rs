@@ -11,6 +11,7 @@ mod error;
 mod layout;
 mod manifests;
 mod published;
+mod referrers;
 mod source;
 mod token;
 mod transport;
