@@ -18,6 +18,7 @@ pub use arguments::BuildArgs;
 use crate::clients::oci::{Credentials, Registry};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_pipeline::{Program, find_bases, prepare};
+use crate::step::program_check::{self, Expected};
 use anyhow::Context as _;
 use gowindows_crds::v1alpha1::ImageStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -87,6 +88,10 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;
+    // In a workspace the sums of the other modules count too.
+    let source = module.ancestors().find(|folder| folder.join("go.work").is_file()).unwrap_or(&module);
+    let sub_path = module.strip_prefix(source).map(|path| path.display().to_string()).unwrap_or_default();
+    program_check::check(&program.build_info, &Expected { compile, go_version: None, sub_path }, source)?;
     let prepared = prepare(bases, &assembly, &program, level, &say).await?;
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,

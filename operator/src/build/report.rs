@@ -28,6 +28,9 @@ pub fn table(status: &ImageStatus) -> String {
             format!("{} on a node that has the base, {} on one that has nothing", size(pull.base_cached), size(pull.cold)),
         ));
     }
+    if let Some(sbom) = &status.sbom {
+        rows.push(("sbom", sbom.clone()));
+    }
     let mut table = String::new();
     for (name, value) in rows {
         let _ = writeln!(table, "{name:<9}{value}");
@@ -56,6 +59,7 @@ mod tests {
             reference: "r.example/a@sha256:abc".into(),
             digest: "sha256:abc".into(),
             tags: vec!["v1".into()],
+            sbom: Some("sha256:5b0".into()),
             binary: Some(BinaryStatus { name: "a.exe".into(), bytes: 5_923_840, sha256: "0123456789abcdef".into() }),
             pull_bytes: Some(PullBytes { base_cached: 2_467_565, cold: 122_846_208 }),
             platforms: vec![PlatformStatus {
@@ -75,6 +79,7 @@ digest   sha256:abc
 tags     v1
 program  a.exe, 5.9 MB (sha256 0123456789ab)
 to pull  2.5 MB on a node that has the base, 122.8 MB on one that has nothing
+sbom     sha256:5b0
 
 RELEASE   OS VERSION            APP LAYER       BASE      TOTAL  LAYERS
 ltsc2022  10.0.20348.5499          2.5 MB   120.4 MB   122.8 MB       2

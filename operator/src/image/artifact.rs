@@ -72,7 +72,12 @@ impl Artifact {
     ///
     /// # Errors
     /// Never in practice: plain structs become JSON.
-    pub fn new(artifact_type: &str, subject: &Descriptor, content: Blob, annotations: BTreeMap<String, String>) -> serde_json::Result<Self> {
+    pub fn new(
+        artifact_type: &str,
+        subject: &Descriptor,
+        content: Blob,
+        annotations: BTreeMap<String, String>,
+    ) -> serde_json::Result<Self> {
         let config = Blob { media_type: EMPTY, digest: Digest::of(EMPTY_CONTENT), bytes: EMPTY_CONTENT.to_vec() };
         let manifest = ArtifactManifest {
             schema_version: 2,

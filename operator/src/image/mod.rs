@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod pe;
 pub mod pe_file;
 pub mod release;
+pub mod sbom;
 pub mod sizes;
 pub mod verify;
 pub mod verify_layer;

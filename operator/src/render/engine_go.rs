@@ -12,6 +12,7 @@ use super::{claim_name, job_name};
 use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
+use crate::step::program_check::Expected;
 use crate::step::source_request::SourceRequest;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};
@@ -247,7 +248,13 @@ fn compile(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Co
         security_context: Some(restricted()),
         // It has no code of ours that could report; the end of its output is its report.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        volume_mounts: Some(vec![mount("workspace", WORKSPACE), mount("cache", CACHE), mount("tmp", TMP)]),
+        // What the program is held against afterwards is out of the compiler's reach.
+        volume_mounts: Some(vec![
+            VolumeMount { sub_path: Some("src".into()), ..read_only("workspace", "/build/src") },
+            VolumeMount { sub_path: Some("out".into()), ..mount("workspace", "/build/out") },
+            mount("cache", CACHE),
+            mount("tmp", TMP),
+        ]),
         working_dir: Some(if sub_path == "." { "/build/src".into() } else { format!("/build/src/{sub_path}") }),
         ..Container::default()
     }
@@ -258,11 +265,16 @@ fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> C
         repository: request.repository.clone(),
         tag: order.inputs.tag(),
         assembly: order.inputs.assembly.clone(),
+        expected: Some(Expected {
+            compile: order.inputs.compile.clone(),
+            go_version: request.go_version.clone(),
+            sub_path: order.inputs.sub_path.clone(),
+        }),
         registries: relevant(&settings.registries, request),
         timeout_seconds: seconds(request.build.push).unsigned_abs(),
     };
     let mut args = step_args(ASSEMBLE, &step);
-    args.extend(["--program-dir", "/build/out", "--source-info", "/build/source.json"].map(String::from));
+    args.extend(["--program-dir", "/build/out", "--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));
     let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
     if request.push_secret.is_some() {
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);

@@ -3,6 +3,7 @@
 use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
+use super::program_check;
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::layer;
 use crate::image::manifest::media_type;
@@ -35,6 +36,9 @@ pub struct AssembleArgs {
     /// JSON that the source step wrote; its commitTime becomes every time in the image
     #[arg(long, value_name = "FILE")]
     source_info: PathBuf,
+    /// Folder of the source, whose go.mod and go.sum the program is held against
+    #[arg(long, value_name = "DIR")]
+    source_dir: Option<PathBuf>,
     /// Docker configuration with the registry's credentials; anonymous without it
     #[arg(long, value_name = "FILE")]
     registry_config: Option<PathBuf>,
@@ -102,7 +106,7 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
 }
 
 async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
-    let AssembleRequest { repository, tag, mut assembly, registries, timeout_seconds: _ } = request;
+    let AssembleRequest { repository, tag, mut assembly, expected, registries, timeout_seconds: _ } = request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
     let credentials = match &args.registry_config {
@@ -118,6 +122,12 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
         let program = Program::in_folder(&args.program_dir)?;
+        if let Some(expected) = &expected {
+            let source =
+                args.source_dir.as_deref().ok_or_else(|| AssembleError::Mismatch("there is no --source-dir to hold it against".into()))?;
+            program_check::check(&program.build_info, expected, source)?;
+            say("program: package, modules, Go release and settings are those that were asked for".into());
+        }
         let bases = find_bases(&registry, &assembly, &say).await?;
         let prepared = prepare(bases, &assembly, &program, layer::DEFAULT_LEVEL, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;

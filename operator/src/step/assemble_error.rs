@@ -32,6 +32,17 @@ pub enum AssembleError {
     /// Its kind.
     #[error(transparent)]
     NotRunnable(#[from] pe::NotRunnable),
+    /// It is another program.
+    #[error("the program must not be used: {0}; look at the toolchain's image, which compiled it, and at go.sum")]
+    Mismatch(String),
+    /// What it should be held against cannot be read.
+    #[error("cannot read the source's {file}")]
+    ReadSource {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The base.
     #[error(transparent)]
     Base(#[from] BaseError),
@@ -76,6 +87,7 @@ impl AssembleError {
             Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
             Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
             Self::Target(error) => error.reason(),
+            Self::Mismatch(_) => Reason::ProgramMismatch,
             Self::ReadBack { .. } => Reason::VerificationFailed,
             Self::Interrupted => Reason::Lost,
             _ => Reason::AssembleFailed,

@@ -7,11 +7,15 @@
 //! Nothing has a tag before it was read back and verified. The build pod and the command line both go this way.
 
 use super::assemble_error::AssembleError;
+use super::bills::Bills;
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
 use crate::image::assemble::{Image, assemble};
 use crate::image::base::{self, Base};
+use crate::image::build_info::{BuildInfo, BuildInfoError};
 use crate::image::layer::{self, Layer, ProgramName};
 use crate::image::manifest::Descriptor;
+use crate::image::pe_file::PeFile;
+use crate::image::sbom::Contents;
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
 use crate::image::{Assembly, pe, sizes};
@@ -40,6 +44,8 @@ pub struct Program {
     pub name: ProgramName,
     /// Bytes.
     pub size: u64,
+    /// What the linker wrote into it, or why that cannot be read.
+    pub build_info: Result<BuildInfo, String>,
 }
 
 impl Program {
@@ -75,7 +81,9 @@ impl Program {
         let mut start = Vec::with_capacity(pe::HEADER_BYTES);
         file.take(pe::HEADER_BYTES as u64).read_to_end(&mut start).map_err(failed)?;
         pe::check(&start)?;
-        Ok(Self { path: path.into(), name, size: metadata.len() })
+        let opened = File::open(path).map_err(failed)?;
+        let build_info = PeFile::open(opened).map_err(BuildInfoError::from).and_then(|mut file| BuildInfo::read(&mut file));
+        Ok(Self { path: path.into(), name, size: metadata.len(), build_info: build_info.map_err(|error| error.to_string()) })
     }
 }
 
@@ -94,6 +102,7 @@ pub struct Prepared<'a> {
     layer_file: tempfile::NamedTempFile,
     found: FoundBases<'a>,
     program: ProgramName,
+    bills: Bills,
 }
 
 /// Reads the manifests and configurations of the bases, and chooses among them. A wrong base is found before anything is
@@ -137,7 +146,11 @@ pub async fn prepare<'a>(
     let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
     match verify::complaint(&findings) {
         Some(complaint) => Err(AssembleError::Assembled(complaint)),
-        None => Ok(Prepared { image, layer, layer_file, found, program: program.name.clone() }),
+        None => {
+            let (name, info) = (program.name.as_str(), program.build_info.as_ref().ok());
+            let bills = Bills::of(&image, &found.bases, &Contents { program: name, digest: &layer.program, info, epoch })?;
+            Ok(Prepared { image, layer, layer_file, found, program: program.name.clone(), bills })
+        }
     }
 }
 
@@ -178,7 +191,8 @@ impl Prepared<'_> {
         if let Some(index) = &self.image.index {
             registry.push_manifest(repository, index, None).await?;
         }
-        let published = self.read_back(registry, repository).await?;
+        let mut published = self.read_back(registry, repository).await?;
+        published.status.sbom = self.bills.attach(registry, repository, say).await?;
         for tag in tags {
             registry.tag(repository, &published.digest, tag).await?;
             let resolved = registry.resolve(&at_tag(repository, tag)).await?;
@@ -210,12 +224,13 @@ impl Prepared<'_> {
         }
         let Some(top) = self.image.top() else { return Err(AssembleError::Assembled("it has no platform".into())) };
         layout.write_blob(&top.digest, &top.bytes)?;
+        let sbom = self.bills.keep(&layout)?;
         layout.write_index(top, tag)?;
         let file = File::open(layout.path(&self.layer.digest)).map_err(AssembleError::ReadLayer)?;
         self.accept_layer(&layout, self.layer_facts(&layout, file).await?)?;
         let platforms = ReadBack::from_assembled(&self.image)?;
         let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
-        Ok(ImageStatus { reference: layout.to_string(), ..status })
+        Ok(ImageStatus { reference: layout.to_string(), sbom, ..status })
     }
 
     /// Every layer of every base once, with the base that it comes from.

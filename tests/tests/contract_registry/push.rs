@@ -145,6 +145,7 @@ async fn step(compiled: &Path, door: &Door, repository: &str, seconds: u64) -> R
         repository: format!("{}/{repository}", door.host),
         tag: TAG.into(),
         assembly,
+        expected: None,
         registries: door.settings(),
         timeout_seconds: seconds,
     };
