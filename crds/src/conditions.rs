@@ -22,6 +22,8 @@ pub enum ConditionType {
     Built,
     /// The registry serves the image with the digest that was built.
     Published,
+    /// Provenance and, where `spec.signing` is set, signatures are attached to the image.
+    Attested,
     /// The targets run the published digest.
     RolledOut,
 }
@@ -96,6 +98,10 @@ reasons! {
     AssembleFailed,
     /// What the registry serves is not what was built.
     VerificationFailed,
+    /// The program is not the one that was asked for: another package, other modules, another Go release or other flags.
+    ProgramMismatch,
+    /// The operator has not seen the build of this image, so it neither signs it nor says how it was built.
+    NotWitnessed,
     /// A stage took longer than its limit.
     Timeout,
     /// A container of the build used more memory than its limit.
@@ -211,7 +217,7 @@ pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition>
 
 fn rank(type_: &str) -> usize {
     use ConditionType::*;
-    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut];
+    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut];
     order.iter().position(|kind| kind.to_string() == type_).unwrap_or(order.len())
 }
 

@@ -14,7 +14,7 @@ pub struct GoWindowsImageStatus {
     /// The generation that this status describes; -1 until the operator has seen the object.
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut.
+    /// Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -123,6 +123,18 @@ pub struct ImageStatus {
     /// What a node has to pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_bytes: Option<PullBytes>,
+    /// Digest of the SBOM's manifest: an SPDX document, attached to the image as an OCI referrer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
+    /// Digest of the SLSA provenance's manifest, attached likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<String>,
+    /// Digest of the signature's manifest, attached likewise; `cosign verify` finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// Name of the Secret whose key made the signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 /// The image for one Windows release.

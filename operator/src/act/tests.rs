@@ -44,6 +44,16 @@ impl Registry for Nobody {
     fn tag<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [String], _: Option<&'a SecretData>) -> BoxFuture<'a, Result<(), Miss>> {
         panic!("a registry is asked")
     }
+
+    fn attest<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Attestation,
+        _: Option<&'a SecretData>,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Attested, Miss>> {
+        panic!("a registry is asked")
+    }
 }
 
 /// A cluster that finds nothing, and ends the term at its first request.

@@ -132,7 +132,7 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
     let BuildState::Succeeded(result) = &build.state else { return Ok(()) };
     let digest = result.as_ref().map(|result| result.digest.as_str());
     if let Some(image) = known(world, request, plan).filter(|image| digest.is_none_or(|digest| digest == image.digest)) {
-        publish(request, plan, image, Some(build.clone()));
+        use_image(world, request, settings, plan, image, Some(build));
         return Ok(());
     }
     let Some(tag) = plan.conclusion.inputs.as_ref().map(Inputs::tag) else { return Ok(()) };
@@ -145,7 +145,8 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
             match violation.or_else(|| published.violations.first().cloned()) {
                 Some(violation) => fail(plan, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}.")),
                 None => {
-                    publish(request, plan, image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build)), Some(build.clone()))
+                    let image = image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build));
+                    use_image(world, request, settings, plan, image, Some(build));
                 }
             }
         }
@@ -166,7 +167,7 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
 /// There is no Job for these inputs: they may be published already, be lost, or be new.
 fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, fingerprint: &str) -> Result<(), Need> {
     if let Some(image) = known(world, request, plan) {
-        publish(request, plan, image, None);
+        use_image(world, request, settings, plan, image, None);
         return Ok(());
     }
     let recorded = world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint);
@@ -192,7 +193,7 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
     match world.answers.published.get(&tag) {
         Some(Seen::Fresh(Some(published), _)) if published.violations.is_empty() => {
             let image = image_of(published, world, plan.conclusion.inputs.as_ref(), None);
-            publish(request, plan, image, None);
+            use_image(world, request, settings, plan, image, None);
         }
         Some(Seen::Unknown(trouble) | Seen::Stale(_, trouble)) if blocks_build(trouble, request) => {
             plan.look_again(super::backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
@@ -232,6 +233,8 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
     let known = world.status().image.clone().filter(|known| known.digest == image.digest);
     if let Some(known) = known {
         (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
+        (image.sbom, image.provenance) = (known.sbom, known.provenance);
+        (image.signature, image.signed_by) = (known.signature, known.signed_by);
     }
     if let Some(build) = build {
         if let BuildState::Succeeded(Some(result)) = &build.state {
@@ -249,6 +252,18 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
 
 fn whole_second(at: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
     k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// It is what the inputs are to become, unless it must be signed and nobody saw how it came about.
+fn use_image(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, image: ImageStatus, build: Option<&Build>) {
+    if !super::attest::must_be_built_again(world, request, &image) {
+        publish(request, plan, image, build.cloned());
+        return;
+    }
+    let fingerprint = image.fingerprint.unwrap_or_default();
+    let attempts = world.builds.iter().filter(|build| fingerprint.starts_with(&build.fingerprint)).map(|build| build.attempt);
+    let attempt = 1 + attempts.max().unwrap_or(0).max(recorded_attempt(world, &fingerprint));
+    start(world, request, settings, plan, attempt, None);
 }
 
 fn publish(request: &Request, plan: &mut Plan, image: ImageStatus, build: Option<Build>) {

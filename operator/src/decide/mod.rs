@@ -11,6 +11,7 @@
 //!
 //! What it deliberately does not do: read or write anything, or remember anything between calls.
 
+mod attest;
 mod build;
 mod drift;
 mod inputs;
@@ -22,7 +23,9 @@ mod source;
 
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
-pub use plan::{BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict};
+pub use plan::{
+    Attestation, BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict,
+};
 pub use request::{BuildRequest, Request, TargetRequest};
 
 use crate::observe::World;
@@ -69,6 +72,7 @@ fn plan(world: &World, settings: &Settings) -> Result<Plan, Need> {
     build::decide(world, &request, settings, &mut plan)?;
     rollout::decide(world, &request, &mut plan)?;
     retention::decide(world, &request, &mut plan);
+    attest::decide(world, &request, settings, &mut plan);
     plan.conclusion.request = Some(request);
     Ok(plan)
 }

@@ -4,7 +4,8 @@
 //! [`crate::report`] writes the status. Nothing here acts.
 
 use super::{Inputs, Request};
-use crate::observe::{Build, Miss, Revision, Trouble};
+use crate::attest::Provenance;
+use crate::observe::{Attested, Build, Miss, Revision, Trouble};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{Handled, ImageStatus, RolloutPhase};
 use k8s_openapi::api::batch::v1::Job;
@@ -58,6 +59,8 @@ pub enum Effect {
     EnsureClaim(Box<PersistentVolumeClaim>),
     /// Create a build Job.
     CreateJob(Box<Job>),
+    /// Attach provenance and signatures.
+    Attest(Box<Attestation>),
     /// Point tags at a verified digest.
     MoveTags {
         /// The digest.
@@ -78,6 +81,7 @@ impl Effect {
             Self::StopJob { .. } => "StopJob",
             Self::EnsureClaim(_) => "EnsureClaim",
             Self::CreateJob(_) => "CreateJob",
+            Self::Attest(_) => "Attest",
             Self::MoveTags { .. } => "MoveTags",
             Self::Roll(_) => "Roll",
             Self::DeleteJob(_) => "DeleteJob",
@@ -90,6 +94,8 @@ impl Effect {
 pub struct Outcome {
     /// How many effects were performed.
     pub performed: usize,
+    /// What is attached to the image.
+    pub attested: Option<Attested>,
     /// The tags that were moved.
     pub tagged: Option<Vec<String>>,
     /// The effect that failed and why; the rest was not tried.
@@ -103,6 +109,19 @@ pub struct Failed {
     pub effect: Effect,
     /// Why.
     pub miss: Miss,
+}
+
+/// What is to be said of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attestation {
+    /// Its own digest, then those of its manifests where it is an index: something is said of each.
+    pub digests: Vec<String>,
+    /// The bill that the build has attached, as it reported.
+    pub sbom: Option<String>,
+    /// How it was built; none where there is no Job to tell.
+    pub provenance: Option<Provenance>,
+    /// With the key of `signing.keySecretRef`.
+    pub sign: bool,
 }
 
 /// A write to a target.

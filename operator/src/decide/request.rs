@@ -39,6 +39,8 @@ pub struct Request {
     pub sub_path: String,
     /// The toolchain image as it is asked for, by tag or digest.
     pub toolchain: String,
+    /// The Go release that it is to have; `None` where the object names an image.
+    pub go_version: Option<String>,
     /// Where the image goes.
     pub repository: String,
     /// Name of the Secret for the registry.
@@ -53,6 +55,8 @@ pub struct Request {
     pub targets: Vec<TargetRequest>,
     /// How long a target may take.
     pub progress_deadline: Duration,
+    /// Name of the Secret whose key signs; `None`: nothing is signed.
+    pub signing: Option<String>,
     /// Finished Jobs to keep: succeeded and failed.
     pub keep: (usize, usize),
     tags: Vec<String>,
@@ -126,6 +130,7 @@ impl Request {
         let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, labels } = spec.image.clone();
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
+        let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?;
         let request = Self {
             interval,
             url: Check::new(
@@ -138,7 +143,8 @@ impl Request {
             reference: reference(git.reference.as_ref())?,
             git_secret: git.secret_ref.as_ref().map(|secret| object_name("source.git.secretRef.name", &secret.name)).transpose()?,
             sub_path: checks::sub_path(sub_path.as_deref().unwrap_or("."))?,
-            toolchain: choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?,
+            toolchain,
+            go_version,
             repository: Check::new(
                 "image.repository",
                 &repository,
@@ -166,6 +172,11 @@ impl Request {
                 })
                 .collect::<Result<_, Refusal>>()?,
             progress_deadline: checks::positive("rollout.progressDeadline", progress_deadline.as_deref(), 20 * MINUTE)?,
+            signing: spec
+                .signing
+                .as_ref()
+                .map(|signing| object_name("signing.keySecretRef.name", &signing.key_secret_ref.name))
+                .transpose()?,
             keep: (checks::count("history.succeeded", succeeded, 5, 1..=50)?, checks::count("history.failed", failed, 3, 1..=50)?),
             tags: checks::each(
                 "image.tags",
@@ -290,13 +301,14 @@ fn reference(spec: Option<&GitReference>) -> Result<Reference, Refusal> {
     }
 }
 
-fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Settings) -> Result<String, Refusal> {
+/// The toolchain's image, and the Go release that it should have.
+fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Settings) -> Result<(String, Option<String>), Refusal> {
     match (version, image) {
         (Some(version), Some(_)) => Err(invalid("go.version", version, "set version or image, not both")),
-        (None, Some(image)) => checks::image_reference("go.image", image),
+        (None, Some(image)) => Ok((checks::image_reference("go.image", image)?, None)),
         (Some(version), None) => {
             let version = Check::new("go.version", version, "use a Go release such as \"1.26\"").form(patterns::GO_VERSION)?;
-            settings.toolchains.get(&version).cloned().ok_or_else(|| Refusal {
+            settings.toolchains.get(&version).cloned().map(|image| (image, Some(version.clone()))).ok_or_else(|| Refusal {
                 reason: Reason::NotConfigured,
                 message: format!(
                     "go.version {version:?}: this operator has no toolchain image for it (it has: {}). Use one of those, set go.image, or ask the operator's owner to add it under toolchains.",
@@ -306,7 +318,7 @@ fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Setti
         }
         (None, None) => {
             let newest = settings.toolchains.iter().max_by_key(|(version, _)| release_order(version));
-            newest.map(|(_, image)| image.clone()).ok_or_else(|| Refusal {
+            newest.map(|(version, image)| (image.clone(), Some(version.clone()))).ok_or_else(|| Refusal {
                 reason: Reason::NotConfigured,
                 message: "this operator has no toolchain image. Set go.image, or ask the operator's owner to set toolchains.".into(),
             })

@@ -1,11 +1,12 @@
 //! The decisions of the first slice, each from a world that is written down.
 
+mod attest;
 mod edges;
 
 use super::*;
 use crate::observe::*;
 use gowindows_crds::GoWindowsImage;
-use gowindows_crds::conditions::Reason;
+use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, InputsStatus, RolloutPhase, TargetKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -111,7 +112,7 @@ fn with_job(mut world: World, state: BuildState) -> World {
 
 fn succeeded() -> BuildState {
     let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into() };
-    BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary) }))
+    BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary), sbom: None }))
 }
 
 fn failed(reason: Reason) -> BuildState {
@@ -121,7 +122,11 @@ fn failed(reason: Reason) -> BuildState {
 /// The status that a pass would write is the next pass's status.
 fn report(world: &mut World, plan: &Plan) {
     let tagged = plan.effects.iter().find_map(|effect| if let Effect::MoveTags { tags, .. } = effect { Some(tags.clone()) } else { None });
-    let outcome = Outcome { performed: plan.effects.len(), tagged, failure: None };
+    let signs = plan.conclusion.request.as_ref().is_some_and(|request| request.signing.is_some());
+    let attests = plan.effects.iter().any(|effect| matches!(effect, Effect::Attest(_)));
+    let digest = |what: &str| Some(format!("sha256:{what}"));
+    let attested = attests.then(|| Attested { sbom: digest("5b"), provenance: digest("9c"), signature: digest("51").filter(|_| signs) });
+    let outcome = Outcome { performed: plan.effects.len(), attested, tagged, failure: None };
     let status = crate::report::status(world, plan, &outcome);
     let mut object = (*world.object).clone();
     object.status = Some(status);
@@ -177,7 +182,7 @@ fn a_succeeded_build_is_believed_when_the_registry_confirms_it() {
     let mut world = with_job(world(json!({})), succeeded());
     world.workloads = vec![Some(deployment("old:1"))];
     let plan = settle(&mut world, Some(&image()));
-    assert_eq!(effects(&plan), ["MoveTags"], "the status names an image before a workload gets it");
+    assert_eq!(effects(&plan), ["MoveTags", "Attest"], "the status names an image before a workload gets it");
     report(&mut world, &plan);
     assert_eq!(effects(&settle(&mut world, Some(&image()))), ["Roll"]);
     let image = plan.conclusion.image.expect("an image");
@@ -262,12 +267,12 @@ fn a_lost_status_comes_back_without_a_build() {
     let with_status = world.object.status.clone().expect("a status");
     world.object = Arc::new(object(json!({})));
     let plan = settle(&mut world, Some(&image()));
-    assert_eq!(effects(&plan), ["MoveTags"], "tags are moved again, which changes nothing");
+    assert_eq!(effects(&plan), ["MoveTags", "Attest"], "tags are moved again, which changes nothing");
     assert_eq!(plan.conclusion.image.as_ref().map(|image| &image.digest), with_status.image.as_ref().map(|image| &image.digest));
     world.builds.clear();
     world.answers.asked.clear();
     let adopted = settle(&mut world, Some(&image()));
-    assert_eq!(effects(&adopted), ["MoveTags"], "the registry alone is enough");
+    assert_eq!(effects(&adopted), ["MoveTags", "Attest"], "the registry alone is enough");
 }
 
 #[test]

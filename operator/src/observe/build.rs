@@ -42,6 +42,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let failed_at = ended(["Failed"]).and_then(|condition| condition.last_transition_time.clone());
     Some(Build {
         job: job.name_any(),
+        uid: job.uid().unwrap_or_default(),
         // A label that does not belong to the annotated inputs is somebody else's edit: such inputs are not believed.
         inputs: inputs.filter(|inputs| inputs.fingerprint().starts_with(&fingerprint)),
         fingerprint,
@@ -102,6 +103,7 @@ fn stages(pod: &Pod) -> Vec<StageStatus> {
 struct Report {
     digest: Option<String>,
     binary: Option<BinaryStatus>,
+    sbom: Option<String>,
     failure: Option<ReportedFailure>,
 }
 
@@ -117,7 +119,7 @@ fn report(ended: &ContainerStateTerminated) -> Option<Report> {
 
 fn result(pod: &Pod) -> Option<BuildResult> {
     let report = report(terminated(container(pod, crate::render::ASSEMBLE)?)?)?;
-    Some(BuildResult { digest: report.digest?, binary: report.binary })
+    Some(BuildResult { digest: report.digest?, binary: report.binary, sbom: report.sbom })
 }
 
 fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>) -> Failure {

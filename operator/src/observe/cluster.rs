@@ -27,6 +27,8 @@ const API_DEADLINE: Duration = Duration::from_secs(15);
 const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
 /// The field that names the source's Secret.
 const GIT_SECRET: &str = "source.git.secretRef";
+/// The field that names the key's Secret.
+const KEY_SECRET: &str = "signing.keySecretRef";
 /// The field that names the registry's Secret.
 const PUSH_SECRET: &str = "image.pushSecretRef";
 
@@ -203,7 +205,15 @@ impl Cluster {
         self.memory.keep(&world.object.uid().unwrap_or_default(), &source_key(&world.object), &world.answers);
     }
 
-    /// The data of the push Secret, for the one write that goes to a registry.
+    /// The data of the Secret with the signing key, read for one use.
+    ///
+    /// # Errors
+    /// When it is absent or may not be read.
+    pub async fn signing_secret(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
+        self.secret(namespace, KEY_SECRET, request.signing.as_deref()).await
+    }
+
+    /// The data of the push Secret, for the writes that go to a registry.
     ///
     /// # Errors
     /// When it is absent or may not be read.

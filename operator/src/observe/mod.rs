@@ -14,6 +14,6 @@ pub(crate) use cluster::ours;
 pub use cluster::{Cluster, ObserveError, Own, Standing, Stores};
 pub use guarded::{Guarded, Unreadable};
 pub use memory::{Memory, OwnWrites};
-pub use outside::{Git, Miss, Registry, SecretData};
+pub use outside::{Attested, Git, Miss, Registry, SecretData};
 pub use workload::{slim, workload};
 pub use world::*;

@@ -1,7 +1,7 @@
 //! How is the outside world asked? The traits that `clients` implement and that a simulation replaces.
 
 use super::{Published, Revision};
-use crate::decide::Reference;
+use crate::decide::{Attestation, Reference};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use std::collections::BTreeMap;
@@ -16,6 +16,17 @@ pub struct Miss {
     pub reason: Reason,
     /// For people: what happened and what to do.
     pub message: String,
+}
+
+/// What is attached to an image: digests of the referrers' manifests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attested {
+    /// The bill of its parts.
+    pub sbom: Option<String>,
+    /// How it was built; none where nobody can say.
+    pub provenance: Option<String>,
+    /// The signature, where one was asked for.
+    pub signature: Option<String>,
 }
 
 /// A git server.
@@ -47,7 +58,7 @@ pub trait Registry: Send + Sync {
         secret: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<Option<Published>, Miss>>;
 
-    /// Points tags at a digest: the one write, kept here because it is the same client with the same credentials.
+    /// Points tags at a digest: a write, kept here because it is the same client with the same credentials.
     fn tag<'a>(
         &'a self,
         repository: &'a str,
@@ -55,4 +66,13 @@ pub trait Registry: Send + Sync {
         tags: &'a [String],
         secret: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<(), Miss>>;
+
+    /// Attaches to an image what is missing of provenance and, with the data of a Secret that holds a key, of signatures.
+    fn attest<'a>(
+        &'a self,
+        repository: &'a str,
+        attestation: &'a Attestation,
+        secret: Option<&'a SecretData>,
+        key: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Attested, Miss>>;
 }

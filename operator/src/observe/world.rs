@@ -98,6 +98,8 @@ pub struct Published {
 pub struct Build {
     /// Name of the Job.
     pub job: String,
+    /// Uid of the Job.
+    pub uid: String,
     /// The first 32 hex digits of the fingerprint, from the Job's label.
     pub fingerprint: String,
     /// The inputs, where the annotation can be read and hashes to the label.
@@ -140,6 +142,8 @@ pub struct BuildResult {
     pub digest: String,
     /// The program in it.
     pub binary: Option<BinaryStatus>,
+    /// Digest of the bill of its parts.
+    pub sbom: Option<String>,
 }
 
 /// Why a build failed.

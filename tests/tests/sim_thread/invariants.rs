@@ -13,6 +13,7 @@
 //! | I10 | no secret value in anything that is sent |
 //! | I11 | sizes: object, status, history, Jobs |
 //! | I12 | at most one request a second and object, over each five minutes: a steady failure is not a storm |
+//! | I13 | with a key: no tag and no target gets a digest before it is signed |
 //!
 //! I9 is about feedback of metrics, which does not exist yet; it comes with it.
 
@@ -46,6 +47,8 @@ pub struct Invariants {
     rolled: BTreeMap<String, u64>,
     /// Objects that are gone, and since when.
     gone: BTreeMap<String, Timestamp>,
+    /// Names of the objects whose images are signed.
+    signing: BTreeSet<String>,
     /// Specifications by object and generation.
     flags: BTreeMap<(String, i64), String>,
     requests: BTreeMap<(u64, String), VecDeque<u64>>,
@@ -68,6 +71,7 @@ impl Invariants {
             taken_away: BTreeSet::new(),
             rolled: BTreeMap::new(),
             gone: BTreeMap::new(),
+            signing: BTreeSet::new(),
             flags: BTreeMap::new(),
             requests: BTreeMap::new(),
             writes: 0,
@@ -86,6 +90,11 @@ impl Invariants {
         if self.broken.len() < 20 {
             self.broken.push(what);
         }
+    }
+
+    /// Whether the images of the object with this name are to be signed.
+    pub fn signs(&self, name: &str) -> bool {
+        self.signing.contains(name)
     }
 
     /// Writes of the operator so far, events and leases apart.
@@ -160,6 +169,10 @@ impl Invariants {
         if metadata["labels"]["sim/stripped"].is_string() {
             // Without its labels a Job is no build of ours any more: it is taken for lost.
             self.active.values_mut().for_each(|names| names.retain(|name| *name != change.key.2));
+            let before = change.old.as_ref().and_then(|old| old.object["metadata"]["labels"][names::LABEL_FINGERPRINT].as_str());
+            if let Some(fingerprint) = before {
+                self.taken_away.insert((owner, fingerprint.to_owned()));
+            }
             return;
         }
         if change.new.is_none() && change.writer == "somebody" {
@@ -215,6 +228,9 @@ impl Invariants {
             self.breaks(format!("I3: Deployment {} got {digest}, which no build pushed", change.key.2));
             return;
         };
+        if self.signs(&change.key.2) && !self.outside.signed(digest) {
+            self.breaks(format!("I13: Deployment {} got {digest}, which is not signed", change.key.2));
+        }
         let newest = self.rolled.entry(change.key.2.clone()).or_insert(pushed.order);
         if pushed.order < *newest {
             let newest = *newest;
@@ -238,6 +254,9 @@ impl Invariants {
         let generation = new.object["metadata"]["generation"].as_i64().unwrap_or_default();
         let wanted = new.object["spec"]["go"]["ldflags"][0].as_str().unwrap_or_default().to_owned();
         self.flags.insert((uid(new), generation), wanted);
+        if new.object["spec"]["signing"].is_object() {
+            self.signing.insert(change.key.2.clone());
+        }
         if !ours {
             return;
         }

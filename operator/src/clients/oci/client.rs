@@ -2,8 +2,10 @@
 
 use super::source::{BaseError, Source};
 use super::{Credentials, OciError, Registry, at_digest, at_tag, parse_reference};
+use crate::attest::SigningKey;
+use crate::decide::Attestation;
 use crate::image::Digest;
-use crate::observe::{Miss, Published, SecretData};
+use crate::observe::{Attested, Miss, Published, SecretData};
 use crate::settings::RegistrySettings;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -96,6 +98,31 @@ impl crate::observe::Registry for OciRegistry {
         }
         .boxed()
     }
+
+    fn attest<'a>(
+        &'a self,
+        repository: &'a str,
+        attestation: &'a Attestation,
+        secret: Option<&'a SecretData>,
+        key: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Attested, Miss>> {
+        async move {
+            let (repository, registry) = (parse_reference(repository)?, self.open(secret)?);
+            let key = match key.cloned() {
+                None => None,
+                Some(data) => Some(open_key(data).await?),
+            };
+            super::attest::attest(&registry, &repository, attestation, key.as_ref()).await
+        }
+        .boxed()
+    }
+}
+
+/// An encrypted key takes a while, and nobody else should wait for it.
+async fn open_key(data: SecretData) -> Result<SigningKey, Miss> {
+    let invalid = |what: String| Miss { reason: Reason::SecretInvalid, message: format!("The Secret of signing.keySecretRef {what}.") };
+    let opened = tokio::task::spawn_blocking(move || SigningKey::from_secret(&data)).await;
+    opened.map_err(|error| invalid(format!("could not be opened: {error}")))?.map_err(|error| invalid(error.to_string()))
 }
 
 fn not_a_base(error: BaseError) -> Miss {

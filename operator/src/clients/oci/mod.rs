@@ -4,6 +4,7 @@
 //! and a limit of size before anything else looks at it (HR1, HR2). Layers of a base are never downloaded to be looked at:
 //! they are found in place, mounted from a neighbouring repository, or streamed from one registry to another.
 
+mod attest;
 mod blobs;
 mod client;
 mod credentials;

@@ -15,7 +15,7 @@ use super::{OciError, Reference, Registry, at_digest, at_tag};
 use crate::image::Digest;
 use crate::image::artifact::{Artifact, ArtifactManifest, Referrer, fallback_tag};
 use crate::image::assemble::Blob;
-use crate::image::manifest::{Descriptor, media_type};
+use crate::image::manifest::{Descriptor, media_type, null_is_default};
 use reqwest::header::{ACCEPT, LINK};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
@@ -30,7 +30,8 @@ const MOST_WRITES: usize = 5;
 
 #[derive(Deserialize)]
 struct Listed {
-    #[serde(default)]
+    // Where nothing is attached, some registries answer `null`.
+    #[serde(default, deserialize_with = "null_is_default")]
     manifests: Vec<Value>,
 }
 
@@ -53,13 +54,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`OciError::Invalid`] when it is about something else or has not just one blob; and all others.
-    pub async fn attached(
-        &self,
-        repository: &Reference,
-        referrer: &Referrer,
-        subject: &Digest,
-        most: usize,
-    ) -> Result<Vec<u8>, OciError> {
+    pub async fn attached(&self, repository: &Reference, referrer: &Referrer, subject: &Digest, most: usize) -> Result<Vec<u8>, OciError> {
         let purpose = Self::pull(repository, format!("read {}@{}", repository.repository(), referrer.digest));
         let Fetched { bytes, .. } = self.manifest(&at_digest(repository, &referrer.digest)).await?;
         let manifest: ArtifactManifest = serde_json::from_slice(&bytes).map_err(|error| invalid(&purpose, &error.to_string()))?;
