@@ -13,7 +13,7 @@ mod status;
 
 pub use build::{BuildCache, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheVolume};
 pub use go::{GoEnvVar, GoSpec};
-pub use image::{BaseFlavor, BaseSpec, ImageEnvVar, ImageSpec};
+pub use image::{BaseFlavor, BaseSpec, CompressionAlgorithm, CompressionSpec, ImageEnvVar, ImageSpec};
 pub use rollout::{HistorySpec, RolloutMode, RolloutSpec, TargetKind, TargetSpec};
 pub use signing::SigningSpec;
 pub use source::{GitReference, GitSource, SourceSpec};

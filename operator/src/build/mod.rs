@@ -74,7 +74,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let module = plan::module_folder(&args.dir, declared.as_ref())?;
     let revision = revision::of(&module)?;
     say(format!("source: {revision}"));
-    let Plan { compile, mut assembly, level, destination, tags, notes } =
+    let Plan { compile, mut assembly, destination, tags, notes } =
         plan::plan(&args, declared.as_ref(), &settings, revision.commit.as_deref())?;
     assembly.epoch = revision.epoch;
 
@@ -92,7 +92,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let source = module.ancestors().find(|folder| folder.join("go.work").is_file()).unwrap_or(&module);
     let sub_path = module.strip_prefix(source).map(|path| path.display().to_string()).unwrap_or_default();
     program_check::check(&program.build_info, &Expected { compile, go_version: None, sub_path }, source)?;
-    let prepared = prepare(bases, &assembly, &program, level, &say).await?;
+    let prepared = prepare(bases, &assembly, &program, &say).await?;
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
         Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,

@@ -85,6 +85,7 @@ impl Inputs {
             ("image.env", assembly.env == other.assembly.env),
             ("image.ports", assembly.ports == other.assembly.ports),
             ("image.labels", assembly.labels == other.assembly.labels),
+            ("image.compression", assembly.compression == other.assembly.compression),
         ];
         pairs.iter().filter(|(_, same)| !same).map(|(field, _)| *field).collect()
     }

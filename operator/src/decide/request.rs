@@ -6,7 +6,7 @@
 mod checks;
 
 use super::plan::Refusal;
-use crate::image::{Assembly, base};
+use crate::image::{Assembly, Compression, base};
 use crate::render::Compile;
 use crate::settings::Settings;
 use crate::step::source_request::Reference;
@@ -70,6 +70,7 @@ pub struct Request {
     env: Vec<ImageEnvVar>,
     ports: Vec<u16>,
     labels: BTreeMap<String, String>,
+    compression: Compression,
 }
 
 /// How build pods run.
@@ -127,7 +128,7 @@ impl Request {
         let SourceSpec { git, sub_path } = &spec.source;
         let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data } =
             spec.go.clone().unwrap_or_default();
-        let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, labels } = spec.image.clone();
+        let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, compression, labels } = spec.image.clone();
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
         let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?;
@@ -193,6 +194,8 @@ impl Request {
             env: env.into_iter().map(checks::image_env).collect::<Result<_, _>>()?,
             ports: ports.into_iter().map(checks::port).collect::<Result<_, _>>()?,
             labels,
+            compression: Compression::declared(compression.as_ref())
+                .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
         };
         request.check_targets(object)?;
         Ok(request)
@@ -219,6 +222,7 @@ impl Request {
             env: self.env.iter().map(|var| ImageEnvVar { name: var.name.clone(), value: expand(&var.value, commit) }).collect(),
             ports: self.ports.clone(),
             labels: self.labels.iter().map(|(key, value)| (key.clone(), expand(value, commit))).collect(),
+            compression: self.compression,
             epoch: 0,
         }
     }

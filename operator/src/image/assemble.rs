@@ -86,10 +86,8 @@ fn on_base(assembly: &Assembly, base: &Base, program: &ProgramName, layer: &Laye
     let config = ImageConfig::on_base(&base.config, assembly, program, &layer.diff_id);
     let config = Blob::of(media_type::CONFIG, &config)?;
     let mut layers: Vec<Descriptor> = base.manifest.layers.iter().map(as_oci).collect();
-    layers.push(Descriptor {
-        annotations: sizes::annotations(layer),
-        ..Descriptor::new(media_type::LAYER_GZIP, layer.digest.clone(), layer.size)
-    });
+    layers
+        .push(Descriptor { annotations: sizes::annotations(layer), ..Descriptor::new(layer.media_type, layer.digest.clone(), layer.size) });
     let manifest = Manifest { schema_version: 2, media_type: Some(media_type::MANIFEST.into()), config: config.descriptor(), layers };
     let manifest = Blob::of(media_type::MANIFEST, &manifest)?;
     let entry = Descriptor { platform: Some(base.platform()), ..manifest.descriptor() };
@@ -108,7 +106,14 @@ mod tests {
     use super::*;
 
     fn image(bases: &[Base]) -> Image {
-        let layer = Layer { digest: Digest::of(b"gz"), size: 2, diff_id: Digest::of(b"tar"), program: Digest::of(b"exe"), program_size: 3 };
+        let layer = Layer {
+            media_type: media_type::LAYER_GZIP,
+            digest: Digest::of(b"gz"),
+            size: 2,
+            diff_id: Digest::of(b"tar"),
+            program: Digest::of(b"exe"),
+            program_size: 3,
+        };
         assemble(&Assembly::default(), bases, &"hello.exe".parse().expect("a name"), &layer).expect("an image")
     }
 

@@ -1,5 +1,6 @@
 //! What determines an image, beside the bytes of the program?
 
+use super::compression::Compression;
 use gowindows_crds::v1alpha1::ImageEnvVar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub struct Assembly {
     /// Labels of the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// How the application layer is compressed.
+    #[serde(default)]
+    pub compression: Compression,
     /// Seconds since 1970 for every time in the image: the commit's, or 0 outside a clean git tree.
     pub epoch: i64,
 }

@@ -127,7 +127,7 @@ impl ImageConfig {
 }
 
 fn execution(base: &Execution, assembly: &Assembly, program: &ProgramName) -> Execution {
-    let Assembly { bases: _, releases: _, args, env, ports, labels, epoch: _ } = assembly;
+    let Assembly { bases: _, releases: _, args, env, ports, labels, compression: _, epoch: _ } = assembly;
     let replaced = |item: &String| {
         let name = item.split('=').next().unwrap_or_default();
         // Windows does not tell variables apart by case.

@@ -5,9 +5,11 @@ pub mod assemble;
 mod assembly;
 pub mod base;
 pub mod build_info;
+pub mod compression;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+mod gzip;
 pub mod layer;
 pub mod manifest;
 pub mod pe;
@@ -19,4 +21,5 @@ pub mod verify;
 pub mod verify_layer;
 
 pub use assembly::Assembly;
+pub use compression::Compression;
 pub use digest::Digest;

@@ -5,7 +5,6 @@ use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use super::program_check;
 use crate::clients::oci::{Credentials, Registry, parse_reference};
-use crate::image::layer;
 use crate::image::manifest::media_type;
 use anyhow::Context as _;
 use gowindows_crds::conditions::Reason;
@@ -129,7 +128,7 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
             say("program: package, modules, Go release and settings are those that were asked for".into());
         }
         let bases = find_bases(&registry, &assembly, &say).await?;
-        let prepared = prepare(bases, &assembly, &program, layer::DEFAULT_LEVEL, &say).await?;
+        let prepared = prepare(bases, &assembly, &program, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))

@@ -12,7 +12,7 @@ use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Publishe
 use crate::image::assemble::{Image, assemble};
 use crate::image::base::{self, Base};
 use crate::image::build_info::{BuildInfo, BuildInfoError};
-use crate::image::layer::{self, Layer, ProgramName};
+use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::pe_file::PeFile;
 use crate::image::sbom::Contents;
@@ -29,6 +29,8 @@ use std::time::Duration;
 
 /// Somebody waits: no silence is longer than this.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
+/// More threads would only need more memory: hashing and writing cannot keep up with them.
+const MOST_THREADS: usize = 8;
 /// What a layer holds beside the program.
 const TAR_OVERHEAD: u64 = 64 * 1024;
 
@@ -134,11 +136,11 @@ pub async fn prepare<'a>(
     found: FoundBases<'a>,
     assembly: &Assembly,
     program: &Program,
-    level: u32,
     say: Say<'_>,
 ) -> Result<Prepared<'a>, AssembleError> {
-    let (owned, epoch) = (program.clone(), assembly.epoch);
-    let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let (owned, packing) = (program.clone(), Packing { epoch: assembly.epoch, compression: assembly.compression, threads });
+    let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing));
     let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
     say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
     let image = assemble(assembly, &found.bases, &program.name, &layer)?;
@@ -147,18 +149,19 @@ pub async fn prepare<'a>(
     match verify::complaint(&findings) {
         Some(complaint) => Err(AssembleError::Assembled(complaint)),
         None => {
-            let (name, info) = (program.name.as_str(), program.build_info.as_ref().ok());
-            let bills = Bills::of(&image, &found.bases, &Contents { program: name, digest: &layer.program, info, epoch })?;
+            let (digest, info) = (&layer.program, program.build_info.as_ref().ok());
+            let contents = Contents { program: program.name.as_str(), digest, info, epoch: assembly.epoch };
+            let bills = Bills::of(&image, &found.bases, &contents)?;
             Ok(Prepared { image, layer, layer_file, found, program: program.name.clone(), bills })
         }
     }
 }
 
-fn write_layer(program: &Program, epoch: i64, level: u32) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
+fn write_layer(program: &Program, packing: Packing) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
     let file = File::open(&program.path)?;
     let blob = tempfile::NamedTempFile::new()?;
     let out = std::io::BufWriter::with_capacity(256 * 1024, blob.as_file());
-    let layer = layer::write(&program.name, file, program.size, epoch, level, out)?;
+    let layer = layer::write(&program.name, file, program.size, packing, out)?;
     Ok((layer, blob))
 }
 
@@ -326,14 +329,15 @@ impl Prepared<'_> {
 
     async fn layer_facts(&self, place: &impl ToString, file: File) -> Result<LayerFacts, AssembleError> {
         let (program, most) = (self.program.clone(), self.layer.program_size + TAR_OVERHEAD);
-        let read =
-            tokio::task::spawn_blocking(move || verify_layer::read(std::io::BufReader::with_capacity(64 * 1024, file), &program, most));
+        let media_type = self.layer.media_type;
+        let file = std::io::BufReader::with_capacity(64 * 1024, file);
+        let read = tokio::task::spawn_blocking(move || verify_layer::read(media_type, file, &program, most));
         let damaged = |error: std::io::Error| read_back(place, format!("layer {} is damaged: {error}", self.layer.digest));
         read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)
     }
 
     fn layer_findings(&self, facts: &LayerFacts) -> Vec<Finding> {
-        let Layer { digest, size, diff_id, program, program_size } = &self.layer;
+        let Layer { media_type: _, digest, size, diff_id, program, program_size } = &self.layer;
         let same_blob = facts.digest == *digest && facts.size == *size && facts.diff_id == *diff_id;
         let same_program = facts.program.as_ref() == Some(&(program.clone(), *program_size));
         vec![Finding {

@@ -5,8 +5,8 @@ use crate::server::{BASE, RealRegistry};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::Reason;
 use gowindows_operator::clients::oci::{Credentials, Registry, parse_reference};
+use gowindows_operator::image::Assembly;
 use gowindows_operator::image::sbom::MEDIA_TYPE;
-use gowindows_operator::image::{Assembly, layer};
 use gowindows_operator::render::Compile;
 use gowindows_operator::step::assemble_pipeline::{Program, find_bases, prepare};
 use gowindows_operator::step::program_check::{self, Expected};
@@ -65,7 +65,7 @@ async fn the_bill_of_a_pushed_image_is_read_by_others_and_is_the_same_again() ->
     let mut seen = Vec::new();
     for name in ["shop/one", "shop/two"] {
         let bases = find_bases(&registry, &assembly, &|_| ()).await?;
-        let prepared = prepare(bases, &assembly, &program, layer::DEFAULT_LEVEL, &|_| ()).await?;
+        let prepared = prepare(bases, &assembly, &program, &|_| ()).await?;
         let repository = parse_reference(&format!("{}/{name}", door.host))?;
         let published = prepared.push(&registry, &repository, &["v1".into()], &|_| ()).await?;
         let bills = registry.referrers(&repository, &published.digest, MEDIA_TYPE).await?;
