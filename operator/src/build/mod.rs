@@ -87,7 +87,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;
-    let prepared = prepare(bases, &assembly, &program, level, &say).await?;
+    let prepared = prepare(bases, &assembly, &program, Some(&args.dir), level, &say).await?;
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
         Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Version of the canonical form; a change of the form rebuilds everything once.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Everything that changes the bytes of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,9 @@ impl Inputs {
             ("image.env", assembly.env == other.assembly.env),
             ("image.ports", assembly.ports == other.assembly.ports),
             ("image.labels", assembly.labels == other.assembly.labels),
+            ("image.annotations", assembly.annotations == other.assembly.annotations),
+            ("image.files", assembly.files == other.assembly.files),
+            ("source.git.url", assembly.source == other.assembly.source),
         ];
         pairs.iter().filter(|(_, same)| !same).map(|(field, _)| *field).collect()
     }

@@ -6,13 +6,16 @@ pub mod base;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod files;
 pub mod layer;
 pub mod manifest;
 pub mod pe;
 pub mod release;
 pub mod sizes;
+pub mod standard;
 pub mod verify;
 pub mod verify_layer;
+pub mod windows_path;
 
 pub use assembly::Assembly;
 pub use digest::Digest;

@@ -263,6 +263,9 @@ fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> C
     };
     let mut args = step_args(ASSEMBLE, &step);
     args.extend(["--program-dir", "/build/out", "--source-info", "/build/source.json"].map(String::from));
+    if !order.inputs.assembly.files.is_empty() {
+        args.extend(["--source-dir".to_owned(), "/build/src".to_owned()]);
+    }
     let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
     if request.push_secret.is_some() {
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);

@@ -32,6 +32,9 @@ pub struct AssembleArgs {
     /// Folder that holds exactly one compiled .exe
     #[arg(long, value_name = "DIR")]
     program_dir: PathBuf,
+    /// Root of the source, for the files that the image takes from it
+    #[arg(long, value_name = "DIR")]
+    source_dir: Option<PathBuf>,
     /// JSON that the source step wrote; its commitTime becomes every time in the image
     #[arg(long, value_name = "FILE")]
     source_info: PathBuf,
@@ -119,7 +122,7 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let target = parse_reference(&repository)?;
         let program = Program::in_folder(&args.program_dir)?;
         let bases = find_bases(&registry, &assembly, &say).await?;
-        let prepared = prepare(bases, &assembly, &program, layer::DEFAULT_LEVEL, &say).await?;
+        let prepared = prepare(bases, &assembly, &program, args.source_dir.as_deref(), layer::DEFAULT_LEVEL, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))

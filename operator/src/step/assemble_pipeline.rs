@@ -7,11 +7,13 @@
 //! Nothing has a tag before it was read back and verified. The build pod and the command line both go this way.
 
 use super::assemble_error::AssembleError;
+use super::files::{self, FilesError};
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
 use crate::image::assemble::{Image, assemble};
 use crate::image::base::{self, Base};
+use crate::image::files::{self as image_files, FilesLayer, Tree};
 use crate::image::layer::{self, Layer, ProgramName};
-use crate::image::manifest::Descriptor;
+use crate::image::manifest::{Descriptor, media_type};
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
 use crate::image::{Assembly, pe, sizes};
@@ -92,6 +94,7 @@ pub struct Prepared<'a> {
     /// The application layer.
     pub layer: Layer,
     layer_file: tempfile::NamedTempFile,
+    files: Option<(FilesLayer, tempfile::NamedTempFile)>,
     found: FoundBases<'a>,
     program: ProgramName,
 }
@@ -117,7 +120,8 @@ pub async fn find_bases<'a>(registry: &'a Registry, assembly: &Assembly, say: Sa
     Ok(FoundBases { bases, sources })
 }
 
-/// Compresses the program into a temporary file (it is gone with the result), and makes the manifests.
+/// Compresses the program, and the files of `source` that belong to the image, into temporary files (they are gone with the result), and
+/// makes the manifests. `source` is the root of the repository.
 ///
 /// # Errors
 /// See [`AssembleError`]; nothing has been written anywhere else.
@@ -125,20 +129,47 @@ pub async fn prepare<'a>(
     found: FoundBases<'a>,
     assembly: &Assembly,
     program: &Program,
+    source: Option<&Path>,
     level: u32,
     say: Say<'_>,
 ) -> Result<Prepared<'a>, AssembleError> {
+    let files = files_layer(assembly, program, source, level).await?;
+    if let Some((layer, _)) = &files {
+        let (count, raw, size) = (layer.files, megabytes(layer.bytes), megabytes(layer.size));
+        say(format!("layer: {count} files of {raw} compressed to {size}"));
+    }
     let (owned, epoch) = (program.clone(), assembly.epoch);
     let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
     let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
     say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
-    let image = assemble(assembly, &found.bases, &program.name, &layer)?;
+    let image = assemble(assembly, &found.bases, &program.name, &layer, files.as_ref().map(|(layer, _)| layer))?;
     let before = ReadBack::from_assembled(&image)?;
     let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
     match verify::complaint(&findings) {
         Some(complaint) => Err(AssembleError::Assembled(complaint)),
-        None => Ok(Prepared { image, layer, layer_file, found, program: program.name.clone() }),
+        None => Ok(Prepared { image, layer, layer_file, files, found, program: program.name.clone() }),
     }
+}
+
+async fn files_layer(
+    assembly: &Assembly,
+    program: &Program,
+    source: Option<&Path>,
+    level: u32,
+) -> Result<Option<(FilesLayer, tempfile::NamedTempFile)>, AssembleError> {
+    if assembly.files.is_empty() {
+        return Ok(None);
+    }
+    let root = source.ok_or(FilesError::NoSource)?.to_path_buf();
+    let (mappings, name, epoch) = (assembly.files.clone(), program.name.clone(), assembly.epoch);
+    let written = tokio::task::spawn_blocking(move || {
+        let tree = Tree::new(files::find(&root, &mappings)?, &name).map_err(FilesError::Files)?;
+        let blob = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
+        let out = std::io::BufWriter::with_capacity(256 * 1024, blob.as_file());
+        let layer = image_files::write(&tree, |file| files::open(&root, file), epoch, level, out);
+        Ok(Some((layer.map_err(AssembleError::WriteLayer)?, blob)))
+    });
+    written.await.map_err(|_| AssembleError::Interrupted)?
 }
 
 fn write_layer(program: &Program, epoch: i64, level: u32) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
@@ -163,6 +194,13 @@ impl Prepared<'_> {
     ) -> Result<Published, AssembleError> {
         for (layer, base) in self.base_layers() {
             self.place_base_layer(registry, repository, layer, base, say).await?;
+        }
+        if let Some((layer, file)) = &self.files
+            && !registry.blob_exists(repository, &layer.digest).await?
+        {
+            let progress = Progress::default();
+            let upload = registry.upload_file(repository, &layer.digest, layer.size, file.path(), &progress);
+            shown("push: layer of files", layer.size, &progress, say, upload).await?;
         }
         if !registry.blob_exists(repository, &self.layer.digest).await? {
             let progress = Progress::default();
@@ -202,8 +240,11 @@ impl Prepared<'_> {
         for (layer, base) in self.base_layers() {
             self.keep_base_layer(&layout, layer, base, say).await?;
         }
-        let kept = std::fs::copy(self.layer_file.path(), layout.path(&self.layer.digest));
-        kept.map_err(|error| OciError::Local { attempt: format!("write the application layer to {layout}"), detail: error.to_string() })?;
+        let own = self.files.as_ref().map(|(layer, file)| (file, &layer.digest));
+        for (file, digest) in own.into_iter().chain([(&self.layer_file, &self.layer.digest)]) {
+            let kept = std::fs::copy(file.path(), layout.path(digest));
+            kept.map_err(|error| OciError::Local { attempt: format!("write layer {digest} to {layout}"), detail: error.to_string() })?;
+        }
         for platform in &self.image.platforms {
             layout.write_blob(&platform.config.digest, &platform.config.bytes)?;
             layout.write_blob(&platform.manifest.digest, &platform.manifest.bytes)?;
@@ -294,6 +335,9 @@ impl Prepared<'_> {
         let Some(mut published) = published else {
             return Err(read_back(&place(repository), format!("{} is not there right after it was pushed", top.digest)));
         };
+        if let Some((layer, _)) = &self.files {
+            self.read_back_files(registry, repository, layer).await?;
+        }
         let app_layer = published.platforms.first().and_then(|platform| platform.manifest.layers.last());
         if let Some(layer) = app_layer {
             let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
@@ -307,6 +351,19 @@ impl Prepared<'_> {
             Some(complaint) => Err(read_back(&place(repository), complaint)),
             None => Ok(published),
         }
+    }
+
+    /// The layer of files has to be what was written, to the byte.
+    async fn read_back_files(&self, registry: &Registry, repository: &Reference, layer: &FilesLayer) -> Result<(), AssembleError> {
+        let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
+        let copy = file.reopen().map_err(AssembleError::WriteLayer)?;
+        let descriptor = Descriptor::new(media_type::LAYER_GZIP, layer.digest.clone(), layer.size);
+        registry.read_blob(repository, &descriptor, &mut tokio::fs::File::from_std(copy)).await?;
+        let digest = digest_of_file(file.path().to_path_buf()).await?;
+        if digest == layer.digest {
+            return Ok(());
+        }
+        Err(read_back(&place(repository), format!("layer {} of files has content of digest {digest}", layer.digest)))
     }
 
     async fn layer_facts(&self, place: &impl ToString, file: File) -> Result<LayerFacts, AssembleError> {

@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod assemble_error;
 pub mod assemble_pipeline;
 pub mod assemble_request;
+mod files;
 pub mod source;
 pub mod source_request;
 
