@@ -111,8 +111,8 @@ pub struct BaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]
     pub image: Option<String>,
-    /// A Secret of type `kubernetes.io/dockerconfigjson` in the same namespace, to read the base with. Where it names no credentials
-    /// for the base's registry, those of `image.pushSecretRef` are used.
+    /// A Secret of type `kubernetes.io/dockerconfigjson` in the same namespace, to read the base with. Default: the one of
+    /// `image.pushSecretRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret_ref: Option<SecretReference>,
 }

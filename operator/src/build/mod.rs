@@ -81,9 +81,11 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     for note in notes.iter().chain(credentials.notes()) {
         say(format!("note: {note}"));
     }
-    let registry = Registry::new(&registries(settings.registries, &args.insecure_registry), credentials)?.with_tries(TRIES);
+    let registries = registries(settings.registries, &args.insecure_registry);
+    let reader = Registry::new(&registries, credentials.clone())?.with_tries(TRIES).through_mirrors();
+    let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
 
-    let bases = find_bases(&registry, &assembly, &say).await?;
+    let bases = find_bases(&reader, &assembly, &say).await?;
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;

@@ -41,6 +41,9 @@ pub struct AssembleArgs {
     /// Docker configuration with the registry's credentials; anonymous without it
     #[arg(long, value_name = "FILE")]
     registry_config: Option<PathBuf>,
+    /// Docker configuration with the credentials to read bases with; --registry-config's without it
+    #[arg(long, value_name = "FILE")]
+    base_config: Option<PathBuf>,
     /// Where the outcome is written, as compact JSON of at most 4 KiB
     #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
     result: PathBuf,
@@ -108,10 +111,12 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
     let AssembleRequest { repository, tag, mut assembly, registries, timeout_seconds: _ } = request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
-    let credentials = match &args.registry_config {
-        Some(path) => Credentials::from_file(path).map_err(|message| unfit(Reason::SecretInvalid, message))?,
-        None => Credentials::none(),
+    let credentials = |file: Option<&PathBuf>| match file {
+        Some(path) => Credentials::from_file(path).map_err(|message| unfit(Reason::SecretInvalid, message)),
+        None => Ok(Credentials::none()),
     };
+    let for_bases = credentials(args.base_config.as_ref().or(args.registry_config.as_ref()))?;
+    let credentials = credentials(args.registry_config.as_ref())?;
     let start = Instant::now();
     let say = move |line: String| eprintln!("assemble: {:5.1} s  {line}", start.elapsed().as_secs_f64());
     for note in credentials.notes() {
@@ -121,7 +126,8 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
         let program = Program::in_folder(&args.program_dir)?;
-        let bases = find_bases(&registry, &assembly, &say).await?;
+        let reader = Registry::new(&registries, for_bases)?.with_tries(TRIES).through_mirrors();
+        let bases = find_bases(&reader, &assembly, &say).await?;
         let prepared = prepare(bases, &assembly, &program, args.source_dir.as_deref(), layer::DEFAULT_LEVEL, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };

@@ -280,12 +280,14 @@ impl Prepared<'_> {
         let progress = Progress::default();
         let label = format!("push: layer of base {}, once", base.os_version);
         match self.found.sources.get(&base.reference) {
-            Some(Source::Registry(_, from)) => {
-                if registry.mount(repository, &layer.digest, from).await? {
-                    say(format!("push: base layer shared with {}", from.repository()));
-                    return Ok(());
+            Some(Source::Registry(source, from)) => {
+                for place in source.places(from) {
+                    if registry.mount(repository, &layer.digest, &place).await? {
+                        say(format!("push: base layer shared with {}", place.repository()));
+                        return Ok(());
+                    }
                 }
-                let copy = registry.copy_blob(from, repository, layer, &progress);
+                let copy = registry.copy_blob(source, from, repository, layer, &progress);
                 shown(&label, layer.size, &progress, say, copy).await?;
             }
             Some(Source::Layout(layout)) => {

@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 mod layout;
 mod manifests;
+mod mirror;
 mod published;
 mod source;
 mod token;
@@ -31,6 +32,7 @@ use transport::{Purpose, Transport};
 /// Access to all registries, each with its own settings and credential.
 pub struct Registry {
     transport: Transport,
+    mirrored: bool,
 }
 
 impl Registry {
@@ -39,7 +41,7 @@ impl Registry {
     /// # Errors
     /// [`OciError::Local`] when a registry's certificates cannot be read.
     pub fn new(registries: &[RegistrySettings], credentials: Credentials) -> Result<Self, OciError> {
-        Ok(Self { transport: Transport::new(registries, credentials, 1)? })
+        Ok(Self { transport: Transport::new(registries, credentials, 1)?, mirrored: false })
     }
 
     /// Tries each call so often when the registry is unreachable or busy, waiting as it asks. The default is once, for callers
@@ -87,5 +89,7 @@ pub fn at_tag(reference: &Reference, tag: &str) -> Reference {
     Reference::with_tag(reference.registry().into(), reference.repository().into(), tag.into())
 }
 
+#[cfg(test)]
+mod mirror_tests;
 #[cfg(test)]
 mod tests;
