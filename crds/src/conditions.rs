@@ -98,6 +98,8 @@ reasons! {
     AssembleFailed,
     /// What the registry serves is not what was built.
     VerificationFailed,
+    /// The image is larger than `image.sizeBudget` allows.
+    SizeBudgetExceeded,
     /// A stage took longer than its limit.
     Timeout,
     /// A container of the build used more memory than its limit.

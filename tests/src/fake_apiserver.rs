@@ -115,7 +115,7 @@ impl FakeApiServer {
         let stale = if call.verb == Verb::List { wire.stale(&call) } else { None };
         let answer = self.within(|store| answer(store, &call, object, stale));
         match wire.reply(&call).await {
-            Replied::Arrives => Ok(answer.map_or_else(|refusal| refused(&refusal), |(code, body)| reply(code, &body))),
+            Replied::Arrives => Ok(answer.map_or_else(|refusal| refused(&refusal), |(code, body)| reply(code, body))),
             Replied::Broken => Err("connection reset by peer".into()),
         }
     }
@@ -142,15 +142,15 @@ fn whole_seconds(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }
 
-fn reply(code: u16, body: &Value) -> Reply {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())).boxed_unsync());
+fn reply(code: u16, body: Bytes) -> Reply {
+    let mut response = Response::new(Full::new(body).boxed_unsync());
     *response.status_mut() = http::StatusCode::from_u16(code).unwrap_or_default();
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
 }
 
 fn refused(refusal: &Refusal) -> Reply {
-    let mut response = reply(refusal.code, &refusal.body());
+    let mut response = reply(refusal.code, Bytes::from(refusal.body().to_string()));
     if let Some(seconds) = refusal.retry_after {
         response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from(seconds));
     }
@@ -158,7 +158,7 @@ fn refused(refusal: &Refusal) -> Reply {
 }
 
 /// Everything but watches, in one step: nothing happens in between.
-fn answer(store: &mut Store, call: &Call, object: Value, stale: Option<u64>) -> Result<(u16, Value), Refusal> {
+fn answer(store: &mut Store, call: &Call, object: Value, stale: Option<u64>) -> Result<(u16, Bytes), Refusal> {
     let kind = KINDS.get(call.kind).ok_or_else(Refusal::not_found_path)?;
     let key = call.key();
     let manager = call.query.get("fieldManager").unwrap_or(&call.client).clone();
@@ -170,13 +170,9 @@ fn answer(store: &mut Store, call: &Call, object: Value, stale: Option<u64>) -> 
             let version = stale.unwrap_or_else(|| store.version());
             let namespace = call.namespace.as_deref();
             let found = stale.map_or_else(|| store.list(call.kind, namespace), |past| store.list_at(past, call.kind, namespace));
-            let items: Vec<Value> =
+            let items: Vec<Bytes> =
                 found.into_iter().filter(|(key, stored)| call.selects(key, stored)).map(|(_, stored)| shown(stored)).collect();
-            let list = json!({
-                "apiVersion": kind.api_version(), "kind": format!("{}List", kind.kind),
-                "metadata": {"resourceVersion": version.to_string()}, "items": items,
-            });
-            Ok((200, list))
+            Ok((200, list(kind, version, &items)))
         }
         Verb::Create => {
             let namespace = call.namespace.clone().unwrap_or_default();
@@ -208,9 +204,15 @@ fn answer(store: &mut Store, call: &Call, object: Value, stale: Option<u64>) -> 
             if let Some(marked) = store.get(&key).cloned() {
                 return Ok((200, shown(marked)));
             }
-            Ok((200, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
+            Ok((200, Bytes::from_static(br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}"#)))
         }
     }
+}
+
+fn list(kind: &kinds::Kind, version: u64, items: &[Bytes]) -> Bytes {
+    let (api_version, of) = (kind.api_version(), kind.kind);
+    let head = format!(r#"{{"apiVersion":"{api_version}","kind":"{of}List","metadata":{{"resourceVersion":"{version}"}},"items":["#);
+    Bytes::from([head.as_bytes(), &items.join(&b","[..]), b"]}"].concat())
 }
 
 /// A write that names a version wants that one. A uid never changes, but a patch of a status may name any: there it is not looked at.

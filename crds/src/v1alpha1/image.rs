@@ -43,6 +43,12 @@ pub struct ImageSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(range(min = 1, max = 65535)))]
     pub ports: Vec<i32>,
+    /// How the layers of the program and its files are compressed. Default: gzip at level 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CompressionSpec>,
+    /// How large the application may be. What a build measured is in `status.image` in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_budget: Option<SizeBudgetSpec>,
     /// Labels in the image's configuration. `$(revision)` becomes the full commit id. The operator adds
     /// `org.opencontainers.image.created`, `.revision`, `.source`, `.title`, `.base.name` and `.base.digest`, as labels and as
     /// annotations; a value given here or in `annotations` wins. Example: `{org.opencontainers.image.vendor: Example Ltd}`.
@@ -90,6 +96,63 @@ pub struct FileMapping {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub ignore: Vec<String>,
+}
+
+/// Limits of what a node that has the base pulls: the application's compressed layers. An image that could not be measured is
+/// not too large.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.app) || has(self.growthPercent)").message("set app, growthPercent or both"))]
+#[serde(rename_all = "camelCase")]
+pub struct SizeBudgetSpec {
+    /// Most bytes. Example: `12Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::BYTES))]
+    pub app: Option<String>,
+    /// Most growth against the last good image, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub growth_percent: Option<i32>,
+    /// `Fail`: an image that is too large gets no tag and reaches no workload. `Warn`: it is used, and the condition
+    /// `ImageWarnings` says so. Default: `Fail`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<BudgetAction>,
+}
+
+/// What happens to an image that is too large.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum BudgetAction {
+    /// It is not used.
+    #[default]
+    Fail,
+    /// A warning is shown.
+    Warn,
+}
+
+/// How the program's layer is compressed. The base's layers stay as they are.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.level) || ((has(self.algorithm) && self.algorithm == 'zstd') ? self.level >= 1 : self.level <= 9)")
+    .message("gzip has levels from 0 to 9, zstd from 1 to 19"))]
+#[serde(rename_all = "camelCase")]
+pub struct CompressionSpec {
+    /// `gzip`, which everything reads, or `zstd`, which is smaller at high levels and unpacks faster; containerd reads it on
+    /// Windows nodes since 1.6. Default: `gzip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<CompressionAlgorithm>,
+    /// 0 to 9 for gzip (default 6), 1 to 19 for zstd (default 3). Above 15, zstd needs some 100 MB of memory in the build pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 19))]
+    pub level: Option<i32>,
+}
+
+/// A way to compress a layer.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CompressionAlgorithm {
+    /// RFC 1952.
+    #[default]
+    Gzip,
+    /// RFC 8878.
+    Zstd,
 }
 
 /// The Windows base image: a flavor and releases that the operator knows, or a reference.

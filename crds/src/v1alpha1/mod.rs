@@ -12,7 +12,9 @@ mod status;
 
 pub use build::{BuildCache, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheVolume};
 pub use go::{GoEnvVar, GoSpec};
-pub use image::{BaseFlavor, BaseSpec, FileMapping, ImageEnvVar, ImageSpec};
+pub use image::{
+    BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, FileMapping, ImageEnvVar, ImageSpec, SizeBudgetSpec,
+};
 pub use rollout::{HistorySpec, RolloutMode, RolloutSpec, TargetKind, TargetSpec};
 pub use source::{GitReference, GitSource, SourceSpec};
 pub use status::*;

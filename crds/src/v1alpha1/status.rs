@@ -126,6 +126,9 @@ pub struct ImageStatus {
     /// What a node has to pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_bytes: Option<PullBytes>,
+    /// By how many percent the application's layers grew against the good image before, rounded up; negative where they shrank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta_percent: Option<i32>,
 }
 
 /// The image for one Windows release.

@@ -4,7 +4,8 @@
 //! run from small to large and a growing peak would show.
 
 use anyhow::Context as _;
-use gowindows_operator::image::layer::{self, DEFAULT_LEVEL};
+use gowindows_operator::image::Compression;
+use gowindows_operator::image::layer::{self, Packing};
 use gowindows_operator::image::verify_layer;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -17,13 +18,14 @@ fn main() -> anyhow::Result<()> {
     for megabytes in [5, 25, 100] {
         let program = synthetic_program(megabytes * 1_000_000)?;
         let name = "bench.exe".parse()?;
+        let packing = Packing { epoch: 0, compression: Compression::default(), threads: 2 };
         let size = program.as_file().metadata()?.len();
         let blob = tempfile::NamedTempFile::new()?;
         let start = Instant::now();
-        let layer = layer::write(&name, program.reopen()?, size, 0, DEFAULT_LEVEL, BufWriter::new(blob.as_file()))?;
+        let layer = layer::write(&name, program.reopen()?, size, packing, BufWriter::new(blob.as_file()))?;
         let written = start.elapsed();
         let start = Instant::now();
-        verify_layer::read(BufReader::new(blob.reopen()?), &name, size + (1 << 20))?;
+        verify_layer::read(layer.media_type, BufReader::new(blob.reopen()?), &name, size + (1 << 20))?;
         let verified = start.elapsed();
         let (program_mb, layer_mb) = (size as f64 / 1e6, layer.size as f64 / 1e6);
         println!(

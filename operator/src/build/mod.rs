@@ -73,7 +73,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let module = plan::module_folder(&args.dir, declared.as_ref())?;
     let revision = revision::of(&module)?;
     say(format!("source: {revision}"));
-    let Plan { compile, mut assembly, level, destination, tags, notes } =
+    let Plan { compile, mut assembly, destination, tags, notes } =
         plan::plan(&args, declared.as_ref(), &settings, revision.commit.as_deref())?;
     assembly.epoch = revision.epoch;
 
@@ -89,7 +89,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;
-    let prepared = prepare(bases, &assembly, &program, Some(&args.dir), level, &say).await?;
+    let prepared = prepare(bases, &assembly, &program, Some(&args.dir), &say).await?;
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
         Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,

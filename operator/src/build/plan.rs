@@ -2,7 +2,7 @@
 
 use super::arguments::BuildArgs;
 use crate::clients::oci::{Reference, parse_reference};
-use crate::image::{Assembly, base, layer};
+use crate::image::{Assembly, Compression, base};
 use crate::render::compile::Compile;
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
@@ -19,8 +19,6 @@ pub struct Plan {
     pub compile: Compile,
     /// How the image is assembled; the epoch is still to be filled in.
     pub assembly: Assembly,
-    /// Compression level.
-    pub level: u32,
     /// Where the image goes.
     pub destination: Destination,
     /// Tags to set.
@@ -66,7 +64,6 @@ pub fn plan(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &
     }
     let compile = compile(args, declared, commit.unwrap_or(UNKNOWN_REVISION))?;
     let assembly = assembly(args, declared, settings, commit)?;
-    let level = compression_level(args.compression.as_deref())?;
     let (destination, named_tag) = destination(args)?;
     let mut tags: Vec<String> = named_tag.into_iter().chain(args.tags.iter().cloned()).collect();
     if let (true, Some(spec)) = (tags.is_empty(), declared) {
@@ -88,7 +85,7 @@ pub fn plan(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &
         notes.push(format!("a layout has one name; it gets {:?}", tags[0]));
         tags.truncate(1);
     }
-    Ok(Plan { compile, assembly, level, destination, tags, notes })
+    Ok(Plan { compile, assembly, destination, tags, notes })
 }
 
 fn compile(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, revision: &str) -> anyhow::Result<Compile> {
@@ -116,8 +113,10 @@ fn assembly(
 ) -> anyhow::Result<Assembly> {
     let base = declared.and_then(|spec| spec.image.base.clone()).unwrap_or_default();
     let (bases, releases) = bases(args, base, settings);
-    let revision = commit.map(str::to_owned);
-    let Some(image) = declared.map(|spec| &spec.image) else { return Ok(Assembly { bases, releases, revision, ..Assembly::default() }) };
+    let (compression, revision) = (compression(args, declared)?, commit.map(str::to_owned));
+    let Some(image) = declared.map(|spec| &spec.image) else {
+        return Ok(Assembly { bases, releases, compression, revision, ..Assembly::default() });
+    };
     if let Some(path) = image.env.iter().find(|variable| variable.name.eq_ignore_ascii_case("PATH")) {
         bail!("image.env sets {}: on Windows it would replace the base's PATH; leave it out", path.name);
     }
@@ -136,6 +135,7 @@ fn assembly(
         revision,
         source: declared.map(|spec| spec.source.git.url.clone()),
         files: image.files.clone(),
+        compression,
         epoch: 0,
     };
     assembly.drop_what_is_not_used();
@@ -154,16 +154,10 @@ fn bases(args: &BuildArgs, declared: BaseSpec, settings: &Settings) -> (Vec<Stri
     }
 }
 
-fn compression_level(wanted: Option<&str>) -> anyhow::Result<u32> {
-    let Some(wanted) = wanted else { return Ok(layer::DEFAULT_LEVEL) };
-    let (algorithm, level) = wanted.split_once(':').map_or((wanted, None), |(algorithm, level)| (algorithm, Some(level)));
-    match (algorithm, level) {
-        ("gzip", None) => Ok(layer::DEFAULT_LEVEL),
-        ("gzip", Some(level)) => {
-            level.parse().ok().filter(|level| *level <= 9).with_context(|| format!("gzip has levels from 0 to 9, not {level:?}"))
-        }
-        ("zstd", _) => bail!("zstd layers cannot be written yet; use --compression gzip"),
-        _ => bail!("the compression {wanted:?} is unknown; use gzip or gzip:LEVEL"),
+fn compression(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>) -> anyhow::Result<Compression> {
+    match &args.compression {
+        Some(wanted) => Ok(wanted.parse()?),
+        None => Compression::declared(declared.and_then(|spec| spec.image.compression.as_ref())).context("image.compression"),
     }
 }
 
@@ -222,7 +216,7 @@ mod tests {
             (plan.assembly.bases, plan.assembly.releases),
             (vec!["mcr.microsoft.com/windows/nanoserver:ltsc2022".to_string()], vec![])
         );
-        assert_eq!((plan.compile.package.as_str(), plan.level, plan.tags.len()), (".", 6, 0));
+        assert_eq!((plan.compile.package.as_str(), plan.assembly.compression, plan.tags.len()), (".", Compression::Gzip(6), 0));
     }
 
     #[test]
@@ -265,7 +259,7 @@ mod tests {
     fn what_cannot_be_meant_is_refused_with_a_remedy() {
         let digest = format!("r.example/a@sha256:{}", "a".repeat(64));
         for (words, remedy) in [
-            (&["--push", "r.example/a", "--compression", "zstd"][..], "gzip"),
+            (&["--push", "r.example/a", "--compression", "zstd:20"][..], "1 to 19"),
             (&["--push", "r.example/a", "--compression", "gzip:11"], "0 to 9"),
             (&["--push", "r.example/a", "--compression", "xz"], "gzip"),
             (&["--push", "r.example/a", "--tag", "a b"], "128"),

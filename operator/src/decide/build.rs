@@ -12,6 +12,7 @@
 
 mod retry;
 
+use super::request::budget;
 use super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
@@ -149,7 +150,8 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
             match violation.or_else(|| published.violations.first().cloned()) {
                 Some(violation) => fail(plan, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}.")),
                 None => {
-                    publish(request, plan, image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build)), Some(build.clone()))
+                    let image = image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build));
+                    accept(world, request, plan, image, Some(build));
                 }
             }
         }
@@ -177,6 +179,8 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
     if let Some(recorded) = recorded {
         let failure = recorded.failure.clone();
         match (recorded.phase, failure) {
+            // The image is there; whether it is too large is asked again, for the budget may have been raised.
+            (BuildPhase::Failed, Some(failure)) if retry::reason(&failure.reason) == Reason::SizeBudgetExceeded => {}
             (BuildPhase::Failed, Some(failure)) if !retry::recovers(&failure.reason) => {
                 fail(plan, None, retry::reason(&failure.reason), failure.message);
                 return Ok(());
@@ -196,7 +200,7 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
     match world.answers.published.get(&tag) {
         Some(Seen::Fresh(Some(published), _)) if published.violations.is_empty() => {
             let image = image_of(published, world, plan.conclusion.inputs.as_ref(), None);
-            publish(request, plan, image, None);
+            accept(world, request, plan, image, None);
         }
         Some(Seen::Unknown(trouble) | Seen::Stale(_, trouble)) if blocks_build(trouble, request) => {
             plan.look_again(super::backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
@@ -253,6 +257,21 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
 
 fn whole_second(at: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
     k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// An image that is seen for the first time may be larger than its owner wants; one that is in use stays.
+fn accept(world: &World, request: &Request, plan: &mut Plan, mut image: ImageStatus, build: Option<&Build>) {
+    image.delta_percent = match &world.status().image {
+        Some(before) if before.digest == image.digest => before.delta_percent,
+        before => before.as_ref().and_then(|before| budget::growth_percent(&image, before)),
+    };
+    match request.budget.excess(&image).filter(|_| request.budget.fails) {
+        Some(excess) => {
+            let message = format!("The image is not used: {excess}. Make the program smaller, or raise the budget.");
+            fail(plan, build, Reason::SizeBudgetExceeded, message);
+        }
+        None => publish(request, plan, image, build.cloned()),
+    }
 }
 
 fn publish(request: &Request, plan: &mut Plan, image: ImageStatus, build: Option<Build>) {

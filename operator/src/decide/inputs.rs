@@ -94,6 +94,7 @@ impl Inputs {
             ("image.annotations", assembly.annotations == other.assembly.annotations),
             ("image.files", assembly.files == other.assembly.files),
             ("source.git.url", assembly.source == other.assembly.source),
+            ("image.compression", assembly.compression == other.assembly.compression),
         ];
         pairs.iter().filter(|(_, same)| !same).map(|(field, _)| *field).collect()
     }

@@ -3,14 +3,16 @@
 //! [`Request`] is the validated twin of the specification: nothing in it can fail any more. What the API server's schema and
 //! rules refuse is refused here again, for objects that bypassed them.
 
+pub(super) mod budget;
 mod checks;
 mod image;
 
 use super::plan::Refusal;
-use crate::image::Assembly;
+use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::settings::Settings;
 use crate::step::source_request::Reference;
+use budget::SizeBudget;
 use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
@@ -53,6 +55,8 @@ pub struct Request {
     pub pull_secret: Option<String>,
     /// Build pods: nodes, resources, limits.
     pub build: BuildRequest,
+    /// How large the application may be.
+    pub budget: SizeBudget,
     /// Write digests into targets.
     pub apply: bool,
     /// The targets.
@@ -137,8 +141,20 @@ impl Request {
         let SourceSpec { git, sub_path } = &spec.source;
         let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data } =
             spec.go.clone().unwrap_or_default();
-        let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, labels, annotations, files } =
-            spec.image.clone();
+        let ImageSpec {
+            repository,
+            tags: image_tags,
+            push_secret_ref,
+            base,
+            args,
+            env,
+            ports,
+            compression,
+            size_budget,
+            labels,
+            annotations,
+            files,
+        } = spec.image.clone();
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
         let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
@@ -171,6 +187,7 @@ impl Request {
             bases,
             flavored,
             build: BuildRequest::new(spec.build.clone().unwrap_or_default())?,
+            budget: SizeBudget::new(size_budget)?,
             apply: mode.unwrap_or_default() == RolloutMode::Apply,
             targets: targets
                 .into_iter()
@@ -200,7 +217,11 @@ impl Request {
             go_env: go_env.into_iter().map(|var| checks::go_env(var.name, var.value)).collect::<Result<_, _>>()?,
             strip: strip.unwrap_or(true),
             timezone_data: timezone_data.unwrap_or(true),
-            content: Content::checked(args, env, ports, labels, annotations, files)?,
+            content: Content {
+                compression: Compression::declared(compression.as_ref())
+                    .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
+                ..Content::checked(args, env, ports, labels, annotations, files)?
+            },
         };
         request.check_targets(object)?;
         Ok(request)

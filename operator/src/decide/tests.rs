@@ -1,6 +1,7 @@
 //! The decisions of the first slice, each from a world that is written down.
 
 mod bases;
+mod budget;
 mod edges;
 
 use super::*;

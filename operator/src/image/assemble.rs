@@ -99,12 +99,10 @@ fn on_base(
     let mut layers: Vec<Descriptor> = base.manifest.layers.iter().map(as_oci).collect();
     layers.extend(files.map(|files| Descriptor {
         annotations: sizes::files_annotations(files),
-        ..Descriptor::new(media_type::LAYER_GZIP, files.digest.clone(), files.size)
+        ..Descriptor::new(files.media_type, files.digest.clone(), files.size)
     }));
-    layers.push(Descriptor {
-        annotations: sizes::annotations(layer),
-        ..Descriptor::new(media_type::LAYER_GZIP, layer.digest.clone(), layer.size)
-    });
+    layers
+        .push(Descriptor { annotations: sizes::annotations(layer), ..Descriptor::new(layer.media_type, layer.digest.clone(), layer.size) });
     let annotations = with_users(standard::on_base(assembly, program, base), assembly);
     let manifest =
         Manifest { schema_version: 2, media_type: Some(media_type::MANIFEST.into()), config: config.descriptor(), layers, annotations };
@@ -134,7 +132,14 @@ mod tests {
     }
 
     fn image_of(assembly: &Assembly, bases: &[Base]) -> Image {
-        let layer = Layer { digest: Digest::of(b"gz"), size: 2, diff_id: Digest::of(b"tar"), program: Digest::of(b"exe"), program_size: 3 };
+        let layer = Layer {
+            media_type: media_type::LAYER_GZIP,
+            digest: Digest::of(b"gz"),
+            size: 2,
+            diff_id: Digest::of(b"tar"),
+            program: Digest::of(b"exe"),
+            program_size: 3,
+        };
         assemble(assembly, bases, &"hello.exe".parse().expect("a name"), &layer, None).expect("an image")
     }
 

@@ -1,5 +1,6 @@
 //! What determines an image, beside the bytes of the program?
 
+use super::compression::Compression;
 use gowindows_crds::v1alpha1::{FileMapping, ImageEnvVar};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +40,9 @@ pub struct Assembly {
     /// Files of the repository that go into the image, in a layer of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileMapping>,
+    /// How the application layer is compressed.
+    #[serde(default)]
+    pub compression: Compression,
     /// Seconds since 1970 for every time in the image: the commit's, or 0 outside a clean git tree.
     pub epoch: i64,
 }

@@ -134,7 +134,20 @@ impl ImageConfig {
 }
 
 fn execution(base: &Execution, assembly: &Assembly, program: &ProgramName) -> Execution {
-    let Assembly { bases: _, releases: _, args, env, ports, labels, annotations: _, revision: _, source: _, files: _, epoch: _ } = assembly;
+    let Assembly {
+        bases: _,
+        releases: _,
+        args,
+        env,
+        ports,
+        labels,
+        annotations: _,
+        revision: _,
+        source: _,
+        files: _,
+        compression: _,
+        epoch: _,
+    } = assembly;
     let replaced = |item: &String| {
         let name = item.split('=').next().unwrap_or_default();
         // Windows does not tell variables apart by case.

@@ -6,9 +6,8 @@
 
 use super::descriptor::{STRICT_DIRECTORY, STRICT_FILE};
 use super::digest::{Digest, Hashing};
-use super::layer::{self, BLOCK, Entry, ProgramName, copy_in_equal_pieces, pad, write_entry};
+use super::layer::{self, BLOCK, Entry, Packing, ProgramName, copy_in_equal_pieces, pad, write_entry};
 use super::windows_path::{self, UnfitPath};
-use flate2::{Compression, GzBuilder};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use thiserror::Error;
@@ -125,6 +124,8 @@ impl Tree {
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesLayer {
+    /// Its OCI media type.
+    pub media_type: &'static str,
     /// Digest of the compressed bytes.
     pub digest: Digest,
     /// Compressed size in bytes.
@@ -137,38 +138,53 @@ pub struct FilesLayer {
     pub bytes: u64,
 }
 
-/// Writes the layer, every time set to `epoch` (seconds since 1970), gzip at `level` (0 to 9). Streams: memory does not grow with the
-/// files.
+/// Writes the layer. Streams: memory does not grow with the files.
 ///
 /// # Errors
 /// Reading or writing failed, or a file is not as long as it was.
-pub fn write<R: Read>(
-    tree: &Tree,
-    open: impl FnMut(&Found) -> io::Result<R>,
-    epoch: i64,
-    level: u32,
-    out: impl Write,
-) -> io::Result<FilesLayer> {
-    let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Hashing::new(out), Compression::new(level.min(9)));
-    let mut tar = Hashing::new(gzip);
+pub fn write<R: Read>(tree: &Tree, open: impl FnMut(&Found) -> io::Result<R>, packing: Packing, out: impl Write) -> io::Result<FilesLayer> {
+    let Packing { epoch, compression, threads } = packing;
+    let compressor = compression.writer(tar_size(tree)?, threads, Hashing::new(out))?;
+    let mut tar = Hashing::new(compressor);
     write_tar(tree, open, epoch, &mut tar)?;
-    let (diff_id, _, gzip) = tar.finish();
-    let (digest, size, mut out) = gzip.finish()?.finish();
+    let (diff_id, _, compressor) = tar.finish();
+    let (digest, size, mut out) = compressor.finish()?.finish();
     out.flush()?;
-    Ok(FilesLayer { digest, size, diff_id, files: tree.files(), bytes: tree.entries.values().flatten().map(|file| file.size).sum() })
+    let bytes = tree.entries.values().flatten().map(|file| file.size).sum();
+    Ok(FilesLayer { media_type: compression.media_type(), digest, size, diff_id, files: tree.files(), bytes })
+}
+
+/// The length of the tar; its headers are as long whatever the time.
+fn tar_size(tree: &Tree) -> io::Result<u64> {
+    let mut headers = Hashing::new(io::sink());
+    write_roots(0, &mut headers)?;
+    let mut content = 0;
+    for (path, file) in &tree.entries {
+        write_entry(&mut headers, &entry(path, file.as_ref(), 0))?;
+        content += file.as_ref().map_or(0, |file| file.size.next_multiple_of(BLOCK as u64));
+    }
+    headers.write_all(&[0; 2 * BLOCK])?;
+    Ok(headers.finish().1 + content)
+}
+
+fn entry<'a>(path: &'a str, file: Option<&Found>, epoch: u64) -> Entry<'a> {
+    let rawsd = Some(if file.is_some() { STRICT_FILE } else { STRICT_DIRECTORY });
+    Entry { path, epoch, size: file.map(|file| file.size), rawsd }
+}
+
+fn write_roots(epoch: u64, tar: &mut impl Write) -> io::Result<()> {
+    for path in ["Hives", "Files"] {
+        write_entry(tar, &Entry { path, epoch, size: None, rawsd: None })?;
+    }
+    Ok(())
 }
 
 fn write_tar<R: Read>(tree: &Tree, mut open: impl FnMut(&Found) -> io::Result<R>, epoch: i64, tar: &mut impl Write) -> io::Result<()> {
     let epoch = layer::clamped(epoch);
-    for path in ["Hives", "Files"] {
-        write_entry(tar, &Entry { path, epoch, size: None, rawsd: None })?;
-    }
+    write_roots(epoch, tar)?;
     for (path, file) in &tree.entries {
-        let Some(file) = file else {
-            write_entry(tar, &Entry { path, epoch, size: None, rawsd: Some(STRICT_DIRECTORY) })?;
-            continue;
-        };
-        write_entry(tar, &Entry { path, epoch, size: Some(file.size), rawsd: Some(STRICT_FILE) })?;
+        write_entry(tar, &entry(path, file.as_ref(), epoch))?;
+        let Some(file) = file else { continue };
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.from));
         // One byte more than promised shows a file that is still being written.
         let mut content = Hashing::new(open(file).map_err(named)?.take(file.size + 1));

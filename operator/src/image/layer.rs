@@ -3,20 +3,15 @@
 //! A layer for Windows is no Linux layer: everything stands under `Files/`, parents come before children, and Windows
 //! attributes, creation times and security descriptors travel as PAX records (hcsshim `pkg/ociwclayer`, go-winio
 //! `backuptar`). Ours holds four entries: `Hives`, `Files`, `Files/app` and the program. The first two carry no
-//! descriptor, so `C:\` keeps its own. Same program and same epoch give the same bytes.
-//!
-//! Compression is gzip level 6 of zlib-rs, whose output does not depend on the processor; a test pins it.
+//! descriptor, so `C:\` keeps its own. Same program, same epoch and same compression give the same bytes; tests pin them.
 
+use super::compression::Compression;
 use super::descriptor::{STRICT_DIRECTORY, STRICT_FILE};
 use super::digest::{Digest, Hashing};
 use super::windows_path::is_device;
-use flate2::{Compression, GzBuilder};
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 use thiserror::Error;
-
-/// The compression level, unless another is asked for.
-pub const DEFAULT_LEVEL: u32 = 6;
 
 /// The largest file that a plain tar header can describe; a Windows program cannot be half as large.
 const LARGEST_PROGRAM: u64 = 0o777_7777_7777;
@@ -68,9 +63,22 @@ impl FromStr for ProgramName {
     }
 }
 
+/// How a layer is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Packing {
+    /// Seconds since 1970 for every time in it.
+    pub epoch: i64,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// On how many threads; the bytes do not depend on it.
+    pub threads: usize,
+}
+
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
+    /// Its OCI media type.
+    pub media_type: &'static str,
     /// Digest of the compressed bytes: what the manifest names.
     pub digest: Digest,
     /// Compressed size in bytes.
@@ -83,20 +91,28 @@ pub struct Layer {
     pub program_size: u64,
 }
 
-/// Writes the layer: `size` bytes of `program`, every time set to `epoch` (seconds since 1970), gzip at `level` (0 to 9).
+/// Writes the layer with `size` bytes of `program`.
 ///
 /// Streams: memory does not grow with the program.
 ///
 /// # Errors
 /// Reading or writing failed, the program is not exactly `size` bytes long, or it is too large for a layer (8 GiB).
-pub fn write(name: &ProgramName, program: impl Read, size: u64, epoch: i64, level: u32, out: impl Write) -> io::Result<Layer> {
-    let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Hashing::new(out), Compression::new(level.min(9)));
-    let mut tar = Hashing::new(gzip);
+pub fn write(name: &ProgramName, program: impl Read, size: u64, packing: Packing, out: impl Write) -> io::Result<Layer> {
+    let Packing { epoch, compression, threads } = packing;
+    let compressor = compression.writer(tar_size(name, size)?, threads, Hashing::new(out))?;
+    let mut tar = Hashing::new(compressor);
     let program = write_tar(name, program, size, epoch, &mut tar)?;
-    let (diff_id, _, gzip) = tar.finish();
-    let (digest, compressed, mut out) = gzip.finish()?.finish();
+    let (diff_id, _, compressor) = tar.finish();
+    let (digest, compressed, mut out) = compressor.finish()?.finish();
     out.flush()?;
-    Ok(Layer { digest, size: compressed, diff_id, program, program_size: size })
+    Ok(Layer { media_type: compression.media_type(), digest, size: compressed, diff_id, program, program_size: size })
+}
+
+fn tar_size(name: &ProgramName, size: u64) -> io::Result<u64> {
+    let mut without_program = Hashing::new(io::sink());
+    write_tar(name, io::empty(), 0, 0, &mut without_program)?;
+    let (_, overhead, _) = without_program.finish();
+    Ok(overhead + size.next_multiple_of(BLOCK as u64))
 }
 
 /// The same layer without compression. Returns the program's digest.
@@ -219,6 +235,7 @@ pub(super) fn pad(tar: &mut impl Write, size: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::compression;
     use super::*;
 
     const EPOCH: i64 = 1_767_225_600;
@@ -227,9 +244,14 @@ mod tests {
         "hello.exe".parse().expect("a fine name")
     }
 
+    fn packing(compression: Compression) -> Packing {
+        Packing { epoch: EPOCH, compression, threads: 2 }
+    }
+
     fn tar_of(program: &[u8], epoch: i64) -> Vec<u8> {
         let mut tar = Vec::new();
         write_tar(&name(), program, program.len() as u64, epoch, &mut tar).expect("a layer");
+        assert_eq!(tar_size(&name(), program.len() as u64).expect("a size"), tar.len() as u64);
         tar
     }
 
@@ -268,19 +290,47 @@ mod tests {
         assert_eq!(&tar[at..], &[0; 2 * BLOCK], "two empty blocks end it");
     }
 
+    /// The version of a library in Cargo.lock.
+    fn locked(library: &str) -> String {
+        let lock = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
+        let package = lock.split("[[package]]").find(|package| package.contains(&format!("\nname = \"{library}\"\n")));
+        let version = package.and_then(|package| package.split("version = \"").nth(1)?.split('"').next());
+        version.unwrap_or("none").to_owned()
+    }
+
+    /// A new number here means that every image in the world is built once more: only ever change it knowingly.
     #[test]
     fn the_compressed_bytes_are_pinned() {
-        let program: Vec<u8> = (0..400_000_u32).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> (i % 23)).to_le_bytes()).collect();
+        let program: Vec<u8> = (0..1_200_000_u32).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> (i % 23)).to_le_bytes()).collect();
+        for (compression, library, version, digest) in [
+            (Compression::Gzip(6), "zlib-rs", "0.6.8", "sha256:f6e5f92289d4af1430bf6fd7d2c1ed5a6f789197aecd55a8972a9ff78c049dd3"),
+            (
+                Compression::Zstd(3),
+                "zstd-sys",
+                "2.1.3+zstd.1.5.7",
+                "sha256:007d218a708d06945f14de675cb099499c6e76c0ecaa8da8ea375f92049b810c",
+            ),
+        ] {
+            let mut blob = Vec::new();
+            let layer = write(&name(), program.as_slice(), program.len() as u64, packing(compression), &mut blob).expect("a layer");
+            assert_eq!(layer.digest, Digest::of(&blob));
+            let now = locked(library);
+            assert_eq!(
+                layer.digest.as_str(),
+                digest,
+                "{compression} writes other bytes: {library} is {now} in Cargo.lock and was {version} when this was pinned (equal: it was us)"
+            );
+            let mut tar = Vec::new();
+            compression::reader(layer.media_type, blob.as_slice()).and_then(|mut reader| reader.read_to_end(&mut tar)).expect("unpacked");
+            assert_eq!((layer.diff_id, layer.program), (Digest::of(&tar), Digest::of(&program)));
+        }
+    }
+
+    #[test]
+    fn a_gzip_header_names_no_file_no_time_and_no_system() {
         let mut blob = Vec::new();
-        let layer = write(&name(), program.as_slice(), program.len() as u64, EPOCH, DEFAULT_LEVEL, &mut blob).expect("a layer");
-        assert_eq!(layer.digest, Digest::of(&blob));
-        assert_eq!(&blob[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255], "no name, no time, no system");
-        // A new number here means that every image in the world is built once more: only ever change it knowingly.
-        assert_eq!(layer.digest.as_str(), "sha256:cb6a1b7b9e8ff1689ca8ba64ffa6cc7b979e83539f26b8ff3904fe878f0b059c");
-        let mut tar = Vec::new();
-        flate2::read::GzDecoder::new(blob.as_slice()).read_to_end(&mut tar).expect("gzip");
-        assert_eq!(layer.diff_id, Digest::of(&tar));
-        assert_eq!(layer.program, Digest::of(&program));
+        write(&name(), &b"MZ"[..], 2, packing(Compression::default()), &mut blob).expect("a layer");
+        assert_eq!(&blob[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
     }
 
     /// Gives between 1 and 977 bytes at a time.
@@ -297,7 +347,9 @@ mod tests {
     #[test]
     fn the_bytes_do_not_depend_on_how_the_program_is_read() {
         let program: Vec<u8> = (0..100_000_u32).flat_map(|i| (i % 1013 * i).to_le_bytes()).collect();
-        let layer = |reader: &mut dyn Read| write(&name(), reader, program.len() as u64, 1, DEFAULT_LEVEL, io::sink()).expect("a layer");
+        let layer = |reader: &mut dyn Read| {
+            write(&name(), reader, program.len() as u64, packing(Compression::default()), io::sink()).expect("a layer")
+        };
         assert_eq!(layer(&mut Dribble(&program, 0)), layer(&mut program.as_slice()));
     }
 

@@ -3,10 +3,12 @@
 pub mod assemble;
 mod assembly;
 pub mod base;
+pub mod compression;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
 pub mod files;
+mod gzip;
 pub mod layer;
 pub mod manifest;
 pub mod pe;
@@ -18,4 +20,5 @@ pub mod verify_layer;
 pub mod windows_path;
 
 pub use assembly::Assembly;
+pub use compression::Compression;
 pub use digest::Digest;

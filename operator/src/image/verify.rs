@@ -248,8 +248,14 @@ pub(crate) mod tests {
 
     pub(crate) fn image_on(versions: &[&str]) -> Image {
         let bases: Vec<Base> = versions.iter().map(|version| base(version)).collect();
-        let layer =
-            Layer { digest: Digest::of(b"gz"), size: 50, diff_id: Digest::of(b"tar"), program: Digest::of(b"exe"), program_size: 90 };
+        let layer = Layer {
+            media_type: media_type::LAYER_GZIP,
+            digest: Digest::of(b"gz"),
+            size: 50,
+            diff_id: Digest::of(b"tar"),
+            program: Digest::of(b"exe"),
+            program_size: 90,
+        };
         assemble(&Assembly::default(), &bases, &"hello.exe".parse().expect("a name"), &layer, None).expect("an image")
     }
 

@@ -1,8 +1,9 @@
 //! Is an application layer one that a Windows node can import, and is the program in it?
 //!
-//! Reads a gzip layer once, from start to end, without writing any of it anywhere. What it unpacks to is limited, so that a
+//! Reads a layer once, from start to end, without writing any of it anywhere. What it unpacks to is limited, so that a
 //! small download cannot keep us busy for long.
 
+use super::compression;
 use super::digest::{Digest, Hashing};
 use super::layer::ProgramName;
 use super::pe;
@@ -28,12 +29,13 @@ pub struct LayerFacts {
     pub findings: Vec<Finding>,
 }
 
-/// Reads a gzip layer that should hold `program`; unpacks at most `most_bytes`.
+/// Reads a layer of a media type, which should hold `program`; unpacks at most `most_bytes`.
 ///
 /// # Errors
-/// Reading failed, or it is no gzip or no tar, or too large.
-pub fn read(layer: impl Read, program: &ProgramName, most_bytes: u64) -> io::Result<LayerFacts> {
-    let unpacked = Hashing::new(flate2::read::MultiGzDecoder::new(Hashing::new(layer)).take(most_bytes));
+/// Reading failed, or it is not compressed as it should be, or no tar, or too large.
+pub fn read(media_type: &str, layer: impl Read, program: &ProgramName, most_bytes: u64) -> io::Result<LayerFacts> {
+    let mut compressed = Hashing::new(layer);
+    let unpacked = Hashing::new(compression::reader(media_type, &mut compressed)?.take(most_bytes));
     let mut archive = tar::Archive::new(unpacked);
     let mut seen = Seen::new(program);
     for entry in archive.entries()? {
@@ -42,10 +44,10 @@ pub fn read(layer: impl Read, program: &ProgramName, most_bytes: u64) -> io::Res
     let mut unpacked = archive.into_inner();
     io::copy(&mut unpacked, &mut io::sink())?;
     let (diff_id, bytes, limited) = unpacked.finish();
+    drop(limited);
     if bytes == most_bytes {
         return Err(io::Error::other(format!("the layer unpacks to more than {most_bytes} bytes")));
     }
-    let mut compressed = limited.into_inner().into_inner();
     io::copy(&mut compressed, &mut io::sink())?;
     let (digest, size, _) = compressed.finish();
     let (program, findings) = seen.judge();
@@ -144,7 +146,9 @@ fn described<R: Read>(entry: &mut tar::Entry<'_, R>, folder: bool) -> io::Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::layer;
+    use super::super::compression::Compression;
+    use super::super::layer::{self, Packing};
+    use super::super::manifest::media_type::LAYER_GZIP;
     use super::*;
     use std::io::Write;
 
@@ -153,13 +157,18 @@ mod tests {
     }
 
     fn written(program: &[u8]) -> (layer::Layer, Vec<u8>) {
+        packed(program, Compression::default())
+    }
+
+    fn packed(program: &[u8], compression: Compression) -> (layer::Layer, Vec<u8>) {
         let mut blob = Vec::new();
-        let layer = layer::write(&name(), program, program.len() as u64, 0, 6, &mut blob).expect("a layer");
+        let layer = layer::write(&name(), program, program.len() as u64, Packing { epoch: 0, compression, threads: 1 }, &mut blob)
+            .expect("a layer");
         (layer, blob)
     }
 
     fn failed(blob: &[u8]) -> Vec<Rule> {
-        let facts = read(blob, &name(), 1 << 20).expect("a layer");
+        let facts = read(LAYER_GZIP, blob, &name(), 1 << 20).expect("a layer");
         facts.findings.into_iter().filter(|finding| !finding.passed).map(|finding| finding.rule).collect()
     }
 
@@ -179,11 +188,13 @@ mod tests {
     #[test]
     fn what_the_writer_wrote_is_read_back_the_same() {
         let program = [pe::tests::program(), vec![7; 100_000]].concat();
-        let (layer, blob) = written(&program);
-        let facts = read(blob.as_slice(), &name(), 1 << 20).expect("a layer");
-        assert_eq!((&facts.digest, facts.size, &facts.diff_id), (&layer.digest, layer.size, &layer.diff_id));
-        assert_eq!(facts.program, Some((layer.program, layer.program_size)));
-        assert_eq!(failed(&blob), []);
+        for compression in [Compression::default(), Compression::Zstd(3)] {
+            let (layer, blob) = packed(&program, compression);
+            let facts = read(layer.media_type, blob.as_slice(), &name(), 1 << 20).expect("a layer");
+            assert_eq!((&facts.digest, facts.size, &facts.diff_id), (&layer.digest, layer.size, &layer.diff_id));
+            assert_eq!(facts.program, Some((layer.program, layer.program_size)));
+            assert!(facts.findings.iter().all(|finding| finding.passed), "{compression}: {:?}", facts.findings);
+        }
     }
 
     #[test]
@@ -200,17 +211,17 @@ mod tests {
     #[test]
     fn a_layer_that_unpacks_to_too_much_is_an_error() {
         let (_, blob) = written(&vec![0; 2 << 20]);
-        assert!(blob.len() < 10_000 && read(blob.as_slice(), &name(), 1 << 20).is_err());
+        assert!(blob.len() < 10_000 && read(LAYER_GZIP, blob.as_slice(), &name(), 1 << 20).is_err());
     }
 
     #[test]
     fn no_cut_and_no_changed_byte_makes_it_panic() {
         let (_, blob) = written(&pe::tests::program());
         for at in 0..blob.len() {
-            let _ = read(&blob[..at], &name(), 1 << 20);
+            let _ = read(LAYER_GZIP, &blob[..at], &name(), 1 << 20);
             let mut changed = blob.clone();
             changed[at] ^= 0x55;
-            let _ = read(changed.as_slice(), &name(), 1 << 20);
+            let _ = read(LAYER_GZIP, changed.as_slice(), &name(), 1 << 20);
         }
     }
 }

@@ -4,7 +4,6 @@ use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
-use crate::image::layer;
 use crate::image::manifest::media_type;
 use anyhow::Context as _;
 use gowindows_crds::conditions::Reason;
@@ -128,7 +127,7 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let program = Program::in_folder(&args.program_dir)?;
         let reader = Registry::new(&registries, for_bases)?.with_tries(TRIES).through_mirrors();
         let bases = find_bases(&reader, &assembly, &say).await?;
-        let prepared = prepare(bases, &assembly, &program, args.source_dir.as_deref(), layer::DEFAULT_LEVEL, &say).await?;
+        let prepared = prepare(bases, &assembly, &program, args.source_dir.as_deref(), &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))

@@ -7,16 +7,17 @@
 //! Nothing has a tag before it was read back and verified. The build pod and the command line both go this way.
 
 use super::assemble_error::AssembleError;
-use super::files::{self, FilesError};
+use super::files_blob::FilesBlob;
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
-use crate::image::assemble::{Image, assemble};
+use crate::image::assemble::{Blob, Image, assemble};
 use crate::image::base::{self, Base};
-use crate::image::files::{self as image_files, FilesLayer, Tree};
-use crate::image::layer::{self, Layer, ProgramName};
-use crate::image::manifest::{Descriptor, media_type};
+use crate::image::layer::{self, Layer, Packing, ProgramName};
+use crate::image::manifest::Descriptor;
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
 use crate::image::{Assembly, pe, sizes};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -27,6 +28,10 @@ use std::time::Duration;
 
 /// Somebody waits: no silence is longer than this.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
+/// More threads would only need more memory: hashing and writing cannot keep up with them.
+const MOST_THREADS: usize = 8;
+/// So many transfers at a time: more do not fill a line any better, and registries count connections.
+const STREAMS: usize = 4;
 /// What a layer holds beside the program.
 const TAR_OVERHEAD: u64 = 64 * 1024;
 
@@ -94,7 +99,7 @@ pub struct Prepared<'a> {
     /// The application layer.
     pub layer: Layer,
     layer_file: tempfile::NamedTempFile,
-    files: Option<(FilesLayer, tempfile::NamedTempFile)>,
+    files: Option<FilesBlob>,
     found: FoundBases<'a>,
     program: ProgramName,
 }
@@ -105,13 +110,14 @@ pub struct Prepared<'a> {
 /// # Errors
 /// [`AssembleError::Base`].
 pub async fn find_bases<'a>(registry: &'a Registry, assembly: &Assembly, say: Say<'_>) -> Result<FoundBases<'a>, AssembleError> {
-    let (mut all, mut all_listed, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
-    for text in &assembly.bases {
-        let source = Source::parse(registry, text).map_err(BaseError::Read)?;
-        let Bases { bases, listed } = source.bases(text, &assembly.releases).await?;
+    let sources = assembly.bases.iter().map(|text| Ok((text.clone(), Source::parse(registry, text)?)));
+    let sources: BTreeMap<String, Source<'a>> = sources.collect::<Result<_, OciError>>().map_err(BaseError::Read)?;
+    let asked: Vec<_> = assembly.bases.iter().filter_map(|text| Some(sources.get(text)?.bases(text, &assembly.releases).boxed())).collect();
+    let found: Vec<Bases> = stream::iter(asked).buffered(STREAMS).try_collect().await?;
+    let (mut all, mut all_listed) = (Vec::new(), Vec::new());
+    for Bases { bases, listed } in found {
         all.extend(bases);
         all_listed.extend(listed);
-        sources.insert(text.clone(), source);
     }
     let bases = base::select(all, &assembly.releases, &all_listed)?;
     for base in &bases {
@@ -130,19 +136,15 @@ pub async fn prepare<'a>(
     assembly: &Assembly,
     program: &Program,
     source: Option<&Path>,
-    level: u32,
     say: Say<'_>,
 ) -> Result<Prepared<'a>, AssembleError> {
-    let files = files_layer(assembly, program, source, level).await?;
-    if let Some((layer, _)) = &files {
-        let (count, raw, size) = (layer.files, megabytes(layer.bytes), megabytes(layer.size));
-        say(format!("layer: {count} files of {raw} compressed to {size}"));
-    }
-    let (owned, epoch) = (program.clone(), assembly.epoch);
-    let written = tokio::task::spawn_blocking(move || write_layer(&owned, epoch, level));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let (owned, packing) = (program.clone(), Packing { epoch: assembly.epoch, compression: assembly.compression, threads });
+    let files = FilesBlob::write(assembly, program, source, packing, say).await?;
+    let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing));
     let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
     say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
-    let image = assemble(assembly, &found.bases, &program.name, &layer, files.as_ref().map(|(layer, _)| layer))?;
+    let image = assemble(assembly, &found.bases, &program.name, &layer, files.as_ref().map(|files| &files.layer))?;
     let before = ReadBack::from_assembled(&image)?;
     let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
     match verify::complaint(&findings) {
@@ -151,32 +153,23 @@ pub async fn prepare<'a>(
     }
 }
 
-async fn files_layer(
-    assembly: &Assembly,
-    program: &Program,
-    source: Option<&Path>,
-    level: u32,
-) -> Result<Option<(FilesLayer, tempfile::NamedTempFile)>, AssembleError> {
-    if assembly.files.is_empty() {
-        return Ok(None);
+async fn push_config(registry: &Registry, repository: &Reference, config: &Blob) -> Result<(), AssembleError> {
+    if !registry.blob_exists(repository, &config.digest).await? {
+        registry.upload_bytes(repository, &config.digest, &config.bytes).await?;
     }
-    let root = source.ok_or(FilesError::NoSource)?.to_path_buf();
-    let (mappings, name, epoch) = (assembly.files.clone(), program.name.clone(), assembly.epoch);
-    let written = tokio::task::spawn_blocking(move || {
-        let tree = Tree::new(files::find(&root, &mappings)?, &name).map_err(FilesError::Files)?;
-        let blob = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
-        let out = std::io::BufWriter::with_capacity(256 * 1024, blob.as_file());
-        let layer = image_files::write(&tree, |file| files::open(&root, file), epoch, level, out);
-        Ok(Some((layer.map_err(AssembleError::WriteLayer)?, blob)))
-    });
-    written.await.map_err(|_| AssembleError::Interrupted)?
+    Ok(())
 }
 
-fn write_layer(program: &Program, epoch: i64, level: u32) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
+/// Does all of it, a few at a time; the first failure ends the others.
+async fn side_by_side(work: Vec<BoxFuture<'_, Result<(), AssembleError>>>) -> Result<(), AssembleError> {
+    stream::iter(work.into_iter().map(Ok)).try_for_each_concurrent(STREAMS, |one| one).await
+}
+
+fn write_layer(program: &Program, packing: Packing) -> std::io::Result<(Layer, tempfile::NamedTempFile)> {
     let file = File::open(&program.path)?;
     let blob = tempfile::NamedTempFile::new()?;
     let out = std::io::BufWriter::with_capacity(256 * 1024, blob.as_file());
-    let layer = layer::write(&program.name, file, program.size, epoch, level, out)?;
+    let layer = layer::write(&program.name, file, program.size, packing, out)?;
     Ok((layer, blob))
 }
 
@@ -192,27 +185,15 @@ impl Prepared<'_> {
         tags: &[String],
         say: Say<'_>,
     ) -> Result<Published, AssembleError> {
-        for (layer, base) in self.base_layers() {
-            self.place_base_layer(registry, repository, layer, base, say).await?;
-        }
-        if let Some((layer, file)) = &self.files
-            && !registry.blob_exists(repository, &layer.digest).await?
-        {
-            let progress = Progress::default();
-            let upload = registry.upload_file(repository, &layer.digest, layer.size, file.path(), &progress);
-            shown("push: layer of files", layer.size, &progress, say, upload).await?;
-        }
-        if !registry.blob_exists(repository, &self.layer.digest).await? {
-            let progress = Progress::default();
-            let upload = registry.upload_file(repository, &self.layer.digest, self.layer.size, self.layer_file.path(), &progress);
-            shown("push: application layer", self.layer.size, &progress, say, upload).await?;
-        }
-        for platform in &self.image.platforms {
-            if !registry.blob_exists(repository, &platform.config.digest).await? {
-                registry.upload_bytes(repository, &platform.config.digest, &platform.config.bytes).await?;
-            }
-            registry.push_manifest(repository, &platform.manifest, None).await?;
-        }
+        let mut blobs = vec![self.push_layer(registry, repository, say).boxed()];
+        blobs.extend(self.files.iter().map(|files| files.push(registry, repository, say).boxed()));
+        blobs.extend(self.image.platforms.iter().map(|platform| push_config(registry, repository, &platform.config).boxed()));
+        blobs.extend(
+            self.base_layers().into_iter().map(|(layer, base)| self.place_base_layer(registry, repository, layer, base, say).boxed()),
+        );
+        side_by_side(blobs).await?;
+        let manifests = self.image.platforms.iter().map(|platform| &platform.manifest);
+        side_by_side(manifests.map(|manifest| registry.push_manifest(repository, manifest, None).err_into().boxed()).collect()).await?;
         if let Some(index) = &self.image.index {
             registry.push_manifest(repository, index, None).await?;
         }
@@ -240,7 +221,7 @@ impl Prepared<'_> {
         for (layer, base) in self.base_layers() {
             self.keep_base_layer(&layout, layer, base, say).await?;
         }
-        let own = self.files.as_ref().map(|(layer, file)| (file, &layer.digest));
+        let own = self.files.as_ref().map(|files| (&files.file, &files.layer.digest));
         for (file, digest) in own.into_iter().chain([(&self.layer_file, &self.layer.digest)]) {
             let kept = std::fs::copy(file.path(), layout.path(digest));
             kept.map_err(|error| OciError::Local { attempt: format!("write layer {digest} to {layout}"), detail: error.to_string() })?;
@@ -257,6 +238,15 @@ impl Prepared<'_> {
         let platforms = ReadBack::from_assembled(&self.image)?;
         let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
         Ok(ImageStatus { reference: layout.to_string(), ..status })
+    }
+
+    async fn push_layer(&self, registry: &Registry, repository: &Reference, say: Say<'_>) -> Result<(), AssembleError> {
+        if registry.blob_exists(repository, &self.layer.digest).await? {
+            return Ok(());
+        }
+        let progress = Progress::default();
+        let upload = registry.upload_file(repository, &self.layer.digest, self.layer.size, self.layer_file.path(), &progress);
+        Ok(shown("push: application layer", self.layer.size, &progress, say, upload).await?)
     }
 
     /// Every layer of every base once, with the base that it comes from.
@@ -337,8 +327,8 @@ impl Prepared<'_> {
         let Some(mut published) = published else {
             return Err(read_back(&place(repository), format!("{} is not there right after it was pushed", top.digest)));
         };
-        if let Some((layer, _)) = &self.files {
-            self.read_back_files(registry, repository, layer).await?;
+        if let Some(files) = &self.files {
+            files.read_back(registry, repository).await?;
         }
         let app_layer = published.platforms.first().and_then(|platform| platform.manifest.layers.last());
         if let Some(layer) = app_layer {
@@ -355,29 +345,17 @@ impl Prepared<'_> {
         }
     }
 
-    /// The layer of files has to be what was written, to the byte.
-    async fn read_back_files(&self, registry: &Registry, repository: &Reference, layer: &FilesLayer) -> Result<(), AssembleError> {
-        let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
-        let copy = file.reopen().map_err(AssembleError::WriteLayer)?;
-        let descriptor = Descriptor::new(media_type::LAYER_GZIP, layer.digest.clone(), layer.size);
-        registry.read_blob(repository, &descriptor, &mut tokio::fs::File::from_std(copy)).await?;
-        let digest = digest_of_file(file.path().to_path_buf()).await?;
-        if digest == layer.digest {
-            return Ok(());
-        }
-        Err(read_back(&place(repository), format!("layer {} of files has content of digest {digest}", layer.digest)))
-    }
-
     async fn layer_facts(&self, place: &impl ToString, file: File) -> Result<LayerFacts, AssembleError> {
         let (program, most) = (self.program.clone(), self.layer.program_size + TAR_OVERHEAD);
-        let read =
-            tokio::task::spawn_blocking(move || verify_layer::read(std::io::BufReader::with_capacity(64 * 1024, file), &program, most));
+        let media_type = self.layer.media_type;
+        let file = std::io::BufReader::with_capacity(64 * 1024, file);
+        let read = tokio::task::spawn_blocking(move || verify_layer::read(media_type, file, &program, most));
         let damaged = |error: std::io::Error| read_back(place, format!("layer {} is damaged: {error}", self.layer.digest));
         read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)
     }
 
     fn layer_findings(&self, facts: &LayerFacts) -> Vec<Finding> {
-        let Layer { digest, size, diff_id, program, program_size } = &self.layer;
+        let Layer { media_type: _, digest, size, diff_id, program, program_size } = &self.layer;
         let same_blob = facts.digest == *digest && facts.size == *size && facts.diff_id == *diff_id;
         let same_program = facts.program.as_ref() == Some(&(program.clone(), *program_size));
         vec![Finding {
@@ -395,15 +373,15 @@ impl Prepared<'_> {
 }
 
 /// A repository without the tag that a reference always has.
-fn place(repository: &Reference) -> String {
+pub(super) fn place(repository: &Reference) -> String {
     format!("{}/{}", repository.registry(), repository.repository())
 }
 
-fn read_back(place: &impl ToString, complaint: String) -> AssembleError {
+pub(super) fn read_back(place: &impl ToString, complaint: String) -> AssembleError {
     AssembleError::ReadBack { place: place.to_string(), complaint }
 }
 
-async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {
+pub(super) async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {
     let hashed = tokio::task::spawn_blocking(move || {
         let mut file = crate::image::digest::Hashing::new(File::open(path)?);
         std::io::copy(&mut file, &mut std::io::sink())?;
@@ -413,7 +391,7 @@ async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleE
 }
 
 /// Waits for a transfer and says every two seconds how far it is.
-async fn shown<T, E>(
+pub(super) async fn shown<T, E>(
     label: &str,
     total: u64,
     progress: &Progress,

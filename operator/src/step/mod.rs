@@ -5,6 +5,7 @@ pub mod assemble_error;
 pub mod assemble_pipeline;
 pub mod assemble_request;
 mod files;
+mod files_blob;
 pub mod source;
 pub mod source_request;
 

@@ -9,8 +9,16 @@ use super::kinds::Kind;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A path to a field, as in `managedFields`: `f:spec`, `k:{"name":"app"}`, ... The path of a keyed item itself is in the set, too.
-pub type Path = Vec<String>;
+/// A path to a field, as in `managedFields`: `f:spec`, `k:{"name":"app"}`, ..., in one text with [`BETWEEN`] between its parts. The
+/// path of a keyed item itself is in the set, too.
+pub type Path = String;
+
+/// No name of a field contains it.
+const BETWEEN: char = '\0';
+
+fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+    path.split(BETWEEN)
+}
 
 /// Who owns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +48,7 @@ pub fn apply(kind: &Kind, live: &Value, applied: &Value, manager: &Manager, owne
             theirs.intersection(&new).filter(|path| !is_item(path) && at(live, path) != at(applied, path)).cloned().collect();
         for path in taken {
             if !force {
-                conflicts.push(format!("conflict with {:?}: .{}", other.name, path.join(".").replace("f:", "")));
+                conflicts.push(format!("conflict with {:?}: .{}", other.name, path.replace(BETWEEN, ".").replace("f:", "")));
             }
             theirs.remove(&path);
         }
@@ -83,9 +91,9 @@ pub fn managed_fields(kind: &Kind, owners: &Owners) -> Value {
         let mut tree = Value::Object(Map::new());
         for path in fields {
             let mut node = &mut tree;
-            for part in path {
+            for part in parts(path) {
                 let Value::Object(map) = node else { break };
-                node = map.entry(part.clone()).or_insert_with(|| json!({}));
+                node = map.entry(part).or_insert_with(|| json!({}));
             }
             if is_item(path)
                 && let Some(map) = node.as_object_mut()
@@ -108,8 +116,8 @@ pub fn managed_fields(kind: &Kind, owners: &Owners) -> Value {
     owners.iter().map(entry).collect()
 }
 
-fn is_item(path: &[String]) -> bool {
-    path.last().is_some_and(|part| part.starts_with("k:"))
+fn is_item(path: &str) -> bool {
+    parts(path).next_back().is_some_and(|part| part.starts_with("k:"))
 }
 
 /// The field that identifies the items of the list at a path such as `status/conditions`.
@@ -118,7 +126,7 @@ fn key_of(kind: &Kind, place: &str) -> Option<&'static str> {
 }
 
 fn join(place: &str, name: &str) -> String {
-    if place.is_empty() { name.to_owned() } else { format!("{place}/{name}") }
+    if place.is_empty() { name.to_owned() } else { [place, "/", name].concat() }
 }
 
 fn item_part(key: &str, item: &Value) -> String {
@@ -130,7 +138,7 @@ fn leaves(kind: &Kind, object: &Value) -> BTreeSet<Path> {
     let mut found = BTreeSet::new();
     for (name, value) in object.as_object().into_iter().flatten() {
         if !["apiVersion", "kind"].contains(&name.as_str()) {
-            collect(kind, value, name, &mut vec![format!("f:{name}")], &mut found);
+            collect(kind, value, name, &mut format!("f:{name}"), &mut found);
         }
     }
     found
@@ -144,17 +152,22 @@ fn collect(kind: &Kind, value: &Value, place: &str, path: &mut Path, found: &mut
     match (value, key_of(kind, place)) {
         (Value::Object(map), _) if !map.is_empty() => {
             for (name, value) in map.iter().filter(|(name, _)| place != "metadata" || !SERVERS.contains(&name.as_str())) {
-                path.push(format!("f:{name}"));
+                let above = path.len();
+                path.push(BETWEEN);
+                path.push_str("f:");
+                path.push_str(name);
                 collect(kind, value, &join(place, name), path, found);
-                path.pop();
+                path.truncate(above);
             }
         }
         (Value::Array(items), Some(key)) => {
             for item in items {
-                path.push(item_part(key, item));
+                let above = path.len();
+                path.push(BETWEEN);
+                path.push_str(&item_part(key, item));
                 found.insert(path.clone());
                 collect(kind, item, place, path, found);
-                path.pop();
+                path.truncate(above);
             }
         }
         _ => {
@@ -198,17 +211,19 @@ fn step<'a>(value: &'a Value, part: &str) -> Option<&'a Value> {
     }
 }
 
-fn at<'a>(object: &'a Value, path: &[String]) -> Option<&'a Value> {
-    path.iter().try_fold(object, |value, part| step(value, part))
+fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    parts(path).try_fold(object, step)
 }
 
 /// Takes a field away, and what has become empty above it.
-fn remove(node: &mut Value, path: &[String]) {
-    let Some((part, below)) = path.split_first() else { return };
+fn remove(node: &mut Value, path: &str) {
+    let (part, below) = path.split_once(BETWEEN).unwrap_or((path, ""));
     match (node, part.split_at(2)) {
         (Value::Object(map), ("f:", name)) => {
             if let Some(field) = map.get_mut(name) {
-                remove(field, below);
+                if !below.is_empty() {
+                    remove(field, below);
+                }
                 if below.is_empty() || field.as_object().is_some_and(Map::is_empty) {
                     map.remove(name);
                 }

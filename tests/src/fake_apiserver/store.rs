@@ -5,9 +5,11 @@
 use super::answers::Refusal;
 use super::fields::{self, Manager, Owners};
 use super::kinds::{KINDS, Kind};
+use bytes::Bytes;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The finalizer of what waits for the garbage collector to delete all that it owns.
 const FOREGROUND: &str = "foregroundDeletion";
@@ -22,14 +24,31 @@ pub struct Stored {
     pub object: Arc<Value>,
     /// Who owns which of its fields.
     pub owners: Arc<Owners>,
+    /// Many read what one has written.
+    shown: Arc<OnceLock<Bytes>>,
 }
 
 impl Stored {
-    /// As the API shows it.
-    pub fn shown(&self, kind: &Kind) -> Value {
-        let mut shown = (*self.object).clone();
+    fn new(object: Value, owners: Owners) -> Self {
+        Self { object: Arc::new(object), owners: Arc::new(owners), shown: Arc::default() }
+    }
+
+    /// As the API shows it: JSON.
+    pub fn shown(&self, kind: &Kind) -> Bytes {
+        self.shown.get_or_init(|| Bytes::from(self.with_owners(kind).to_string())).clone()
+    }
+
+    /// The last that is seen of it once it was deleted at a version.
+    pub fn shown_deleted(&self, kind: &Kind, version: u64) -> Bytes {
+        let mut last = self.with_owners(kind).into_owned();
+        last["metadata"]["resourceVersion"] = json!(version.to_string());
+        Bytes::from(last.to_string())
+    }
+
+    fn with_owners(&self, kind: &Kind) -> Cow<'_, Value> {
+        let mut shown = Cow::Borrowed(&*self.object);
         if kind.shows_owners {
-            shown["metadata"]["managedFields"] = fields::managed_fields(kind, &self.owners);
+            shown.to_mut()["metadata"]["managedFields"] = fields::managed_fields(kind, &self.owners);
         }
         shown
     }
@@ -230,7 +249,10 @@ impl Store {
         let mut owners = (*before.owners).clone();
         let merged = fields::apply(of, &before.object, &part, &manager, &mut owners, force);
         let mut after = merged.map_err(|conflicts| Refusal::conflicts(&conflicts.0))?;
-        keep_identity(of, &before.object, &mut after, status);
+        // What was applied to a status can have touched nothing else.
+        if !status {
+            keep_identity(of, &before.object, &mut after, status);
+        }
         self.change(writer, key, before, after, owners)
     }
 
@@ -305,7 +327,7 @@ impl Store {
         let version = self.version;
         let new = new.map(|(mut object, owners)| {
             object["metadata"]["resourceVersion"] = json!(version.to_string());
-            Stored { object: Arc::new(object), owners: Arc::new(owners) }
+            Stored::new(object, owners)
         });
         match &new {
             Some(stored) => self.objects.insert(key.clone(), stored.clone()),
@@ -316,7 +338,7 @@ impl Store {
             observer(&change);
         }
         self.log.push(change);
-        new.or(old).unwrap_or_else(|| Stored { object: Arc::default(), owners: Arc::default() })
+        new.or(old).unwrap_or_else(|| Stored::new(Value::Null, Owners::new()))
     }
 }
 

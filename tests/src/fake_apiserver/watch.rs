@@ -7,7 +7,7 @@ use super::store::{Change, Store};
 use super::wire::{Delivery, Wire};
 use bytes::Bytes;
 use futures::stream::{self, Stream};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Watch {
                 Newer::Gone => {
                     self.over = true;
                     let gone = Refusal::new(410, "Expired", format!("too old resource version: {}", self.at));
-                    return Some(line("ERROR", &gone.body()));
+                    return Some(line("ERROR", gone.body().to_string().as_bytes()));
                 }
                 Newer::Change { version, line } => match self.wire.deliver(&self.call, version).await {
                     Delivery::Once => {
@@ -101,11 +101,7 @@ impl Watch {
         match (old, new) {
             (None, Some(new)) => Some(line("ADDED", &new.shown(kind))),
             (Some(_), Some(new)) => Some(line("MODIFIED", &new.shown(kind))),
-            (Some(old), None) => {
-                let mut last = old.shown(kind);
-                last["metadata"]["resourceVersion"] = json!(change.version.to_string());
-                Some(line("DELETED", &last))
-            }
+            (Some(old), None) => Some(line("DELETED", &old.shown_deleted(kind, change.version))),
             (None, None) => None,
         }
     }
@@ -121,7 +117,8 @@ impl Watch {
 
     fn bookmark(&self) -> Bytes {
         let (api_version, kind) = KINDS.get(self.call.kind).map(|kind| (kind.api_version(), kind.kind)).unwrap_or_default();
-        line("BOOKMARK", &json!({"apiVersion": api_version, "kind": kind, "metadata": {"resourceVersion": self.at.to_string()}}))
+        let bookmark = json!({"apiVersion": api_version, "kind": kind, "metadata": {"resourceVersion": self.at.to_string()}});
+        line("BOOKMARK", bookmark.to_string().as_bytes())
     }
 }
 
@@ -131,6 +128,6 @@ enum Newer {
     Nothing,
 }
 
-fn line(kind: &str, object: &Value) -> Bytes {
-    Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
+fn line(kind: &str, object: &[u8]) -> Bytes {
+    Bytes::from([format!("{{\"type\":\"{kind}\",\"object\":").as_bytes(), object, b"}\n"].concat())
 }

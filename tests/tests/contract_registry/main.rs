@@ -5,3 +5,4 @@ mod bases;
 mod push;
 mod reads;
 mod server;
+mod upload;

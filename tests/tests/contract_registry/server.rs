@@ -80,6 +80,11 @@ impl RealRegistry {
         Ok(list.digest)
     }
 
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// A new door to it, in good order.
     pub async fn door(&self) -> Result<Door> {
         Door::open(&self.socket).await

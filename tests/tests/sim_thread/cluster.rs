@@ -149,7 +149,7 @@ impl Cluster {
             (2, Program::Broken) => Some(Ended::Failed { stage: 1, exit: 1, says: "./main.go:7:2: undefined: bread".into() }),
             (3, _) => {
                 let ldflags = ldflags(&object);
-                let digest = stage.outside.push(&assemble.repository, &assemble.tag, &source.commit, ldflags, &owner);
+                let digest = stage.outside.push(&assemble.repository, &assemble.tag, &source.commit, ldflags, &owner, stage.clock()());
                 Some(Ended::Succeeded(
                     json!({"digest": digest, "binary": {"name": "shop.exe", "bytes": 9_000_000, "sha256": "0".repeat(64)}}).to_string(),
                 ))

@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | I1 | at most one unfinished Job per object and fingerprint |
-//! | I2 | at most one Job ever per object, fingerprint, attempt and rebuild order; an attempt only after the one before it ended |
+//! | I2 | at most one Job ever per object, fingerprint, attempt and rebuild order; no first attempt at what the registry serves |
 //! | I3 | a target only ever gets a digest that a build pushed to the object's repository and that the registry serves |
 //! | I4 | never an older image after a newer one |
 //! | I5 | the last good image, once there, is neither lost nor replaced by one that no build pushed |
@@ -126,7 +126,7 @@ impl Invariants {
             self.check_gone(kind, change, now);
         }
         match kind {
-            "Job" => self.job(change, ours),
+            "Job" => self.job(change, ours, now),
             "Deployment" if ours => self.target(change),
             "GoWindowsImage" => self.image(change, ours, now),
             "PersistentVolumeClaim" | "Event" | "Lease" => {}
@@ -144,7 +144,7 @@ impl Invariants {
         }
     }
 
-    fn job(&mut self, change: &Change, ours: bool) {
+    fn job(&mut self, change: &Change, ours: bool, now: Timestamp) {
         let Some(stored) = change.new.as_ref().or(change.old.as_ref()) else { return };
         let metadata = &stored.object["metadata"];
         let label = |name: &str| metadata["labels"][name].as_str().unwrap_or_default().to_owned();
@@ -182,6 +182,10 @@ impl Invariants {
             // Where a status was edited and its Jobs were taken away, or the object is gone, nothing is left that could know of an attempt.
             let unknowable =
                 self.gone.contains_key(&owner) || (self.meddled && self.taken_away.contains(&(owner.clone(), fingerprint.clone())));
+            let served = self.outside.image_of(&fingerprint).filter(|image| now.duration_since(image.at).as_secs() > UNDER_WAY);
+            if served.is_some() && attempt == "1" && token.is_empty() {
+                self.breaks(format!("I2: {} builds what the registry has served for a while", change.key.2));
+            }
             if !self.attempts.insert((owner, fingerprint, attempt.clone(), token)) && !unknowable {
                 self.breaks(format!("I2: attempt {attempt} was made twice: {}", change.key.2));
             }

@@ -7,6 +7,7 @@ use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
 use gowindows_operator::decide::Reference;
 use gowindows_operator::observe::{Git, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
+use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Pushed {
     pub order: u64,
     /// The linker flags that it was built with.
     pub ldflags: Vec<String>,
+    /// When it was there first.
+    pub at: Timestamp,
 }
 
 #[derive(Default)]
@@ -90,18 +93,25 @@ impl Outside {
     }
 
     /// A build pod pushes. The digest is a function of what determines the image, as it really is.
-    pub fn push(&self, repository: &str, tag: &str, commit: &str, ldflags: Vec<String>, by: &str) -> String {
+    pub fn push(&self, repository: &str, tag: &str, commit: &str, ldflags: Vec<String>, by: &str, at: Timestamp) -> String {
         let program = self.program(commit);
         let mut state = self.state();
         let digest = format!("sha256:{:0>64}", tag.trim_start_matches("gw-"));
         state.tags.insert(format!("{repository}:{tag}"), digest.clone());
         let order = u64::try_from(state.images.len()).unwrap_or_default();
-        let new = || Pushed { program, by: Vec::new(), order, ldflags };
+        let new = || Pushed { program, by: Vec::new(), order, ldflags, at };
         let image = state.images.entry(digest.clone()).or_insert_with(new);
         if !image.by.iter().any(|uid| uid == by) {
             image.by.push(by.to_owned());
         }
         digest
+    }
+
+    /// The image of a fingerprint, of which a label holds the start.
+    pub fn image_of(&self, fingerprint: &str) -> Option<Pushed> {
+        let of_it =
+            |digest: &str| digest.trim_start_matches("sha256:").trim_start_matches('0').starts_with(fingerprint.trim_start_matches('0'));
+        self.state().images.iter().find(|(digest, _)| of_it(digest)).map(|(_, pushed)| pushed.clone())
     }
 
     /// The image of a digest.

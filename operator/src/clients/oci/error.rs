@@ -7,6 +7,12 @@ use gowindows_crds::conditions::Reason;
 use std::time::Duration;
 use thiserror::Error;
 
+/// The first pause between two tries is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A registry that asks for a longer pause is asked before it likes.
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(120);
+
 /// Why a registry did not do what was asked. Every variant names the attempt (such as `read manifest shop/app:gw-1`).
 #[derive(Debug, Error)]
 pub enum OciError {
@@ -132,6 +138,23 @@ impl OciError {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+
+    /// How long to wait before the next try after so many: as long as the registry asks for, else longer each time.
+    pub(super) fn pause(&self, tried: u32) -> Duration {
+        match self.retry_after() {
+            Some(asked) => asked.min(LONGEST_ASKED_PAUSE),
+            None => (FIRST_PAUSE * 2_u32.pow(tried.min(6))).min(LONGEST_PAUSE),
+        }
+    }
+
+    /// The HTTP status of a refusal.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::AuthRefused { status, .. } | Self::Refused { status, .. } | Self::Unavailable { status, .. } => Some(*status),
+            Self::NotFound { .. } => Some(404),
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Invalid { .. } | Self::Local { .. } => None,
         }
     }
 

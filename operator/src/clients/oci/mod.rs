@@ -15,6 +15,7 @@ mod published;
 mod source;
 mod token;
 mod transport;
+mod upload;
 
 pub use blobs::Progress;
 pub use client::OciRegistry;
@@ -32,7 +33,10 @@ use transport::{Purpose, Transport};
 /// Access to all registries, each with its own settings and credential.
 pub struct Registry {
     transport: Transport,
+    /// Bases and toolchains are read through mirrors.
     mirrored: bool,
+    /// Larger blobs are uploaded in pieces of so many bytes.
+    piece: u64,
 }
 
 impl Registry {
@@ -41,7 +45,7 @@ impl Registry {
     /// # Errors
     /// [`OciError::Local`] when a registry's certificates cannot be read.
     pub fn new(registries: &[RegistrySettings], credentials: Credentials) -> Result<Self, OciError> {
-        Ok(Self { transport: Transport::new(registries, credentials, 1)?, mirrored: false })
+        Ok(Self { transport: Transport::new(registries, credentials, 1)?, mirrored: false, piece: upload::PIECE })
     }
 
     /// Tries each call so often when the registry is unreachable or busy, waiting as it asks. The default is once, for callers
@@ -49,6 +53,13 @@ impl Registry {
     #[must_use]
     pub fn with_tries(mut self, tries: u32) -> Self {
         self.transport.tries = tries.max(1);
+        self
+    }
+
+    /// Uploads larger blobs in pieces of so many bytes, in place of 32 MiB.
+    #[must_use]
+    pub fn with_pieces_of(mut self, bytes: u64) -> Self {
+        self.piece = bytes.max(1);
         self
     }
 

@@ -16,7 +16,6 @@ use std::time::Duration;
 /// Connecting and the answer to one request for metadata.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: usize = 5;
 /// Error bodies and tokens: longer ones are not read to their end.
 const SMALL_BODY: usize = 64 * 1024;
@@ -115,9 +114,8 @@ impl Transport {
             if !error.transient() || tried >= self.tries {
                 return Err(error);
             }
-            let pause = error.retry_after().unwrap_or(Duration::from_millis(500) * 2_u32.pow(tried.min(6)));
             tracing::debug!(%error, tried, "registry call failed; it is tried again");
-            tokio::time::sleep(pause.min(LONGEST_WAIT)).await;
+            tokio::time::sleep(error.pause(tried)).await;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Flavored;
 use super::checks::{self, Check, invalid};
 use crate::decide::Refusal;
-use crate::image::{Assembly, base, windows_path};
+use crate::image::{Assembly, Compression, base, windows_path};
 use crate::settings::Settings;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{BaseSpec, FileMapping, ImageEnvVar};
@@ -57,6 +57,7 @@ pub(super) struct Content {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) files: Vec<FileMapping>,
+    pub(super) compression: Compression,
 }
 
 impl Content {
@@ -77,6 +78,7 @@ impl Content {
             labels: keys("image.labels", labels)?,
             annotations: keys("image.annotations", annotations)?,
             files: mappings(files)?,
+            compression: Compression::default(),
         };
         let bytes = serde_json::to_vec(&content.assembly("", Vec::new(), "")).map_or(0, |json| json.len());
         if bytes > MOST_BYTES {
@@ -92,7 +94,7 @@ impl Content {
     pub(super) fn assembly(&self, commit: &str, bases: Vec<String>, source: &str) -> Assembly {
         let expand = |text: &String| super::expand(text, commit);
         let expanded = |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| (key.clone(), expand(value))).collect();
-        let Self { args, env, ports, labels, annotations, files } = self;
+        let Self { args, env, ports, labels, annotations, files, compression } = self;
         let mut assembly = Assembly {
             bases,
             releases: Vec::new(),
@@ -104,6 +106,7 @@ impl Content {
             revision: Some(commit.to_owned()),
             source: Some(source.to_owned()),
             files: files.clone(),
+            compression: *compression,
             epoch: 0,
         };
         assembly.drop_what_is_not_used();

@@ -1,7 +1,12 @@
-use super::super::{layer, verify_layer};
+use super::super::compression::Compression;
+use super::super::verify_layer;
 use super::*;
 
 const EPOCH: i64 = 1_767_225_600;
+
+fn packing() -> Packing {
+    Packing { epoch: EPOCH, compression: Compression::default(), threads: 2 }
+}
 
 fn program() -> ProgramName {
     "shop.exe".parse().expect("a name")
@@ -19,6 +24,7 @@ fn content(file: &Found) -> io::Cursor<Vec<u8>> {
 fn tar_of(tree: &Tree) -> Vec<u8> {
     let mut tar = Vec::new();
     write_tar(tree, |file| Ok(content(file)), EPOCH, &mut tar).expect("a layer");
+    assert_eq!(tar_size(tree).ok(), Some(tar.len() as u64));
     tar
 }
 
@@ -72,10 +78,23 @@ fn the_layer_is_the_documented_one() {
 #[test]
 fn the_compressed_bytes_are_pinned() {
     let tree = tree(&[(r"C:\app\grüße.txt", "hello"), (r"C:\app\web\index.html", "<html>")]).expect("a tree");
-    let layer = write(&tree, |file| Ok(content(file)), EPOCH, layer::DEFAULT_LEVEL, io::sink());
+    let layer = write(&tree, |file| Ok(content(file)), packing(), io::sink());
     // A new number here means that every image with files is built once more: only ever change it knowingly.
-    let pinned = "sha256:5bdb2720791e7dc5d050ff0cd9d8450968254aaa9d164229140fba989e393e74";
+    let pinned = "sha256:99f8b707b3243109f51f96fa270edc332d6cd631c2f9ae7ecaeabdbcf5dd6a95";
     assert_eq!(layer.map(|layer| layer.digest.to_string()).ok().as_deref(), Some(pinned));
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_the_number_of_threads() {
+    let large = "some content, many times over; ".repeat(200_000);
+    let tree = tree(&[(r"C:\app\a", &large), (r"C:\app\b", "b")]).expect("a tree");
+    for compression in [Compression::Gzip(6), Compression::Zstd(3)] {
+        let on =
+            |threads| write(&tree, |file| Ok(content(file)), Packing { compression, threads, ..packing() }, io::sink()).expect("a layer");
+        let one = on(1);
+        assert_eq!(one, on(4), "{compression}");
+        assert_eq!(one.media_type, compression.media_type());
+    }
 }
 
 #[test]
@@ -111,10 +130,10 @@ fn too_much_is_refused() {
 fn a_file_that_changes_is_an_error() {
     let tree = tree(&[(r"C:\app\a", "123")]).expect("a tree");
     for content in ["12", "1234"] {
-        let error = write(&tree, |_| Ok(content.as_bytes()), 0, 6, io::sink()).expect_err("changed");
+        let error = write(&tree, |_| Ok(content.as_bytes()), packing(), io::sink()).expect_err("changed");
         assert!(error.to_string().contains("changed while it was read"), "{error}");
     }
-    let gone = write(&tree, |_| Err::<&[u8], _>(io::ErrorKind::NotFound.into()), 0, 6, io::sink()).expect_err("gone");
+    let gone = write(&tree, |_| Err::<&[u8], _>(io::ErrorKind::NotFound.into()), packing(), io::sink()).expect_err("gone");
     assert!(gone.to_string().starts_with("123: "), "{gone}");
 }
 
@@ -200,8 +219,8 @@ fn the_reader_of_layers_finds_nothing_wrong_but_that_there_is_no_program() {
     let long = format!(r"C:\app\{}\{}", "x".repeat(90), "y".repeat(90));
     let tree = tree(&[(&long, "1"), (r"C:\app\日本\a", "2")]).expect("a tree");
     let mut blob = Vec::new();
-    let layer = write(&tree, |file| Ok(content(file)), EPOCH, 6, &mut blob).expect("a layer");
-    let facts = verify_layer::read(blob.as_slice(), &program(), 1 << 20).expect("a layer");
+    let layer = write(&tree, |file| Ok(content(file)), packing(), &mut blob).expect("a layer");
+    let facts = verify_layer::read(layer.media_type, blob.as_slice(), &program(), 1 << 20).expect("a layer");
     assert_eq!((&facts.digest, facts.size, &facts.diff_id), (&layer.digest, layer.size, &layer.diff_id));
     let failed: Vec<_> = facts.findings.iter().filter(|finding| !finding.passed).map(|finding| finding.rule.id()).collect();
     assert_eq!(failed, ["layer-program"]);
