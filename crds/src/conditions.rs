@@ -80,6 +80,8 @@ reasons! {
     BaseUnavailable,
     /// The base image has nothing that fits (no windows/amd64, no 4-part `os.version`).
     BaseInvalid,
+    /// No Windows node runs a release that is built for, and it would be of no use elsewhere either.
+    ReleaseWithoutNode,
     /// The toolchain image could not be resolved.
     ToolchainUnavailable,
     /// The build has not started yet.

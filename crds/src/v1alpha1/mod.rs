@@ -13,7 +13,9 @@ mod status;
 
 pub use build::{BuildCache, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheVolume};
 pub use go::{GoEnvVar, GoSpec};
-pub use image::{BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, ImageEnvVar, ImageSpec, SizeBudgetSpec};
+pub use image::{
+    BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, FileMapping, ImageEnvVar, ImageSpec, SizeBudgetSpec,
+};
 pub use rollout::{HistorySpec, RolloutMode, RolloutSpec, TargetKind, TargetSpec};
 pub use signing::SigningSpec;
 pub use source::{GitReference, GitSource, SourceSpec};

@@ -83,6 +83,9 @@ pub struct InputsStatus {
     /// The base references, each pinned by digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<String>,
+    /// Why these bases: which version each release is, and how it fits the Windows nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_choice: Option<String>,
     /// The toolchain image, pinned by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toolchain: Option<String>,

@@ -1,7 +1,7 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
-use crate::observe::{Answers, Git, Memory, Own, Published, Registry, Revision, SecretData, Stores};
+use crate::observe::{Answers, Git, Memory, NodeStore, Nodes, Own, Published, Registry, ResolvedBase, Revision, SecretData, Sight, Stores};
 use crate::report::Notice;
 use axum::Router;
 use axum::http::StatusCode;
@@ -34,6 +34,10 @@ impl Git for Nobody {
 
 impl Registry for Nobody {
     fn digest<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+        panic!("a registry is asked")
+    }
+
+    fn base<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
         panic!("a registry is asked")
     }
 
@@ -81,6 +85,7 @@ impl Stage {
                 images: reflector::store().0,
                 jobs: reflector::store().0,
                 pods: reflector::store().0,
+                nodes: NodeStore { store: reflector::store().0, sight: watch::channel(Sight::Open).1 },
                 deployments: reflector::store().0,
             },
             memory: Arc::new(Memory::default()),
@@ -94,8 +99,9 @@ impl Stage {
             "spec": {"source": {"git": {"url": "https://git.example.com/shop.git"}}, "image": {"repository": "registry.example.com/shop"}},
         }))
         .expect("an object");
-        let now = Timestamp::UNIX_EPOCH;
-        let world = World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], answers: Answers::default() };
+        let (now, nodes) = (Timestamp::UNIX_EPOCH, Nodes::Seen(vec![]));
+        let world =
+            World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], nodes, answers: Answers::default() };
         Self { cluster, world, requests }
     }
 

@@ -82,9 +82,11 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     for note in notes.iter().chain(credentials.notes()) {
         say(format!("note: {note}"));
     }
-    let registry = Registry::new(&registries(settings.registries, &args.insecure_registry), credentials)?.with_tries(TRIES);
+    let registries = registries(settings.registries, &args.insecure_registry);
+    let reader = Registry::new(&registries, credentials.clone())?.with_tries(TRIES).through_mirrors();
+    let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
 
-    let bases = find_bases(&registry, &assembly, &say).await?;
+    let bases = find_bases(&reader, &assembly, &say).await?;
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;
@@ -92,7 +94,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let source = module.ancestors().find(|folder| folder.join("go.work").is_file()).unwrap_or(&module);
     let sub_path = module.strip_prefix(source).map(|path| path.display().to_string()).unwrap_or_default();
     program_check::check(&program.build_info, &Expected { compile, go_version: None, sub_path }, source)?;
-    let prepared = prepare(bases, &assembly, &program, &settings.absent_apis, &say).await?;
+    let prepared = prepare(bases, &assembly, &program, Some(&args.dir), &settings.absent_apis, &say).await?;
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
         Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,

@@ -43,6 +43,10 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
         world.ask(vec![Question::Published(inputs.tag())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.published.get(&inputs.tag())?.trouble().cloned());
     }
+    if let Some(base) = inputs.assembly.bases.first().filter(|_| request.pull_secret.is_some()) {
+        world.ask(vec![Question::Base(base.clone())])?;
+        trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
+    }
     if let Some(trouble) = trouble.filter(is_secrets) {
         plan.effects.retain(|effect| !creates(effect));
         // The order is not carried out yet.

@@ -28,8 +28,10 @@ pub enum Decision {
 pub enum Question {
     /// To which commit does the source's reference point now?
     Source,
-    /// Which digest does this reference have? The names are those of images: bases and toolchains.
+    /// Which digest does this reference of a toolchain image have?
     Digest(String),
+    /// Which digest and which versions does this base have, and can it be built on?
+    Base(String),
     /// Which image stands under this `gw-` tag, and is it right?
     Published(String),
 }
@@ -198,6 +200,8 @@ pub struct Conclusion {
     pub build: BuildVerdict,
     /// The last good image, whichever inputs it is of.
     pub image: Option<ImageStatus>,
+    /// What is worth knowing about the image that is published, and is no error.
+    pub note: Option<String>,
     /// Why the registry could not be asked.
     pub registry_trouble: Option<Trouble>,
     /// Where each target stands.

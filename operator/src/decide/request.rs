@@ -5,10 +5,10 @@
 
 pub(super) mod budget;
 mod checks;
+mod image;
 
 use super::plan::Refusal;
-use crate::image::warnings::Learned;
-use crate::image::{Assembly, Compression, base};
+use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::settings::Settings;
 use crate::step::source_request::Reference;
@@ -18,8 +18,9 @@ use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{
-    BuildNodes, BuildSpec, GitReference, GoSpec, HistorySpec, ImageEnvVar, ImageSpec, RolloutMode, RolloutSpec, SourceSpec, TargetKind,
+    BuildNodes, BuildSpec, GitReference, GoSpec, HistorySpec, ImageSpec, RolloutMode, RolloutSpec, SourceSpec, TargetKind,
 };
+use image::Content;
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -50,6 +51,10 @@ pub struct Request {
     pub push_secret: Option<String>,
     /// Base references as they are asked for, by tag or digest.
     pub bases: Vec<String>,
+    /// The releases behind them, where they are a flavor's and not an image of the user's own.
+    pub flavored: Option<Flavored>,
+    /// Name of the Secret to read bases with.
+    pub pull_secret: Option<String>,
     /// Build pods: nodes, resources, limits.
     pub build: BuildRequest,
     /// How large the application may be.
@@ -71,11 +76,18 @@ pub struct Request {
     go_env: Vec<(String, String)>,
     strip: bool,
     timezone_data: bool,
-    args: Vec<String>,
-    env: Vec<ImageEnvVar>,
-    ports: Vec<u16>,
-    labels: BTreeMap<String, String>,
-    compression: Compression,
+    content: Content,
+}
+
+/// Bases of a flavor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flavored {
+    /// Their repository, without a tag.
+    pub repository: String,
+    /// One per base reference, in the same order.
+    pub releases: Vec<String>,
+    /// The specification names them; else they are the default.
+    pub named: bool,
 }
 
 /// How build pods run.
@@ -133,11 +145,24 @@ impl Request {
         let SourceSpec { git, sub_path } = &spec.source;
         let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data } =
             spec.go.clone().unwrap_or_default();
-        let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, compression, size_budget, labels } =
-            spec.image.clone();
+        let ImageSpec {
+            repository,
+            tags: image_tags,
+            push_secret_ref,
+            base,
+            args,
+            env,
+            ports,
+            compression,
+            size_budget,
+            labels,
+            annotations,
+            files,
+        } = spec.image.clone();
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
         let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?;
+        let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
         let request = Self {
             interval,
             url: Check::new(
@@ -149,7 +174,7 @@ impl Request {
             .form(patterns::GIT_URL)?,
             reference: reference(git.reference.as_ref())?,
             git_secret: git.secret_ref.as_ref().map(|secret| object_name("source.git.secretRef.name", &secret.name)).transpose()?,
-            sub_path: checks::sub_path(sub_path.as_deref().unwrap_or("."))?,
+            sub_path: checks::inside("source.subPath", sub_path.as_deref().unwrap_or("."))?,
             toolchain,
             go_version,
             repository: Check::new(
@@ -160,7 +185,13 @@ impl Request {
             .at_most(255)
             .form(patterns::REPOSITORY)?,
             push_secret: push_secret_ref.map(|secret| object_name("image.pushSecretRef.name", &secret.name)).transpose()?,
-            bases: choose_bases(base, settings)?,
+            pull_secret: base
+                .as_ref()
+                .and_then(|base| base.pull_secret_ref.as_ref())
+                .map(|secret| object_name("image.base.pullSecretRef.name", &secret.name))
+                .transpose()?,
+            bases,
+            flavored,
             build: BuildRequest::new(spec.build.clone().unwrap_or_default())?,
             budget: SizeBudget::new(size_budget)?,
             apply: mode.unwrap_or_default() == RolloutMode::Apply,
@@ -197,12 +228,11 @@ impl Request {
             go_env: go_env.into_iter().map(|var| checks::go_env(var.name, var.value)).collect::<Result<_, _>>()?,
             strip: strip.unwrap_or(true),
             timezone_data: timezone_data.unwrap_or(true),
-            args: args.into_iter().map(|arg| checks::no_nul("image.args", arg)).collect::<Result<_, _>>()?,
-            env: env.into_iter().map(checks::image_env).collect::<Result<_, _>>()?,
-            ports: ports.into_iter().map(checks::port).collect::<Result<_, _>>()?,
-            labels,
-            compression: Compression::declared(compression.as_ref())
-                .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
+            content: Content {
+                compression: Compression::declared(compression.as_ref())
+                    .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
+                ..Content::checked(args, env, ports, labels, annotations, files)?
+            },
         };
         request.check_targets(object)?;
         Ok(request)
@@ -222,17 +252,7 @@ impl Request {
 
     /// How the image is assembled at a commit on pinned bases. The epoch is the commit's, which only the source stage knows: 0 here.
     pub fn assembly(&self, commit: &str, bases: Vec<String>) -> Assembly {
-        Assembly {
-            bases,
-            releases: Vec::new(),
-            args: self.args.iter().map(|arg| expand(arg, commit)).collect(),
-            env: self.env.iter().map(|var| ImageEnvVar { name: var.name.clone(), value: expand(&var.value, commit) }).collect(),
-            ports: self.ports.clone(),
-            labels: self.labels.iter().map(|(key, value)| (key.clone(), expand(value, commit))).collect(),
-            compression: self.compression,
-            epoch: 0,
-            learned: Learned::default(),
-        }
+        self.content.assembly(commit, bases, &self.url)
     }
 
     /// The tags of the image of a commit.
@@ -340,21 +360,6 @@ fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Setti
 
 fn release_order(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
-}
-
-fn choose_bases(base: Option<gowindows_crds::v1alpha1::BaseSpec>, settings: &Settings) -> Result<Vec<String>, Refusal> {
-    let base = base.unwrap_or_default();
-    match (base.image, base.flavor, base.releases) {
-        (Some(image), None, None) => Ok(vec![checks::image_reference("image.base.image", &image)?]),
-        (Some(image), ..) => Err(invalid("image.base", &image, "set image, or flavor and releases, not both")),
-        (None, flavor, releases) => {
-            if releases.as_ref().is_some_and(Vec::is_empty) {
-                return Err(invalid("image.base.releases", "[]", "name at least one release, or leave it out for ltsc2022"));
-            }
-            let releases = checks::each("image.base.releases", releases.unwrap_or_default(), patterns::RELEASE)?;
-            Ok(base::references(&settings.bases, flavor.unwrap_or_default(), &releases))
-        }
-    }
 }
 
 fn quantities(given: BTreeMap<String, IntOrString>, defaults: &[(&str, &str)]) -> BTreeMap<String, Quantity> {

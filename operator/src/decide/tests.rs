@@ -1,6 +1,7 @@
 //! The decisions of the first slice, each from a world that is written down.
 
 mod attest;
+mod bases;
 mod budget;
 mod edges;
 
@@ -59,10 +60,15 @@ fn merge(into: &mut Value, patch: &Value) {
 fn world(patch: Value) -> World {
     let answers = Answers {
         source: Seen::Fresh(Revision { name: "main".into(), commit: COMMIT.into() }, at(0)),
-        digests: [(BASE.into(), Seen::Fresh(DIGEST.into(), at(0)))].into(),
+        bases: [(BASE.into(), Seen::Fresh(resolved(DIGEST, "10.0.20348.5499"), at(0)))].into(),
         ..Answers::default()
     };
-    World { now: at(1), object: Arc::new(object(patch)), builds: vec![], workloads: vec![None], claims: vec![], answers }
+    let nodes = Nodes::Hidden("they are not looked at".into());
+    World { now: at(1), object: Arc::new(object(patch)), builds: vec![], workloads: vec![None], claims: vec![], nodes, answers }
+}
+
+fn resolved(digest: &str, os_version: &str) -> ResolvedBase {
+    ResolvedBase { digest: digest.into(), os_versions: vec![os_version.into()] }
 }
 
 /// Decides, answering each question as a registry would that has only what is given.

@@ -29,6 +29,15 @@ pub struct Attested {
     pub signature: Option<String>,
 }
 
+/// A base, as its reference was resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedBase {
+    /// Of its index or only manifest.
+    pub digest: String,
+    /// The full versions of its windows/amd64 images. Example: `["10.0.20348.5499"]`.
+    pub os_versions: Vec<String>,
+}
+
 /// A git server.
 pub trait Git: Send + Sync {
     /// The commit to which a reference points now. Reads references only, downloads nothing.
@@ -45,10 +54,8 @@ pub trait Registry: Send + Sync {
     /// The digest of an image reference.
     fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>>;
 
-    /// The digest of a base that can be built on. What cannot is told here, before anything is compiled for it.
-    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
-        self.digest(reference, secret)
-    }
+    /// A base that can be built on. What cannot is told here, before anything is compiled for it.
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>>;
 
     /// The image under a tag, read back and checked; `None` where there is none.
     fn published<'a>(

@@ -43,6 +43,7 @@ const CACHE: &str = "/cache";
 const TMP: &str = "/tmp";
 const GIT_AUTH: &str = "/var/run/gowindows/git";
 const REGISTRY_AUTH: &str = "/var/run/gowindows/registry";
+const BASE_AUTH: &str = "/var/run/gowindows/base";
 /// Largest work tree that is checked out.
 const MAX_SOURCE_BYTES: u64 = 2 << 30;
 
@@ -200,9 +201,9 @@ fn volumes(object: &GoWindowsImage, request: &Request) -> Vec<Volume> {
     if let Some(name) = &request.git_secret {
         volumes.push(secret("git-auth", name, None));
     }
-    if let Some(name) = &request.push_secret {
+    for (volume, name) in [("registry-auth", &request.push_secret), ("base-auth", &request.pull_secret)] {
         let item = KeyToPath { key: ".dockerconfigjson".into(), mode: None, path: "config.json".into() };
-        volumes.push(secret("registry-auth", name, Some(vec![item])));
+        volumes.extend(name.as_ref().map(|name| secret(volume, name, Some(vec![item]))));
     }
     volumes
 }
@@ -281,13 +282,20 @@ fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> C
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);
         mounts.push(read_only("registry-auth", REGISTRY_AUTH));
     }
+    if request.pull_secret.is_some() {
+        args.extend(["--base-config".to_owned(), format!("{BASE_AUTH}/config.json")]);
+        mounts.push(read_only("base-auth", BASE_AUTH));
+    }
     step_container(ASSEMBLE, settings, args, mounts)
 }
 
 /// The settings of the registries that this build talks to, with certificates in place of files.
 fn relevant(registries: &[RegistrySettings], request: &Request) -> Vec<RegistrySettings> {
-    let references = || request.bases.iter().chain([&request.repository]);
-    let talks_to = |registry: &&RegistrySettings| references().any(|reference| reference.split('/').next() == Some(registry.host.as_str()));
+    let host = |reference: &str| reference.split('/').next().unwrap_or_default().to_owned();
+    let mut hosts: Vec<String> = request.bases.iter().chain([&request.repository]).map(|reference| host(reference)).collect();
+    let mirrors = registries.iter().filter(|registry| hosts.contains(&registry.host)).filter_map(|registry| registry.mirror.as_deref());
+    hosts.extend(mirrors.map(host).collect::<Vec<_>>());
+    let talks_to = |registry: &&RegistrySettings| hosts.contains(&registry.host);
     registries.iter().filter(talks_to).map(|registry| RegistrySettings { ca_file: None, ..registry.clone() }).collect()
 }
 

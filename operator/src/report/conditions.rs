@@ -150,7 +150,8 @@ fn published(conclusion: &Conclusion, outcome: &Outcome, image: Option<&ImageSta
         (_, Some(trouble)) => verdict(Truth::Unknown, trouble.reason, trouble.message.clone()),
         (Some(image), None) => {
             let revision = image.revision.as_deref().map(display::short_revision).unwrap_or_default();
-            verdict(Truth::True, Reason::Succeeded, format!("{} serves {revision}.", image.reference))
+            let note = conclusion.note.as_ref().map(|note| format!(" {note}")).unwrap_or_default();
+            verdict(Truth::True, Reason::Succeeded, format!("{} serves {revision}.{note}", image.reference))
         }
         (None, None) => match &conclusion.build {
             BuildVerdict::Failed { reason: reason @ (Reason::VerificationFailed | Reason::RegistryAuthFailed), message, .. } => {

@@ -88,6 +88,7 @@ fn inputs(conclusion: &Conclusion, outcome: &Outcome) -> Option<InputsStatus> {
         fingerprint: inputs.fingerprint(),
         revision: inputs.revision.clone(),
         bases: pins.bases,
+        base_choice: pins.base_choice,
         toolchain: Some(pins.toolchain),
     })
 }

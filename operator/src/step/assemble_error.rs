@@ -1,5 +1,6 @@
 //! Why is there no image, and whose fault is it?
 
+use super::files::FilesError;
 use crate::clients::oci::{BaseError, OciError};
 use crate::image::base::InvalidBase;
 use crate::image::{layer, pe};
@@ -46,6 +47,9 @@ pub enum AssembleError {
     /// The base.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// The files of `image.files`.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The layer cannot be written.
     #[error("cannot write the layer to a temporary file (in TMPDIR)")]
     WriteLayer(#[source] std::io::Error),
@@ -90,6 +94,7 @@ impl AssembleError {
             Self::Mismatch(_) => Reason::ProgramMismatch,
             Self::ReadBack { .. } => Reason::VerificationFailed,
             Self::Interrupted => Reason::Lost,
+            Self::Files(_) => Reason::SourceInvalid,
             _ => Reason::AssembleFailed,
         }
     }

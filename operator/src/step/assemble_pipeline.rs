@@ -8,6 +8,7 @@
 
 use super::assemble_error::AssembleError;
 use super::bills::Bills;
+use super::files_blob::FilesBlob;
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
 use crate::image::assemble::{Blob, Image, assemble};
 use crate::image::base::{self, Base};
@@ -108,6 +109,7 @@ pub struct Prepared<'a> {
     /// The application layer.
     pub layer: Layer,
     layer_file: tempfile::NamedTempFile,
+    files: Option<FilesBlob>,
     found: FoundBases<'a>,
     program: ProgramName,
     bills: Bills,
@@ -135,7 +137,8 @@ pub async fn find_bases<'a>(registry: &'a Registry, assembly: &Assembly, say: Sa
     Ok(FoundBases { bases, sources })
 }
 
-/// Compresses the program into a temporary file (it is gone with the result), and makes the manifests.
+/// Compresses the program, and the files of `source` that belong to the image, into temporary files (they are gone with the result), and
+/// makes the manifests. `source` is the root of the repository.
 ///
 /// # Errors
 /// See [`AssembleError`]; nothing has been written anywhere else.
@@ -143,6 +146,7 @@ pub async fn prepare<'a>(
     found: FoundBases<'a>,
     assembly: &Assembly,
     program: &Program,
+    source: Option<&Path>,
     absent_apis: &[AbsentApi],
     say: Say<'_>,
 ) -> Result<Prepared<'a>, AssembleError> {
@@ -150,10 +154,11 @@ pub async fn prepare<'a>(
     let assembly = &Assembly { learned, ..assembly.clone() };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let (owned, packing) = (program.clone(), Packing { epoch: assembly.epoch, compression: assembly.compression, threads });
+    let files = FilesBlob::write(assembly, program, source, packing, say).await?;
     let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing));
     let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
     say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
-    let image = assemble(assembly, &found.bases, &program.name, &layer)?;
+    let image = assemble(assembly, &found.bases, &program.name, &layer, files.as_ref().map(|files| &files.layer))?;
     let before = ReadBack::from_assembled(&image)?;
     let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
     match verify::complaint(&findings) {
@@ -162,7 +167,7 @@ pub async fn prepare<'a>(
             let (digest, info) = (&layer.program, program.build_info.as_ref().ok());
             let contents = Contents { program: program.name.as_str(), digest, info, epoch: assembly.epoch };
             let bills = Bills::of(&image, &found.bases, &contents)?;
-            Ok(Prepared { image, layer, layer_file, found, program: program.name.clone(), bills })
+            Ok(Prepared { image, layer, layer_file, files, found, program: program.name.clone(), bills })
         }
     }
 }
@@ -214,6 +219,7 @@ impl Prepared<'_> {
         say: Say<'_>,
     ) -> Result<Published, AssembleError> {
         let mut blobs = vec![self.push_layer(registry, repository, say).boxed()];
+        blobs.extend(self.files.iter().map(|files| files.push(registry, repository, say).boxed()));
         blobs.extend(self.image.platforms.iter().map(|platform| push_config(registry, repository, &platform.config).boxed()));
         blobs.extend(
             self.base_layers().into_iter().map(|(layer, base)| self.place_base_layer(registry, repository, layer, base, say).boxed()),
@@ -249,8 +255,11 @@ impl Prepared<'_> {
         for (layer, base) in self.base_layers() {
             self.keep_base_layer(&layout, layer, base, say).await?;
         }
-        let kept = std::fs::copy(self.layer_file.path(), layout.path(&self.layer.digest));
-        kept.map_err(|error| OciError::Local { attempt: format!("write the application layer to {layout}"), detail: error.to_string() })?;
+        let own = self.files.as_ref().map(|files| (&files.file, &files.layer.digest));
+        for (file, digest) in own.into_iter().chain([(&self.layer_file, &self.layer.digest)]) {
+            let kept = std::fs::copy(file.path(), layout.path(digest));
+            kept.map_err(|error| OciError::Local { attempt: format!("write layer {digest} to {layout}"), detail: error.to_string() })?;
+        }
         for platform in &self.image.platforms {
             layout.write_blob(&platform.config.digest, &platform.config.bytes)?;
             layout.write_blob(&platform.manifest.digest, &platform.manifest.bytes)?;
@@ -296,12 +305,14 @@ impl Prepared<'_> {
         let progress = Progress::default();
         let label = format!("push: layer of base {}, once", base.os_version);
         match self.found.sources.get(&base.reference) {
-            Some(Source::Registry(_, from)) => {
-                if registry.mount(repository, &layer.digest, from).await? {
-                    say(format!("push: base layer shared with {}", from.repository()));
-                    return Ok(());
+            Some(Source::Registry(source, from)) => {
+                for place in source.places(from) {
+                    if registry.mount(repository, &layer.digest, &place).await? {
+                        say(format!("push: base layer shared with {}", place.repository()));
+                        return Ok(());
+                    }
                 }
-                let copy = registry.copy_blob(from, repository, layer, &progress);
+                let copy = registry.copy_blob(source, from, repository, layer, &progress);
                 shown(&label, layer.size, &progress, say, copy).await?;
             }
             Some(Source::Layout(layout)) => {
@@ -351,6 +362,9 @@ impl Prepared<'_> {
         let Some(mut published) = published else {
             return Err(read_back(&place(repository), format!("{} is not there right after it was pushed", top.digest)));
         };
+        if let Some(files) = &self.files {
+            files.read_back(registry, repository).await?;
+        }
         let app_layer = published.platforms.first().and_then(|platform| platform.manifest.layers.last());
         if let Some(layer) = app_layer {
             let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
@@ -390,15 +404,15 @@ impl Prepared<'_> {
 }
 
 /// A repository without the tag that a reference always has.
-fn place(repository: &Reference) -> String {
+pub(super) fn place(repository: &Reference) -> String {
     format!("{}/{}", repository.registry(), repository.repository())
 }
 
-fn read_back(place: &impl ToString, complaint: String) -> AssembleError {
+pub(super) fn read_back(place: &impl ToString, complaint: String) -> AssembleError {
     AssembleError::ReadBack { place: place.to_string(), complaint }
 }
 
-async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {
+pub(super) async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {
     let hashed = tokio::task::spawn_blocking(move || {
         let mut file = crate::image::digest::Hashing::new(File::open(path)?);
         std::io::copy(&mut file, &mut std::io::sink())?;
@@ -408,7 +422,7 @@ async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleE
 }
 
 /// Waits for a transfer and says every two seconds how far it is.
-async fn shown<T, E>(
+pub(super) async fn shown<T, E>(
     label: &str,
     total: u64,
     progress: &Progress,

@@ -5,6 +5,8 @@ pub mod assemble_error;
 pub mod assemble_pipeline;
 pub mod assemble_request;
 mod bills;
+mod files;
+mod files_blob;
 pub mod program_check;
 pub mod source;
 pub mod source_request;

@@ -130,33 +130,45 @@ fn program() -> Vec<u8> {
 }
 
 /// What the stages before leave for this one.
-fn compiled() -> Result<TempDir> {
+pub fn compiled() -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     std::fs::create_dir(folder.path().join("out"))?;
+    std::fs::create_dir_all(folder.path().join("src/web"))?;
+    std::fs::write(folder.path().join("src/web/index.html"), "<html>")?;
     std::fs::write(folder.path().join("out/storefront.exe"), program())?;
     std::fs::write(folder.path().join("source.json"), r#"{"commitTime": 1767323045}"#)?;
     Ok(folder)
 }
 
-/// Runs the step as its container does.
+/// One of these tests: each door has an address of its own, which the image would name.
 async fn step(compiled: &Path, door: &Door, repository: &str, seconds: u64) -> Result<AssembleOutcome> {
-    let assembly: Assembly = serde_json::from_value(serde_json::json!({"bases": [format!("{}/{BASE}", door.host)], "epoch": 0}))?;
+    let name = serde_json::json!({"org.opencontainers.image.base.name": BASE});
+    let assembly = serde_json::json!({"bases": [format!("{}/{BASE}", door.host)], "annotations": name, "epoch": 0});
+    let assembly: Assembly = serde_json::from_value(assembly)?;
     let request = AssembleRequest {
         repository: format!("{}/{repository}", door.host),
         tag: TAG.into(),
         assembly,
         expected: None,
         registries: door.settings(),
+        absent_apis: vec![],
         timeout_seconds: seconds,
     };
+    run_step(compiled, &request).await
+}
+
+/// Runs the step as its container does.
+pub async fn run_step(compiled: &Path, request: &AssembleRequest) -> Result<AssembleOutcome> {
     let result = tempfile::NamedTempFile::new()?;
     let path = |path: &Path| path.to_str().map(str::to_owned).context("a path in UTF-8");
     let command = Command::try_parse_from([
         "assemble".to_owned(),
         "--request".into(),
-        serde_json::to_string(&request)?,
+        serde_json::to_string(request)?,
         "--program-dir".into(),
         path(&compiled.join("out"))?,
+        "--source-dir".into(),
+        path(&compiled.join("src"))?,
         "--source-info".into(),
         path(&compiled.join("source.json"))?,
         "--result".into(),

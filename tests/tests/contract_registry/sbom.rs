@@ -65,7 +65,7 @@ async fn the_bill_of_a_pushed_image_is_read_by_others_and_is_the_same_again() ->
     let mut seen = Vec::new();
     for name in ["shop/one", "shop/two"] {
         let bases = find_bases(&registry, &assembly, &|_| ()).await?;
-        let prepared = prepare(bases, &assembly, &program, &|_| ()).await?;
+        let prepared = prepare(bases, &assembly, &program, None, &[], &|_| ()).await?;
         let repository = parse_reference(&format!("{}/{name}", door.host))?;
         let published = prepared.push(&registry, &repository, &["v1".into()], &|_| ()).await?;
         let bills = registry.referrers(&repository, &published.digest, MEDIA_TYPE).await?;

@@ -77,20 +77,22 @@ impl RealRegistry {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let registry = Self { socket, _process: process, _root: root };
-        registry.publish_base().await?;
+        registry.publish(OS_VERSION).await?;
         Ok(registry)
     }
 
-    async fn publish_base(&self) -> Result<()> {
-        let door = self.door().await?;
-        let (name, tag) = BASE.split_once(':').context("a tag")?;
+    /// Points the base's tag at a base of another version, as the vendor does each month. Returns what it points at then.
+    pub async fn publish(&self, os_version: &str) -> Result<String> {
+        let (door, (name, tag)) = (self.door().await?, BASE.split_once(':').context("a tag")?);
         let repository = Repository::new(&door.host, name)?;
-        let base = Base::generate(Flavor::Nanoserver, OS_VERSION, 4096)?;
+        let base = Base::generate(Flavor::Nanoserver, os_version, 4096)?;
         for blob in base.layers.iter().chain([&base.config]) {
             repository.push_blob(blob).await?;
         }
         repository.push_manifest(&base.manifest.digest, &base.manifest).await?;
-        repository.push_manifest(tag, &manifest_list(&[&base])?).await
+        let list = manifest_list(&[&base])?;
+        repository.push_manifest(tag, &list).await?;
+        Ok(list.digest)
     }
 
     /// Where it listens.

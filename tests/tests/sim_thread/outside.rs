@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
 use gowindows_operator::decide::{Attestation, Reference};
-use gowindows_operator::observe::{Attested, Git, Miss, Published, Registry, Revision, SecretData};
+use gowindows_operator::observe::{Attested, Git, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -184,6 +184,13 @@ impl Registry for Reached {
             self.travel(reference).await;
             self.0.outside.registry_trouble()?;
             Ok(format!("sha256:{:064x}", Dice(7).roll(reference, 0)))
+        })
+    }
+
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
+        Box::pin(async move {
+            let digest = self.digest(reference, secret).await?;
+            Ok(ResolvedBase { digest, os_versions: vec!["10.0.20348.5499".into()] })
         })
     }
 

@@ -26,6 +26,10 @@ impl Registry {
     /// # Errors
     /// [`OciError::Invalid`] when content and digest or size differ, or it is too large, and all others.
     pub async fn blob(&self, repository: &Reference, descriptor: &Descriptor, most: usize) -> Result<Vec<u8>, OciError> {
+        self.at_first_place(repository, |place| async move { self.blob_at(&place, descriptor, most).await }).await
+    }
+
+    async fn blob_at(&self, repository: &Reference, descriptor: &Descriptor, most: usize) -> Result<Vec<u8>, OciError> {
         let purpose = Self::pull(repository, format!("read blob {}@{}", repository.repository(), descriptor.digest));
         if descriptor.size > most as u64 {
             return Err(invalid(&purpose, &format!("a size of {} bytes, where at most {most} make sense", descriptor.size)));
@@ -53,7 +57,7 @@ impl Registry {
         out: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), OciError> {
         let purpose = Self::pull(repository, format!("read blob {}@{}", repository.repository(), descriptor.digest));
-        let mut response = self.get_blob(&purpose, repository, &descriptor.digest).await?;
+        let mut response = self.first_blob(repository, &descriptor.digest).await?;
         let mut left = descriptor.size;
         loop {
             let chunk = tokio::time::timeout(IDLE_LIMIT, response.chunk()).await.map_err(|_| late(&purpose, IDLE_LIMIT))?;
@@ -132,23 +136,47 @@ impl Registry {
         self.upload(repository, digest, size, progress, content).await
     }
 
-    /// Streams a blob from one repository (of this or another registry) into this one.
+    /// Streams a blob of another repository, which may be read through other connections, into this one.
     ///
     /// # Errors
     /// As either registry answers.
     pub async fn copy_blob(
         &self,
+        source: &Self,
         from: &Reference,
         repository: &Reference,
         blob: &Descriptor,
         progress: &Progress,
     ) -> Result<(), OciError> {
         let content = |range: Range<u64>| async move {
-            let purpose = Self::pull(from, format!("read blob {}@{}", from.repository(), blob.digest));
-            let part = self.get_blob_part(&purpose, from, blob, range).await?;
+            let part = source.first_part(from, blob, range).await?;
             Ok(Body::wrap_stream(counted(part, progress.clone())))
         };
         self.upload(repository, &blob.digest, blob.size, progress, content).await
+    }
+
+    async fn first_blob(&self, repository: &Reference, digest: &Digest) -> Result<Response, OciError> {
+        let read = |place: Reference| async move {
+            let purpose = Self::pull(&place, format!("read blob {}@{digest}", place.repository()));
+            self.get_blob(&purpose, &place, digest).await
+        };
+        self.at_first_place(repository, read).await
+    }
+
+    async fn first_part(
+        &self,
+        repository: &Reference,
+        blob: &Descriptor,
+        range: Range<u64>,
+    ) -> Result<impl Stream<Item = reqwest::Result<Bytes>> + use<>, OciError> {
+        let read = |place: Reference| {
+            let range = range.clone();
+            async move {
+                let purpose = Self::pull(&place, format!("read blob {}@{}", place.repository(), blob.digest));
+                self.get_blob_part(&purpose, &place, blob, range).await
+            }
+        };
+        self.at_first_place(repository, read).await
     }
 
     async fn get_blob(&self, purpose: &Purpose, repository: &Reference, digest: &Digest) -> Result<Response, OciError> {

@@ -5,7 +5,7 @@ use super::{Credentials, OciError, Registry, at_digest, at_tag, parse_reference}
 use crate::attest::SigningKey;
 use crate::decide::Attestation;
 use crate::image::Digest;
-use crate::observe::{Attested, Miss, Published, SecretData};
+use crate::observe::{Attested, Miss, Published, ResolvedBase, SecretData};
 use crate::settings::RegistrySettings;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -26,17 +26,15 @@ impl OciRegistry {
     }
 
     fn open(&self, secret: Option<&SecretData>) -> Result<Registry, Miss> {
+        // Whose Secret it is stands before these words.
         let invalid = |message| Miss { reason: Reason::SecretInvalid, message };
         let credentials = match secret {
             None => Credentials::none(),
             Some(data) => {
-                let config = data.get(DOCKER_CONFIG).ok_or_else(|| {
-                    invalid(format!(
-                        "The Secret of image.pushSecretRef has no key {DOCKER_CONFIG}; it must be of type kubernetes.io/dockerconfigjson."
-                    ))
-                })?;
-                Credentials::from_docker_config(config)
-                    .map_err(|problem| invalid(format!("The Secret of image.pushSecretRef cannot be used: {problem}.")))?
+                let config = data
+                    .get(DOCKER_CONFIG)
+                    .ok_or_else(|| invalid(format!("it has no key {DOCKER_CONFIG}; it must be of type kubernetes.io/dockerconfigjson.")))?;
+                Credentials::from_docker_config(config).map_err(|problem| invalid(format!("it cannot be used: {problem}.")))?
             }
         };
         Ok(Registry::new(&self.registries, credentials)?)
@@ -47,20 +45,20 @@ impl crate::observe::Registry for OciRegistry {
     fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
         async move {
             let image = parse_reference(reference)?;
-            let found = self.open(secret)?.resolve(&image).await;
+            let found = self.open(secret)?.through_mirrors().resolve(&image).await;
             // Whatever is wrong with it, it is the base (or the toolchain) that cannot be had.
             Ok(found.map_err(|error| Miss { reason: Reason::BaseUnavailable, ..Miss::from(error) })?.digest.to_string())
         }
         .boxed()
     }
 
-    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
         async move {
-            let (image, registry) = (parse_reference(reference)?, self.open(secret)?);
+            let (image, registry) = (parse_reference(reference)?, self.open(secret)?.through_mirrors());
             let digest = registry.resolve(&image).await.map_err(|error| not_a_base(error.into()))?.digest;
             let found = Source::Registry(&registry, at_digest(&image, &digest)).bases(reference, &[]).await;
-            found.map_err(not_a_base)?;
-            Ok(digest.to_string())
+            let bases = found.map_err(not_a_base)?.bases;
+            Ok(ResolvedBase { digest: digest.to_string(), os_versions: bases.into_iter().map(|base| base.os_version).collect() })
         }
         .boxed()
     }

@@ -118,6 +118,21 @@ impl OciError {
         matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::Unavailable { .. })
     }
 
+    /// The same error, of a registry that was asked after its mirror had failed.
+    pub(super) fn after_mirror(mut self, mirror: &Self) -> Self {
+        match &mut self {
+            Self::AuthRefused { attempt, .. }
+            | Self::Refused { attempt, .. }
+            | Self::NotFound { attempt, .. }
+            | Self::Unreachable { attempt, .. }
+            | Self::Broken { attempt, .. }
+            | Self::Unavailable { attempt, .. }
+            | Self::Invalid { attempt, .. }
+            | Self::Local { attempt, .. } => *attempt = format!("{attempt} (its mirror was asked before: {mirror})"),
+        }
+        self
+    }
+
     /// When the registry wants to be asked again, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -42,6 +42,10 @@ impl Registry {
     /// # Errors
     /// [`OciError::NotFound`] if there is no such tag, and all others.
     pub async fn resolve(&self, reference: &Reference) -> Result<Resolved, OciError> {
+        self.at_first_place(reference, |place| async move { self.resolve_at(&place).await }).await
+    }
+
+    async fn resolve_at(&self, reference: &Reference) -> Result<Resolved, OciError> {
         let purpose = Self::pull(reference, format!("resolve {}", short(reference)));
         let url = self.transport.url(&purpose, &path(reference))?;
         let tolerated = [StatusCode::METHOD_NOT_ALLOWED];
@@ -53,7 +57,7 @@ impl Registry {
         if let (true, Some(digest)) = (response.status().is_success(), stated_digest(&purpose, response.headers())?) {
             return Ok(Resolved { digest, media_type: content_type(response.headers()), size });
         }
-        let Fetched { digest, media_type, bytes } = self.manifest(reference).await?;
+        let Fetched { digest, media_type, bytes } = self.manifest_at(reference).await?;
         Ok(Resolved { digest, media_type, size: Some(bytes.len() as u64) })
     }
 
@@ -62,6 +66,10 @@ impl Registry {
     /// # Errors
     /// [`OciError::Invalid`] when content and digest differ or it is too large, and all others.
     pub async fn manifest(&self, reference: &Reference) -> Result<Fetched, OciError> {
+        self.at_first_place(reference, |place| async move { self.manifest_at(&place).await }).await
+    }
+
+    async fn manifest_at(&self, reference: &Reference) -> Result<Fetched, OciError> {
         let purpose = Self::pull(reference, format!("read manifest {}", short(reference)));
         let url = self.transport.url(&purpose, &path(reference))?;
         let response =

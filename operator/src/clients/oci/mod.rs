@@ -11,6 +11,7 @@ mod credentials;
 mod error;
 mod layout;
 mod manifests;
+mod mirror;
 mod published;
 mod referrers;
 mod source;
@@ -34,6 +35,8 @@ use transport::{Purpose, Transport};
 /// Access to all registries, each with its own settings and credential.
 pub struct Registry {
     transport: Transport,
+    /// Bases and toolchains are read through mirrors.
+    mirrored: bool,
     /// Larger blobs are uploaded in pieces of so many bytes.
     piece: u64,
 }
@@ -44,7 +47,7 @@ impl Registry {
     /// # Errors
     /// [`OciError::Local`] when a registry's certificates cannot be read.
     pub fn new(registries: &[RegistrySettings], credentials: Credentials) -> Result<Self, OciError> {
-        Ok(Self { transport: Transport::new(registries, credentials, 1)?, piece: upload::PIECE })
+        Ok(Self { transport: Transport::new(registries, credentials, 1)?, mirrored: false, piece: upload::PIECE })
     }
 
     /// Tries each call so often when the registry is unreachable or busy, waiting as it asks. The default is once, for callers
@@ -99,5 +102,7 @@ pub fn at_tag(reference: &Reference, tag: &str) -> Reference {
     Reference::with_tag(reference.registry().into(), reference.repository().into(), tag.into())
 }
 
+#[cfg(test)]
+mod mirror_tests;
 #[cfg(test)]
 mod tests;

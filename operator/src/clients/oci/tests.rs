@@ -13,15 +13,15 @@ use gowindows_crds::conditions::Reason;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
+pub(super) const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
 /// What a request looked like: method, path with query, authorization.
-type Seen = Arc<Mutex<Vec<(String, String, String)>>>;
-type Answer = fn(&Request, &str) -> Response;
+pub(super) type Seen = Arc<Mutex<Vec<(String, String, String)>>>;
+pub(super) type Answer = fn(&Request, &str) -> Response;
 
-struct Fake {
-    host: String,
-    seen: Seen,
+pub(super) struct Fake {
+    pub(super) host: String,
+    pub(super) seen: Seen,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -32,7 +32,7 @@ impl Drop for Fake {
 }
 
 impl Fake {
-    async fn start(answer: Answer) -> Self {
+    pub(super) async fn start(answer: Answer) -> Self {
         let seen = Seen::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
@@ -63,7 +63,7 @@ async fn handle(State((seen, answer, host)): State<(Seen, Answer, String)>, requ
     answer(&request, &host)
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
     let mut builder = Response::builder().status(status);
     for (name, value) in headers {
         builder = builder.header(*name, *value);

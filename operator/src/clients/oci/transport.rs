@@ -65,6 +65,11 @@ impl Transport {
         self.settings.get(host).is_some_and(|settings| settings.plain_http)
     }
 
+    /// Where the content of a registry is mirrored: `host[:port][/folder]`.
+    pub(super) fn mirror(&self, host: &str) -> Option<&str> {
+        self.settings.get(host)?.mirror.as_deref()
+    }
+
     /// `https://<host>/v2/<path>`
     pub(super) fn url(&self, purpose: &Purpose, path: &str) -> Result<Url, OciError> {
         let scheme = if self.plain_http(&purpose.host) { "http" } else { "https" };
