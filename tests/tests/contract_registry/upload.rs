@@ -133,7 +133,7 @@ async fn a_copy_reads_its_source_in_pieces() -> Result<()> {
     let registry = Registry::new(&settings, Credentials::none())?.with_tries(4).with_pieces_of(PIECE);
     let to = here.repository("copied/app")?;
     here.left.store(150_000, Ordering::SeqCst);
-    registry.copy_blob(&there.repository("cut/app")?, &to, &blob, &Progress::default()).await?;
+    registry.copy_blob(&registry, &there.repository("cut/app")?, &to, &blob, &Progress::default()).await?;
     ensure!(here.left.load(Ordering::SeqCst) == NEVER, "nothing was cut");
     ensure!(registry.blob(&to, &blob, SIZE).await? == bytes, "other bytes arrived");
     Ok(())
