@@ -121,7 +121,7 @@ mod tests {
         let (key, other) = (SigningKey::generate(), SigningKey::generate());
         let image = Digest::of(b"image");
         let statement = Statement::new(&image, Predicate::Published, json!({}));
-        let bytes = Bundle::sign(&statement, &key).map(|bundle| bundle.to_bytes().expect("JSON")).expect("signed");
+        let bytes = Bundle::sign(&statement, &key).expect("signed").to_bytes().expect("JSON");
         let read = Bundle::verify(&bytes, &key).expect("ours");
         assert_eq!(read, statement);
         assert!(read.says(&image, Predicate::Published));

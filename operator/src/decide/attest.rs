@@ -14,16 +14,29 @@ use crate::observe::{Build, BuildState, World};
 use crate::settings::Settings;
 use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::ImageStatus;
+use std::time::Duration;
+
+/// So long after a Job's end the words of its pod may still come: a watch that has stalled is noticed after some 320 s.
+const PATIENCE: Duration = Duration::from_secs(400);
+/// They come with an event; this is for events that are lost.
+const LOOK: Duration = Duration::from_secs(10);
 
 pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) {
     let here = |image: &ImageStatus| image.reference == format!("{}@{}", request.repository, image.digest);
     let Some(image) = plan.conclusion.image.clone().filter(here) else { return };
-    let signed = image.signature.is_some() && image.signed_by == request.signing;
+    let signed = is_signed(request, &image);
     let said = image.provenance.is_some() || given_up(world, &image);
     let guarded = |effect: &Effect| matches!(effect, Effect::MoveTags { .. } | Effect::Roll(_));
+    if !(signed && said) && is_awaited(world, &image) {
+        if request.signing.is_some() {
+            plan.effects.retain(|effect| !guarded(effect));
+        }
+        plan.look_again(LOOK);
+        return;
+    }
     let at = match plan.effects.iter().position(guarded) {
         Some(first) if request.signing.is_some() => first,
-        _ if !said || (request.signing.is_some() && !signed) => plan.effects.len(),
+        _ if !said || !signed => plan.effects.len(),
         _ => return,
     };
     let witness = witness(world, &image);
@@ -37,6 +50,18 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
     plan.effects.insert(at, Effect::Attest(Box::new(attestation)));
 }
 
+fn is_signed(request: &Request, image: &ImageStatus) -> bool {
+    request.signing.is_none() || (image.signature.is_some() && image.signed_by == request.signing)
+}
+
+/// A Job has built it a moment ago, and what its pod says has not been seen yet.
+fn is_awaited(world: &World, image: &ImageStatus) -> bool {
+    let fresh = |build: &Build| build.finished.is_some_and(|finished| world.since(finished) < PATIENCE);
+    let fingerprint = image.fingerprint.clone().unwrap_or_default();
+    let silent = |build: &&Build| matches!(build.state, BuildState::Succeeded(None)) && fingerprint.starts_with(&build.fingerprint);
+    witness(world, image).is_none() && world.builds.iter().filter(silent).any(fresh)
+}
+
 /// It was looked for, and there is no Job from which it could be written.
 fn given_up(world: &World, image: &ImageStatus) -> bool {
     let same = world.status().image.as_ref().is_some_and(|known| known.digest == image.digest);
@@ -46,10 +71,9 @@ fn given_up(world: &World, image: &ImageStatus) -> bool {
 
 /// With a key, an image that nobody saw being built is never signed, so it has to be built once more.
 pub(super) fn must_be_built_again(world: &World, request: &Request, image: &ImageStatus) -> bool {
-    let signed = image.signature.is_some() && image.signed_by == request.signing;
     let refused = find(&world.status().conditions, ConditionType::Attested)
         .is_some_and(|attested| attested.reason == Reason::NotWitnessed.to_string());
-    request.signing.is_some() && !signed && refused && witness(world, image).is_none()
+    !is_signed(request, image) && refused && witness(world, image).is_none() && !is_awaited(world, image)
 }
 
 /// The newest Job whose pod says that it pushed this image. What status or a tag says is not enough: others can edit them.

@@ -56,6 +56,9 @@ const MANIFEST: (&str, &str, u64) = ("PUT", "/app/manifests/sha256:", 0);
 const READ_BACK: (&str, &str, u64) = ("GET", "/app/manifests/sha256:", 0);
 const READ_CONFIG: (&str, &str, u64) = ("GET", "/app/blobs/", 0);
 const READ_LAYER: (&str, &str, u64) = ("GET", "/app/blobs/", 1);
+const LIST_BILLS: (&str, &str, u64) = ("GET", "/app/referrers/", 0);
+/// After the image's own.
+const BILL: (&str, &str, u64) = ("PUT", "/app/manifests/sha256:", 1);
 const SET_TAG: (&str, &str, u64) = ("PUT", "/app/manifests/gw-", 0);
 const READ_TAG: (&str, &str, u64) = ("HEAD", "/app/manifests/gw-", 0);
 
@@ -107,6 +110,9 @@ const CASES: &[Case] = &[
     case("layer-changed", READ_LAYER, Changed, VerificationFailed, false, &["layer", LOOK_BETWEEN]),
     case("layer-truncated", READ_LAYER, Truncated, VerificationFailed, false, &["layer", LOOK_BETWEEN]),
     case("layer-cut", READ_LAYER, Cut, RegistryUnreachable, true, &["read blob", "the connection broke"]),
+    case("bills-busy", LIST_BILLS, Status(503, ""), RegistryUnreachable, true, &["list what is attached", "HTTP 503"]),
+    case("bill-denied", BILL, Status(403, ""), RegistryAuthFailed, false, &["write manifest", LOGIN]),
+    case("bill-stored-as-other", BILL, OtherDigest, RegistryInvalid, false, &["it stored sha256:0000"]),
     case("tag-denied", SET_TAG, Status(403, IMMUTABLE), RegistryAuthFailed, false, &[TAG, "tags are immutable"]),
     case("tag-forgotten", SET_TAG, Swallowed, RegistryInvalid, false, &[TAG, "HTTP 404"]),
     case("tag-moved", READ_TAG, OtherDigest, VerificationFailed, false, &[TAG, "does somebody else move it?"]),
@@ -219,5 +225,18 @@ async fn each_fault_at_each_request_is_told_leaves_no_tag_and_passes() -> Result
     let checks = CASES.iter().map(|case| async { check(&registry, compiled.path(), &digest, case).await.context(case.name) });
     let broken: Vec<String> = join_all(checks).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     ensure!(broken.is_empty(), "{} of {} cases:\n{}", broken.len(), CASES.len(), broken.join("\n"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_takes_no_artifacts_gets_the_image_all_the_same() -> Result<()> {
+    let (registry, compiled) = (RealRegistry::start().await?, compiled()?);
+    let door = registry.door().await?;
+    door.set(Some(Fault { method: BILL.0, path: BILL.1, after: BILL.2, how: Status(400, r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#) }));
+    let result = succeeds(compiled.path(), &door, "no-artifacts/app").await?;
+    ensure!(result.sbom.is_none() && door.struck() == 1, "{result:?}");
+    ensure!(door.status_behind("no-artifacts/app", TAG).await? == StatusCode::OK);
+    door.set(None);
+    ensure!(succeeds(compiled.path(), &door, "no-artifacts/app").await?.sbom.is_some(), "with nothing broken it has one");
     Ok(())
 }

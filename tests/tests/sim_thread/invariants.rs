@@ -249,6 +249,7 @@ impl Invariants {
         let Some(new) = &change.new else {
             if let Some(old) = &change.old {
                 self.gone.entry(uid(old)).or_insert(now);
+                self.signing.remove(&change.key.2);
             }
             return;
         };

@@ -138,6 +138,10 @@ fn what_nobody_saw_being_built_is_built_again_before_it_is_signed() {
     let nothing = BuildState::Succeeded(None);
     world.builds = vec![Build { state: nothing, ..newest.clone() }];
     let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), Vec::<&str>::new(), "its pod's words may still come");
+    assert!(plan.next.is_some_and(|next| next <= Duration::from_secs(10)));
+    world.now = at(60 + 500);
+    let plan = settle(&mut world, Some(&image()));
     assert_eq!(effects(&plan), ["CreateJob"]);
     assert_eq!(created(&plan).and_then(|job| job.metadata.labels.clone()).expect("labels")[gowindows_crds::names::LABEL_ATTEMPT], "2");
     world.builds = vec![Build { state: BuildState::Succeeded(Some(other)), ..newest.clone() }];

@@ -177,7 +177,8 @@ fn nodes_alone_never_start_a_build() {
     world.builds.clear();
     world.nodes = Nodes::Seen(vec![node("a", "10.0.20348.9999", &[])]);
     let plan = settle(&mut world, Some(&image()));
-    assert_eq!(effects(&plan), ["MoveTags"], "with status and Jobs lost, the same inputs are found at the registry");
+    let found = effects(&plan).contains(&"MoveTags") && created(&plan).is_none();
+    assert!(found, "with status and Jobs lost, the same inputs are found at the registry: {:?}", effects(&plan));
 }
 
 #[test]
