@@ -8,6 +8,8 @@ pub mod compression;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+#[cfg(test)]
+mod fuzz;
 mod gzip;
 pub mod imports;
 pub mod layer;

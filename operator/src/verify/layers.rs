@@ -36,11 +36,19 @@ pub(super) struct Layers<'a> {
 #[derive(Clone)]
 enum Fate {
     /// It was read.
-    Whole { tree: Tree, diff_id: Digest, needs: Option<Needs> },
+    Whole(Box<Whole>),
     /// It was not, because ...
     Not(String),
     /// It cannot be what its descriptor says.
     Broken(String),
+}
+
+/// A layer that was read to its end.
+#[derive(Clone)]
+struct Whole {
+    tree: Tree,
+    diff_id: Digest,
+    needs: Option<Needs>,
 }
 
 /// What the program in it was found to need, on each flavor; the last for a base whose flavor is not known.
@@ -65,7 +73,8 @@ impl<'a> Layers<'a> {
             // The topmost layer that has the program is the one that counts.
             let wanted = program.clone().filter(|_| !found);
             match self.layer(layer, wanted.as_deref()).await? {
-                Fate::Whole { tree, diff_id, needs } => {
+                Fate::Whole(whole) => {
+                    let Whole { tree, diff_id, needs } = *whole;
                     findings.extend(content(index, &diff_id, config));
                     findings.extend(tree.findings());
                     if let (Some(path), true) = (&wanted, tree.program.is_some()) {
@@ -143,7 +152,7 @@ fn unpack(file: File, layer: &Descriptor, form: &str, program: Option<&str>, api
         let message = format!("its content has digest {digest} and {size} bytes, not {} and {} bytes", layer.digest, layer.size);
         return Ok(Fate::Broken(message));
     }
-    Ok(Fate::Whole { tree, diff_id, needs: spool.needs(apis)? })
+    Ok(Fate::Whole(Box::new(Whole { tree, diff_id, needs: spool.needs(apis)? })))
 }
 
 fn content(index: usize, diff_id: &Digest, config: &ImageConfig) -> Option<Finding> {

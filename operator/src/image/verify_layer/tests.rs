@@ -31,8 +31,11 @@ fn gzip(tar: &[u8]) -> Vec<u8> {
     gzip.write_all(tar).and_then(|()| gzip.finish()).expect("a vector takes all")
 }
 
+/// Path, PAX records and content.
+type Entry<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// A tar of entries: path (a slash at the end makes a folder), PAX records, content or the target of a hard link (`=`) or symbolic one (`>`).
-fn tar(entries: &[(&str, &[(&str, &str)], &str)]) -> Vec<u8> {
+fn tar(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, records, content) in entries {
         let records = records.iter().map(|(key, value)| (*key, value.as_bytes()));
@@ -61,17 +64,17 @@ use tar::EntryType;
 
 const FOLDER: &[(&str, &str)] = &[("MSWINDOWS.fileattr", "16"), ("MSWINDOWS.rawsd", STRICT_DIRECTORY)];
 const FILE: &[(&str, &str)] = &[("MSWINDOWS.fileattr", "32"), ("MSWINDOWS.rawsd", STRICT_FILE)];
-const ROOTS: [(&str, &[(&str, &str)], &str); 2] = [("Hives/", &[], ""), ("Files/", &[], "")];
+const ROOTS: [Entry<'static>; 2] = [("Hives/", &[], ""), ("Files/", &[], "")];
 
 /// What is found in a layer of the roots and these entries.
-fn found(entries: &[(&str, &[(&str, &str)], &str)]) -> Vec<(Rule, Verdict, String)> {
+fn found(entries: &[Entry<'_>]) -> Vec<(Rule, Verdict, String)> {
     let all = [&ROOTS, entries].concat();
     let tree = tree(tar(&all).as_slice(), None, &mut io::sink()).expect("a tar");
     let bad = tree.findings().into_iter().filter(|finding| finding.verdict != Verdict::Passed);
     bad.map(|finding| (finding.rule, finding.verdict, finding.message)).collect()
 }
 
-fn rules(entries: &[(&str, &[(&str, &str)], &str)]) -> Vec<(Rule, Verdict)> {
+fn rules(entries: &[Entry<'_>]) -> Vec<(Rule, Verdict)> {
     found(entries).into_iter().map(|(rule, verdict, _)| (rule, verdict)).collect()
 }
 
