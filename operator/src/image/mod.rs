@@ -10,6 +10,8 @@ pub mod config;
 pub mod descriptor;
 pub mod digest;
 pub mod files;
+#[cfg(test)]
+mod fuzz;
 mod gzip;
 pub mod imports;
 pub mod layer;

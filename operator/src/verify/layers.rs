@@ -36,16 +36,16 @@ pub(super) struct Layers<'a> {
 #[derive(Clone)]
 enum Fate {
     /// It was read.
-    Whole(Box<Contents>),
+    Whole(Box<Whole>),
     /// It was not, because ...
     Not(String),
     /// It cannot be what its descriptor says.
     Broken(String),
 }
 
-/// What was read of a layer.
+/// A layer that was read to its end.
 #[derive(Clone)]
-struct Contents {
+struct Whole {
     tree: Tree,
     diff_id: Digest,
     needs: Option<Needs>,
@@ -73,8 +73,8 @@ impl<'a> Layers<'a> {
             // The topmost layer that has the program is the one that counts.
             let wanted = program.clone().filter(|_| !found);
             match self.layer(layer, wanted.as_deref()).await? {
-                Fate::Whole(contents) => {
-                    let Contents { tree, diff_id, needs } = *contents;
+                Fate::Whole(whole) => {
+                    let Whole { tree, diff_id, needs } = *whole;
                     findings.extend(content(index, &diff_id, config));
                     findings.extend(tree.findings());
                     if let (Some(path), true) = (&wanted, tree.program.is_some()) {
@@ -152,7 +152,7 @@ fn unpack(file: File, layer: &Descriptor, form: &str, program: Option<&str>, api
         let message = format!("its content has digest {digest} and {size} bytes, not {} and {} bytes", layer.digest, layer.size);
         return Ok(Fate::Broken(message));
     }
-    Ok(Fate::Whole(Box::new(Contents { tree, diff_id, needs: spool.needs(apis)? })))
+    Ok(Fate::Whole(Box::new(Whole { tree, diff_id, needs: spool.needs(apis)? })))
 }
 
 fn content(index: usize, diff_id: &Digest, config: &ImageConfig) -> Option<Finding> {

@@ -132,8 +132,8 @@ async fn platform(image: &ReadBack, layers: &mut Layers<'_>) -> anyhow::Result<P
     let mut kept: Vec<Finding> = Vec::new();
     for finding in findings {
         let answered = kept.last().is_some_and(|last| last.rule == finding.rule);
-        let adds_nothing = answered && finding.verdict == Verdict::Passed;
-        if !adds_nothing && !kept.contains(&finding) {
+        let says_nothing_new = (answered && finding.verdict == Verdict::Passed) || kept.contains(&finding);
+        if !says_nothing_new {
             kept.push(finding);
         }
     }

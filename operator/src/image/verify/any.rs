@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn each_tools_configuration_is_judged() {
-        type Change = (&'static str, fn(&mut Execution), &'static [(Rule, Verdict)]);
-        let changes: [Change; 12] = [
+        type Case = (&'static str, fn(&mut Execution), &'static [(Rule, Verdict)]);
+        let changes: [Case; 12] = [
             ("Server Core", |e| e.user.clear(), &[(Rule::User, Verdict::Failed)]),
             ("an administrator", |e| e.user = "containeradministrator".into(), &[(Rule::User, Verdict::Failed)]),
             ("an own account", |e| e.user = "app".into(), &[(Rule::User, Verdict::Warning)]),

@@ -31,7 +31,7 @@ fn gzip(tar: &[u8]) -> Vec<u8> {
     gzip.write_all(tar).and_then(|()| gzip.finish()).expect("a vector takes all")
 }
 
-/// Path, PAX records, content.
+/// Path, PAX records and content.
 type Entry<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 /// A tar of entries: path (a slash at the end makes a folder), PAX records, content or the target of a hard link (`=`) or symbolic one (`>`).
