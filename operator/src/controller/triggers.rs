@@ -20,6 +20,9 @@ use tokio::sync::watch;
 /// A stream of objects to look at.
 pub(super) type Queue = BoxStream<'static, Result<ObjectRef<Guarded>, watcher::Error>>;
 
+/// What each event of one watch gives to look at.
+type Triggers = BoxStream<'static, Result<Vec<ObjectRef<Guarded>>, watcher::Error>>;
+
 /// Starts the watches: what to look at, and the stores that they fill.
 pub(super) fn triggers(
     client: &Client,
@@ -152,4 +155,26 @@ fn targeting(images: &Store<Guarded>, deployment: &Deployment) -> Vec<ObjectRef<
             && spec.and_then(|spec| spec.rollout.as_ref()).is_some_and(|rollout| rollout.targets.iter().any(|target| target.name == name))
     };
     images.state().into_iter().filter(|object| lists(object)).map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::http::StatusCode;
+    use serde_json::json;
+
+    /// A pass waits until nodes are seen or cannot be: a refusal must not hold it up for ever.
+    #[tokio::test]
+    async fn without_the_right_to_see_nodes_all_goes_on_without_them() {
+        let refusal =
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403});
+        let answer = || async { (StatusCode::FORBIDDEN, axum::Json(refusal)) };
+        let (store, mut events) = nodes(&Client::new(Router::new().fallback(answer), "default"), vec![]);
+        let watched = tokio::spawn(async move { events.next().await.is_some() });
+        store.ready().await;
+        assert!(matches!(&*store.sight.borrow(), Sight::Refused(why) if why.contains("no right to watch nodes")));
+        assert!(!watched.is_finished(), "a refusal is not told again and again as a failed watch");
+        watched.abort();
+    }
 }

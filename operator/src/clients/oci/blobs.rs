@@ -26,7 +26,7 @@ impl Registry {
     /// # Errors
     /// [`OciError::Invalid`] when content and digest or size differ, or it is too large, and all others.
     pub async fn blob(&self, repository: &Reference, descriptor: &Descriptor, most: usize) -> Result<Vec<u8>, OciError> {
-        self.at_first_place(repository, |place| async move { self.blob_at(&place, descriptor, most).await }).await
+        self.first_of(repository, |place| async move { self.blob_at(&place, descriptor, most).await }).await
     }
 
     async fn blob_at(&self, repository: &Reference, descriptor: &Descriptor, most: usize) -> Result<Vec<u8>, OciError> {
@@ -160,7 +160,7 @@ impl Registry {
             let purpose = Self::pull(&place, format!("read blob {}@{digest}", place.repository()));
             self.get_blob(&purpose, &place, digest).await
         };
-        self.at_first_place(repository, read).await
+        self.first_of(repository, read).await
     }
 
     async fn first_part(
@@ -176,7 +176,7 @@ impl Registry {
                 self.get_blob_part(&purpose, &place, blob, range).await
             }
         };
-        self.at_first_place(repository, read).await
+        self.first_of(repository, read).await
     }
 
     async fn get_blob(&self, purpose: &Purpose, repository: &Reference, digest: &Digest) -> Result<Response, OciError> {

@@ -42,7 +42,7 @@ impl Registry {
     /// # Errors
     /// [`OciError::NotFound`] if there is no such tag, and all others.
     pub async fn resolve(&self, reference: &Reference) -> Result<Resolved, OciError> {
-        self.at_first_place(reference, |place| async move { self.resolve_at(&place).await }).await
+        self.first_of(reference, |place| async move { self.resolve_at(&place).await }).await
     }
 
     async fn resolve_at(&self, reference: &Reference) -> Result<Resolved, OciError> {
@@ -66,7 +66,7 @@ impl Registry {
     /// # Errors
     /// [`OciError::Invalid`] when content and digest differ or it is too large, and all others.
     pub async fn manifest(&self, reference: &Reference) -> Result<Fetched, OciError> {
-        self.at_first_place(reference, |place| async move { self.manifest_at(&place).await }).await
+        self.first_of(reference, |place| async move { self.manifest_at(&place).await }).await
     }
 
     async fn manifest_at(&self, reference: &Reference) -> Result<Fetched, OciError> {

@@ -29,7 +29,7 @@ impl Registry {
     }
 
     /// The first answer that is one. Where none is, the error is that of the registry itself and tells of the mirror's.
-    pub(super) async fn at_first_place<T, F>(&self, reference: &Reference, read: impl Fn(Reference) -> F) -> Result<T, OciError>
+    pub(super) async fn first_of<T, F>(&self, reference: &Reference, read: impl Fn(Reference) -> F) -> Result<T, OciError>
     where
         F: Future<Output = Result<T, OciError>>,
     {
