@@ -30,6 +30,8 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
     if !(signed && said) && is_awaited(world, &image) {
         if request.signing.is_some() {
             plan.effects.retain(|effect| !guarded(effect));
+            // Until then the status names no new image, for which the rollout would look again at once.
+            plan.next = None;
         }
         plan.look_again(LOOK);
         return;
