@@ -98,9 +98,6 @@ where
     (store, events.boxed())
 }
 
-/// Which objects a watch's event is about.
-type Triggers = BoxStream<'static, Result<Vec<ObjectRef<Guarded>>, watcher::Error>>;
-
 /// The Windows nodes. They start no pass; and without the right to see them (`nodes` in the ClusterRole) all goes on without them.
 fn nodes(client: &Client, bases: Vec<String>) -> (NodeStore, Triggers) {
     let (store, writer) = reflector::store();

@@ -10,7 +10,6 @@ pub mod config;
 pub mod descriptor;
 pub mod digest;
 pub mod files;
-#[cfg(test)]
 mod fuzz;
 mod gzip;
 pub mod imports;

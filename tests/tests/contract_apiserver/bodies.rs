@@ -49,7 +49,6 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         bases: vec![format!("registry.example.com/nanoserver:ltsc2022@{digest}")],
         base_choice: None,
         toolchain: format!("registry.example.com/golang:1.26@{digest}"),
-        base_choice: None,
     };
     let inputs = Inputs::new(&request, "main", &"4f1c2e7aa8b0c9d1e2f3".repeat(2), pins);
     let order = BuildOrder { inputs: &inputs, attempt, cause: "First: nothing was built before", rebuild_token: None };
