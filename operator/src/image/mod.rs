@@ -8,8 +8,6 @@ pub mod compression;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
-#[cfg(test)]
-mod fuzz;
 mod gzip;
 pub mod imports;
 pub mod layer;
@@ -28,3 +26,6 @@ pub mod windows_apis;
 pub use assembly::Assembly;
 pub use compression::Compression;
 pub use digest::Digest;
+
+#[cfg(test)]
+mod tests;
