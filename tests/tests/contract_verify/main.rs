@@ -30,7 +30,7 @@ fn rules(answers: &[(Rule, String)]) -> Vec<Rule> {
     answers.iter().map(|(rule, _)| *rule).collect()
 }
 
-fn says<'a>(answers: &'a [(Rule, String)], rule: Rule) -> Result<&'a str> {
+fn says(answers: &[(Rule, String)], rule: Rule) -> Result<&str> {
     answers
         .iter()
         .find(|(found, _)| *found == rule)
