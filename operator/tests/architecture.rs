@@ -48,7 +48,7 @@ fn product_lines(path: &Path) -> Vec<String> {
         return Vec::new();
     }
     let text = std::fs::read_to_string(path).expect("a source file");
-    let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]") && !line.starts_with("#![cfg(test)]"));
+    let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
     lines.filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect()
 }
 

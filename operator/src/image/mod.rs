@@ -10,7 +10,6 @@ pub mod config;
 pub mod descriptor;
 pub mod digest;
 pub mod files;
-mod fuzz;
 mod gzip;
 pub mod imports;
 pub mod layer;
@@ -32,3 +31,6 @@ pub mod windows_path;
 pub use assembly::Assembly;
 pub use compression::Compression;
 pub use digest::Digest;
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,6 @@
 //! `cargo test` changes each input a few thousand times; `FUZZ=1000000 cargo test --release -- --nocapture fuzz` does it so often.
 //! A failure names the target and the round, from which the same bytes come again.
 
-#![cfg(test)]
-
 use super::build_info::{self, BuildInfo};
 use super::config::ImageConfig;
 use super::digest::Digest;
