@@ -213,8 +213,13 @@ pub fn merge(old: &[Condition], verdicts: &[Verdict], generation: i64, now: &Tim
             }
         })
         .collect();
-    merged.sort_by(|a, b| rank(&a.type_).cmp(&rank(&b.type_)).then_with(|| a.type_.cmp(&b.type_)));
+    sort(&mut merged);
     merged
+}
+
+/// Puts conditions into the order in which people read them: `Ready` first.
+pub fn sort(conditions: &mut [Condition]) {
+    conditions.sort_by(|a, b| rank(&a.type_).cmp(&rank(&b.type_)).then_with(|| a.type_.cmp(&b.type_)));
 }
 
 /// The condition of this type, if present.

@@ -51,7 +51,7 @@ pub struct Invariants {
     signing: BTreeSet<String>,
     /// Specifications by object and generation.
     flags: BTreeMap<(String, i64), String>,
-    requests: BTreeMap<(u64, String), VecDeque<u64>>,
+    requests: BTreeMap<(u64, String), VecDeque<(u64, String)>>,
     /// Writes of the operator.
     writes: u64,
     /// Jobs of the operator that were created.
@@ -115,12 +115,16 @@ impl Invariants {
         }
         let Some(object) = object_of(call) else { return };
         let recent = self.requests.entry((replica, object.to_string())).or_default();
-        recent.push_back(now);
-        while recent.front().is_some_and(|first| now.saturating_sub(*first) > REQUESTS.0) {
+        recent.push_back((now, format!("{:?} {kind}", call.verb)));
+        while recent.front().is_some_and(|(first, _)| now.saturating_sub(*first) > REQUESTS.0) {
             recent.pop_front();
         }
         if recent.len() > REQUESTS.1 {
-            let message = format!("I12: {} requests for object {object} within five minutes, at {now} ms", recent.len());
+            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+            for (_, kind) in recent.iter() {
+                *kinds.entry(kind).or_default() += 1;
+            }
+            let message = format!("I12: {} requests for object {object} within five minutes, at {now} ms: {kinds:?}", recent.len());
             recent.clear();
             self.breaks(message);
         }
