@@ -7,12 +7,13 @@ pub(super) mod budget;
 mod checks;
 mod image;
 
+pub use budget::SizeBudget;
+
 use super::plan::Refusal;
 use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::settings::Settings;
 use crate::step::source_request::Reference;
-use budget::SizeBudget;
 use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;

@@ -19,21 +19,21 @@ pub(super) fn verdicts(world: &World, conclusion: &Conclusion, outcome: &Outcome
             Verdict::new(ConditionType::Stalled, Truth::True, refusal.reason, &refusal.message),
         ];
         verdicts.extend(standing(world));
-        verdicts.extend(warnings(image));
+        verdicts.extend(warnings(conclusion, image));
         return verdicts;
     }
     if conclusion.suspended {
         let message = "spec.suspend is true; set it to false to go on. What runs keeps running.";
         let mut verdicts = vec![Verdict::new(ConditionType::Ready, Truth::Unknown, Reason::Suspended, message)];
         verdicts.extend(standing(world));
-        verdicts.extend(warnings(image));
+        verdicts.extend(warnings(conclusion, image));
         return verdicts;
     }
     let mut verdicts: Vec<Verdict> =
         vec![built(conclusion, outcome), published(conclusion, outcome, image), rolled_out(conclusion, outcome)];
     verdicts.extend(source(conclusion));
     verdicts.extend(attested(world, conclusion, outcome, image));
-    verdicts.extend(warnings(image));
+    verdicts.extend(warnings(conclusion, image));
     let ready = ready(world, conclusion, &verdicts, image);
     if ready.truth != Truth::True {
         let satisfied = satisfied_before(world);
@@ -75,8 +75,10 @@ fn satisfied_before(world: &World) -> bool {
 }
 
 /// What may not work in the last good image. Never in the way of Ready: it may work all the same.
-fn warnings(image: Option<&ImageStatus>) -> Option<Verdict> {
-    let texts = warnings::texts(&image?.warnings);
+fn warnings(conclusion: &Conclusion, image: Option<&ImageStatus>) -> Option<Verdict> {
+    let mut texts = warnings::texts(&image?.warnings);
+    let excess = conclusion.request.as_ref().and_then(|request| request.budget.excess(image?));
+    texts.extend(excess.map(|excess| format!("The image is larger than it should be: {excess}.")));
     (!texts.is_empty()).then(|| Verdict::new(ConditionType::ImageWarnings, Truth::True, Reason::WarningsFound, texts.join(" ")))
 }
 

@@ -7,6 +7,7 @@ pub mod assemble_request;
 mod bills;
 mod files;
 mod files_blob;
+mod program;
 pub mod program_check;
 pub mod source;
 pub mod source_request;

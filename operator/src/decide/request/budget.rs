@@ -21,7 +21,11 @@ pub struct SizeBudget {
 }
 
 impl SizeBudget {
-    pub(in crate::decide) fn new(spec: Option<SizeBudgetSpec>) -> Result<Self, Refusal> {
+    /// Validates `image.sizeBudget`.
+    ///
+    /// # Errors
+    /// The first wrong value, with its field and a remedy.
+    pub fn new(spec: Option<SizeBudgetSpec>) -> Result<Self, Refusal> {
         let Some(SizeBudgetSpec { app, growth_percent, action }) = spec else { return Ok(Self::default()) };
         let app = app.map(|size| {
             let remedy = "use bytes with a unit such as 12Mi";

@@ -77,5 +77,9 @@ fn growth_is_noted_and_a_warning_keeps_nothing_back() {
         let image = plan.conclusion.image.as_ref().expect("a good image");
         assert_eq!((image.digest == digest, refused(&plan)), (published, !published), "{action}");
         assert_eq!(image.delta_percent, published.then_some(30));
+        report(&mut world, &plan);
+        let conditions = &world.object.status.as_ref().expect("a status").conditions;
+        let warning = conditions.iter().find(|condition| condition.type_ == "ImageWarnings");
+        assert_eq!(warning.is_some_and(|warning| warning.message.contains("grew by 30 %")), published, "{warning:?}");
     }
 }
