@@ -98,7 +98,7 @@ impl Registry {
     where
         F: Future<Output = Result<Body, OciError>>,
     {
-        let (mut session, mut tried) = (None::<Session>, 0);
+        let (mut session, mut tried, mut furthest) = (None::<Session>, 0, 0);
         loop {
             let arrived = session.as_ref().map_or(0, |session| session.arrived);
             progress.store(arrived, Ordering::Relaxed);
@@ -112,7 +112,11 @@ impl Registry {
             };
             let error = match step {
                 Ok(next) => {
-                    (session, tried) = (Some(next), 0);
+                    // Only what is new counts: a registry that forgets its uploads would be tried for ever.
+                    if next.arrived > furthest {
+                        (furthest, tried) = (next.arrived, 0);
+                    }
+                    session = Some(next);
                     continue;
                 }
                 Err(error) => error,
