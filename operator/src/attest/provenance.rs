@@ -30,6 +30,8 @@ pub struct Provenance {
     pub toolchain: String,
     /// The image of the operator's own steps.
     pub step_image: String,
+    /// What compiled: the image of the go command, or a builder that ran it in that image.
+    pub engine: String,
     /// The Job that built it.
     pub witness: Witness,
 }
@@ -53,7 +55,7 @@ pub struct Witness {
 impl Provenance {
     /// The predicate, with the digest of the bill's referrer where there is one. Equal builds and bills give equal bytes.
     pub fn predicate(&self, sbom: Option<&Digest>) -> Value {
-        let Self { repository, reference, commit, parameters, fingerprint, bases, toolchain, step_image, witness } = self;
+        let Self { repository, reference, commit, parameters, fingerprint, bases, toolchain, step_image, engine, witness } = self;
         let Witness { job, uid, attempt, started, finished } = witness;
         let mut dependencies = vec![json!({"uri": format!("git+{repository}"), "digest": {"gitCommit": commit}})];
         dependencies.extend(bases.iter().chain([toolchain]).map(|image| image_dependency(image)));
@@ -61,7 +63,7 @@ impl Provenance {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"source": {"repository": repository, "ref": reference}, "build": parameters},
-                "internalParameters": {"fingerprint": fingerprint, "job": job, "attempt": attempt},
+                "internalParameters": {"fingerprint": fingerprint, "job": job, "attempt": attempt, "engine": engine},
                 "resolvedDependencies": dependencies,
             },
             "runDetails": {
@@ -108,6 +110,7 @@ mod tests {
             bases: vec![format!("mcr.example.com/nanoserver:ltsc2022@sha256:{base}")],
             toolchain: format!("r.example.com/go@sha256:{go}"),
             step_image: "r.example.com/gowindows:1".into(),
+            engine: "Go".into(),
             witness: Witness {
                 job: "shop-1".into(),
                 uid: "0000".into(),

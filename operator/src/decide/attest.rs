@@ -106,6 +106,7 @@ fn provenance(request: &Request, settings: &Settings, build: &Build, inputs: &In
         bases: inputs.pins().bases,
         toolchain: inputs.toolchain.clone(),
         step_image: settings.step_image.clone(),
+        engine: format!("{:?}", build.engine),
         witness: Witness {
             job: build.job.clone(),
             uid: build.uid.clone(),

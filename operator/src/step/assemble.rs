@@ -3,7 +3,7 @@
 use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
-use super::program_check;
+use super::{program_check, program_image};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::manifest::media_type;
 use anyhow::Context as _;
@@ -30,8 +30,11 @@ pub struct AssembleArgs {
     #[arg(long, value_name = "JSON")]
     request: String,
     /// Folder that holds exactly one compiled .exe
-    #[arg(long, value_name = "DIR")]
-    program_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "program_image", conflicts_with = "program_image")]
+    program_dir: Option<PathBuf>,
+    /// In place of it an image, as `docker save` writes it, whose only file is the .exe
+    #[arg(long, value_name = "FILE")]
+    program_image: Option<PathBuf>,
     /// Root of the source: files of the image come from it, and the program is held against its go.mod and go.sum
     #[arg(long, value_name = "DIR")]
     source_dir: Option<PathBuf>,
@@ -125,7 +128,11 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
     let work = async {
         let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
-        let program = Program::in_folder(&args.program_dir)?;
+        let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
+        if let Some(image) = &args.program_image {
+            program_image::unpack(image, unpacked.path())?;
+        }
+        let program = Program::in_folder(args.program_dir.as_deref().unwrap_or(unpacked.path()))?;
         if let Some(expected) = &expected {
             let source =
                 args.source_dir.as_deref().ok_or_else(|| AssembleError::Mismatch("there is no --source-dir to hold it against".into()))?;

@@ -9,6 +9,7 @@ mod files;
 mod files_blob;
 mod program;
 pub mod program_check;
+mod program_image;
 pub mod source;
 pub mod source_request;
 
