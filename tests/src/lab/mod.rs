@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 mod apiserver;
+pub mod builders;
 pub mod cgroup;
 mod cleaning;
 pub mod cni;
