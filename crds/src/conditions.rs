@@ -22,6 +22,8 @@ pub enum ConditionType {
     Built,
     /// The registry serves the image with the digest that was built.
     Published,
+    /// Provenance and, where `spec.signing` is set, signatures are attached to the image.
+    Attested,
     /// The targets run the published digest.
     RolledOut,
     /// Something in the image may not work; present only while there is.
@@ -78,6 +80,8 @@ reasons! {
     BaseUnavailable,
     /// The base image has nothing that fits (no windows/amd64, no 4-part `os.version`).
     BaseInvalid,
+    /// No Windows node runs a release that is built for, and it would be of no use elsewhere either.
+    ReleaseWithoutNode,
     /// The toolchain image could not be resolved.
     ToolchainUnavailable,
     /// The build has not started yet.
@@ -98,6 +102,12 @@ reasons! {
     AssembleFailed,
     /// What the registry serves is not what was built.
     VerificationFailed,
+    /// The image is larger than `image.sizeBudget` allows.
+    SizeBudgetExceeded,
+    /// The program is not the one that was asked for: another package, other modules, another Go release or other flags.
+    ProgramMismatch,
+    /// The operator has not seen the build of this image, so it neither signs it nor says how it was built.
+    NotWitnessed,
     /// A stage took longer than its limit.
     Timeout,
     /// A container of the build used more memory than its limit.
@@ -203,8 +213,13 @@ pub fn merge(old: &[Condition], verdicts: &[Verdict], generation: i64, now: &Tim
             }
         })
         .collect();
-    merged.sort_by(|a, b| rank(&a.type_).cmp(&rank(&b.type_)).then_with(|| a.type_.cmp(&b.type_)));
+    sort(&mut merged);
     merged
+}
+
+/// Puts conditions into the order in which people read them: `Ready` first.
+pub fn sort(conditions: &mut [Condition]) {
+    conditions.sort_by(|a, b| rank(&a.type_).cmp(&rank(&b.type_)).then_with(|| a.type_.cmp(&b.type_)));
 }
 
 /// The condition of this type, if present.
@@ -215,7 +230,7 @@ pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition>
 
 fn rank(type_: &str) -> usize {
     use ConditionType::*;
-    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut, ImageWarnings];
+    let order = [Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut, ImageWarnings];
     order.iter().position(|kind| kind.to_string() == type_).unwrap_or(order.len())
 }
 

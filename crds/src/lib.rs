@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod durations;
 pub mod names;
 pub mod patterns;
+pub mod sizes;
 pub mod v1alpha1;
 
 pub use v1alpha1::GoWindowsImage;

@@ -35,8 +35,14 @@ pub const IMAGE_TAG: &str = r"^([A-Za-z0-9_]|\$\(revision\))([A-Za-z0-9_.-]|\$\(
 pub const RELEASE: &str = r"^[a-z0-9][a-z0-9.]{0,31}$";
 /// Name of a variable in an image.
 pub const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_.-]*$";
+/// Key of a label or annotation in an image.
+pub const IMAGE_KEY: &str = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$";
+/// Full path on drive C, below its root, of harmless names.
+pub const WINDOWS_PATH: &str = r"^[Cc]:(\\[A-Za-z0-9_-]([A-Za-z0-9._-]*[A-Za-z0-9_-])?)+$";
 /// Size of a claim.
 pub const CLAIM_SIZE: &str = r"^[1-9][0-9]{0,8}(Mi|Gi|Ti)$";
+/// A number of bytes.
+pub const BYTES: &str = "^[1-9][0-9]{0,11}(k|M|G|Ki|Mi|Gi)?$";
 /// Name of an object (RFC 1123 subdomain).
 pub const OBJECT_NAME: &str = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$";
 /// Name of a container (RFC 1123 label).

@@ -1,6 +1,7 @@
 //! The operator: observe -> decide -> act -> report. See docs/architecture.md.
 
 pub mod act;
+pub mod attest;
 pub mod build;
 pub mod clients;
 pub mod controller;

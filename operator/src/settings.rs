@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are errors, so that a typo cannot pass for a setting.
 
+use crate::image::release::Releases;
 use crate::image::windows_apis::AbsentApi;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub step_image: String,
     /// Repositories of the Windows bases by flavor; the release becomes the tag.
     pub bases: BTreeMap<String, String>,
+    /// Names of Windows builds, beside those that are shipped: `{"10.0.26100": [ltsc2025]}`. The first name is the usual one.
+    pub releases: BTreeMap<String, Vec<String>>,
     /// How registries are reached, by host. Registries that are not listed: HTTPS with the public authorities.
     pub registries: Vec<RegistrySettings>,
     /// `GOPROXY` of the compile stage. Default: Go's own.
@@ -84,6 +87,10 @@ pub struct RegistrySettings {
     /// Speak HTTP instead of HTTPS. Never the default.
     #[serde(rename = "plainHTTP")]
     pub plain_http: bool,
+    /// Where this registry's content is read first, if it is a base or a toolchain: `host[:port][/folder]`, which has an entry of its
+    /// own where it needs one. The registry itself is asked where the mirror fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// File with PEM certificates of the registry's authority, for the process that reads these settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
@@ -93,6 +100,11 @@ pub struct RegistrySettings {
 }
 
 impl Settings {
+    /// The names of Windows builds.
+    pub fn releases(&self) -> Releases {
+        Releases::with(&self.releases)
+    }
+
     /// Checks what only the controller needs.
     ///
     /// # Errors
@@ -133,10 +145,20 @@ impl Settings {
 
 impl RegistrySettings {
     fn problem(&self) -> Option<&'static str> {
-        let Self { host, plain_http, ca_file, ca_pem } = self;
+        let Self { host, plain_http, mirror, ca_file, ca_pem } = self;
+        let unfit = |mirror: &String| {
+            let parts: Vec<&str> = mirror.split('/').collect();
+            mirror.contains(['@', ' '])
+                || mirror.contains("://")
+                || parts.iter().any(|part| part.is_empty())
+                || parts.first() == Some(&host.as_str())
+        };
         match () {
             () if host.is_empty() => Some("has no host"),
             () if host.contains('/') => Some("is not a bare host or host:port: leave out scheme and path"),
+            () if mirror.as_ref().is_some_and(unfit) => {
+                Some("has a mirror that is no other host[:port][/folder]: leave out scheme, user, tag and a slash at the end")
+            }
             () if ca_file.is_some() && ca_pem.is_some() => Some("has caFile and caPem; set one of them"),
             () if *plain_http && (ca_file.is_some() || ca_pem.is_some()) => Some("has plainHTTP and a certificate; set one of them"),
             () => None,
@@ -186,6 +208,10 @@ mod tests {
             "{host: r, caFile: nope.pem}",
             "{host: r, plainHTTP: true, caFile: ca.pem}",
             "{host: r}, {host: r}",
+            "{host: r, mirror: ''}",
+            "{host: r, mirror: 'https://m'}",
+            "{host: r, mirror: r/folder}",
+            "{host: r, mirror: m/}",
         ] {
             assert!(load(&format!("registries: [{yaml}]")).is_err(), "{yaml}");
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The image that is published.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageSpec {
     /// Repository to push to, without tag or digest. Example: `registry.example.com/shop/storefront`.
@@ -36,18 +36,96 @@ pub struct ImageSpec {
     /// Environment of the program. Secrets do not belong here: an image can be read by everyone who may pull it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other.name.upperAscii() == one.name.upperAscii()))")
+        .message("image.env: a name is given twice (Windows does not tell upper and lower case apart)"))]
     pub env: Vec<ImageEnvVar>,
     /// TCP ports that the program listens on. Example: `[8080]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(range(min = 1, max = 65535)))]
     pub ports: Vec<i32>,
-    /// How the program's layer is compressed. Default: gzip at level 6.
+    /// How the layers of the program and its files are compressed. Default: gzip at level 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionSpec>,
-    /// Labels in the image's configuration. Example: `{org.opencontainers.image.vendor: Example Ltd}`.
+    /// How large the application may be. What a build measured is in `status.image` in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_budget: Option<SizeBudgetSpec>,
+    /// Labels in the image's configuration. `$(revision)` becomes the full commit id. The operator adds
+    /// `org.opencontainers.image.created`, `.revision`, `.source`, `.title`, `.base.name` and `.base.digest`, as labels and as
+    /// annotations; a value given here or in `annotations` wins. Example: `{org.opencontainers.image.vendor: Example Ltd}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$'))")
+        .message("image.labels: a key has 1 to 255 letters, digits, dots, slashes, underscores and dashes"))]
+    #[x_kube(validation = Rule::new("!self.exists(key, key.startsWith('dev.gowindows.'))")
+        .message("image.labels: keys under dev.gowindows. are the operator's own"))]
     pub labels: BTreeMap<String, String>,
+    /// Annotations of the image's manifest, and of its index where there are several releases. `$(revision)` becomes the full commit
+    /// id. Example: `{org.opencontainers.image.documentation: "https://docs.example.com/storefront"}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$'))")
+        .message("image.annotations: a key has 1 to 255 letters, digits, dots, slashes, underscores and dashes"))]
+    #[x_kube(validation = Rule::new("!self.exists(key, key.startsWith('dev.gowindows.'))")
+        .message("image.annotations: keys under dev.gowindows. are the operator's own"))]
+    pub annotations: BTreeMap<String, String>,
+    /// Files and folders of the repository that go into the image beside the program, in one layer of their own below the program's.
+    /// What `.gowindowsignore` in the repository's root names (in gitignore's syntax) is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub files: Vec<FileMapping>,
+}
+
+/// What of the repository goes where in the image.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FileMapping {
+    /// A file or folder, relative to the root of the repository, with forward slashes. Example: `web/dist`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::SUB_PATH))]
+    #[x_kube(validation = Rule::new("!self.split('/').exists(part, part == '..' || part == '.git')")
+        .message("image.files[].from: use a path inside the repository, without `..` or `.git`"))]
+    pub from: String,
+    /// What it becomes in the image: the same file or folder. Under `C:\app`, or under a folder of your own; never in one of Windows'
+    /// own folders. Example: `C:\app\web`.
+    #[schemars(length(min = 4, max = 200), regex(pattern = patterns::WINDOWS_PATH))]
+    #[x_kube(validation = Rule::new(r"!(self.lowerAscii().split('\\')[1] in ['windows', 'users', 'programdata', 'perflogs', 'recovery', 'boot', 'inetpub', 'var', 'config.msi'])")
+        .message(r"image.files[].to: choose C:\app or a folder of your own; Windows' own folders are not written to"))]
+    #[x_kube(validation = Rule::new(r"!self.lowerAscii().split('\\').exists(name, name.split('.')[0] in ['con', 'prn', 'aux', 'nul'] || name.split('.')[0].matches('^(com|lpt)[0-9]$'))")
+        .message("image.files[].to: a name in it is that of a device"))]
+    pub to: String,
+    /// What of the folder is left out, in gitignore's syntax, relative to `from`. Example: `["*.map", "!keep.map"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub ignore: Vec<String>,
+}
+
+/// Limits of what a node that has the base pulls: the application's compressed layers. An image that could not be measured is
+/// not too large.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.app) || has(self.growthPercent)").message("set app, growthPercent or both"))]
+#[serde(rename_all = "camelCase")]
+pub struct SizeBudgetSpec {
+    /// Most bytes. Example: `12Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::BYTES))]
+    pub app: Option<String>,
+    /// Most growth against the last good image, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub growth_percent: Option<i32>,
+    /// `Fail`: an image that is too large gets no tag and reaches no workload. `Warn`: it is used, and the condition
+    /// `ImageWarnings` says so. Default: `Fail`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<BudgetAction>,
+}
+
+/// What happens to an image that is too large.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum BudgetAction {
+    /// It is not used.
+    #[default]
+    Fail,
+    /// A warning is shown.
+    Warn,
 }
 
 /// How the program's layer is compressed. The base's layers stay as they are.
@@ -88,13 +166,18 @@ pub struct BaseSpec {
     pub flavor: Option<BaseFlavor>,
     /// Windows releases to build for, from one compile: one index that shares the program's layer. Default: `[ltsc2022]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 8), inner(regex(pattern = patterns::RELEASE)))]
+    #[schemars(length(min = 1, max = 8), inner(length(max = 32), regex(pattern = patterns::RELEASE)))]
+    #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other == one))").message("image.base.releases: a release is named twice"))]
     pub releases: Option<Vec<String>>,
     /// A base of your own, by tag or digest, in place of flavor and releases. All its windows/amd64 entries are built.
     /// Example: `registry.example.com/base/nanoserver@sha256:...`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]
     pub image: Option<String>,
+    /// A Secret of type `kubernetes.io/dockerconfigjson` in the same namespace, to read the base with. Default: the one of
+    /// `image.pushSecretRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_secret_ref: Option<SecretReference>,
 }
 
 /// A family of Windows base images.

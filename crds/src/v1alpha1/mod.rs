@@ -7,13 +7,17 @@ mod build;
 mod go;
 mod image;
 mod rollout;
+mod signing;
 mod source;
 mod status;
 
 pub use build::{BuildCache, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheVolume};
 pub use go::{GoEnvVar, GoSpec};
-pub use image::{BaseFlavor, BaseSpec, CompressionAlgorithm, CompressionSpec, ImageEnvVar, ImageSpec};
+pub use image::{
+    BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, FileMapping, ImageEnvVar, ImageSpec, SizeBudgetSpec,
+};
 pub use rollout::{HistorySpec, RolloutMode, RolloutSpec, TargetKind, TargetSpec};
+pub use signing::SigningSpec;
 pub use source::{GitReference, GitSource, SourceSpec};
 pub use status::*;
 
@@ -73,6 +77,9 @@ pub struct GoWindowsImageSpec {
     /// Which workloads run the image. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutSpec>,
+    /// Sign what is published. No tag is moved and nothing is rolled before the signature is there. Default: not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<SigningSpec>,
     /// How many finished build Jobs are kept. Default: 5 succeeded and 3 failed ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistorySpec>,

@@ -14,7 +14,7 @@ pub struct GoWindowsImageStatus {
     /// The generation that this status describes; -1 until the operator has seen the object.
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Ready, Reconciling, Stalled, SourceResolved, Built, Published, RolledOut, ImageWarnings.
+    /// Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut, ImageWarnings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -83,6 +83,9 @@ pub struct InputsStatus {
     /// The base references, each pinned by digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<String>,
+    /// Why these bases: which version each release is, and how it fits the Windows nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_choice: Option<String>,
     /// The toolchain image, pinned by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toolchain: Option<String>,
@@ -123,6 +126,21 @@ pub struct ImageStatus {
     /// What a node has to pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_bytes: Option<PullBytes>,
+    /// By how many percent the application's layers grew against the good image before, rounded up; negative where they shrank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta_percent: Option<i32>,
+    /// Digest of the SBOM's manifest: an SPDX document, attached to the image as an OCI referrer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
+    /// Digest of the SLSA provenance's manifest, attached likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<String>,
+    /// Digest of the signature's manifest, attached likewise; `cosign verify` finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// Name of the Secret whose key made the signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// What in the program may not work in its container, as short codes: `AbsentApi|netapi32.dll|os/user`, `TlsRoots`. They come from the
     /// image itself; the condition `ImageWarnings` says what to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

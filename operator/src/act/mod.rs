@@ -13,8 +13,8 @@ pub use leadership::{Leadership, NotLeading};
 pub use lease::{LeaseError, read_lease, write_lease};
 pub use status::{StatusError, Written, write_events, write_status};
 
-use crate::decide::{Effect, Failed, Outcome, Plan, Request, Roll};
-use crate::observe::{Cluster, Miss, World};
+use crate::decide::{Attestation, Effect, Failed, Outcome, Plan, Request, Roll};
+use crate::observe::{Attested, Cluster, Miss, World};
 use crate::render;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
@@ -30,6 +30,8 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(15);
 /// Moving tags talks to a registry, once per tag.
 const TAG_DEADLINE: Duration = Duration::from_secs(60);
+/// Attaching talks to it some ten times per digest.
+const ATTEST_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Performs a plan's effects, for as long as this process leads.
 ///
@@ -39,13 +41,8 @@ pub async fn act(cluster: &Cluster, leadership: &Leadership, world: &World, plan
     let mut outcome = Outcome::default();
     for effect in &plan.effects {
         leadership.check()?;
-        match perform(cluster, world, plan.conclusion.request.as_ref(), effect).await {
-            Ok(()) => {
-                outcome.performed += 1;
-                if let Effect::MoveTags { tags, .. } = effect {
-                    outcome.tagged = Some(tags.clone());
-                }
-            }
+        match perform(cluster, world, plan.conclusion.request.as_ref(), effect, &mut outcome).await {
+            Ok(()) => outcome.performed += 1,
             Err(miss) => {
                 tracing::warn!(effect = effect.name(), reason = %miss.reason, message = miss.message, "an effect failed");
                 outcome.failure = Some(Failed { effect: effect.clone(), miss });
@@ -56,16 +53,23 @@ pub async fn act(cluster: &Cluster, leadership: &Leadership, world: &World, plan
     Ok(outcome)
 }
 
-async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, effect: &Effect) -> Result<(), Miss> {
+async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, effect: &Effect, outcome: &mut Outcome) -> Result<(), Miss> {
     let namespace = world.object.namespace().unwrap_or_default();
     match effect {
         Effect::StopJob { job, why } => stop(cluster, world, &namespace, job, why).await,
         Effect::EnsureClaim(claim) => ensure_claim(cluster, &namespace, claim).await,
         Effect::CreateJob(job) => create(cluster, world, &namespace, job).await,
-        Effect::MoveTags { digest, tags } => match request {
-            Some(request) => move_tags(cluster, &namespace, request, digest, tags).await,
-            None => Ok(()),
-        },
+        Effect::Attest(attestation) => {
+            let Some(request) = request else { return Ok(()) };
+            outcome.attested = Some(attest(cluster, &namespace, request, attestation).await?);
+            Ok(())
+        }
+        Effect::MoveTags { digest, tags } => {
+            let Some(request) = request else { return Ok(()) };
+            move_tags(cluster, &namespace, request, digest, tags).await?;
+            outcome.tagged = Some(tags.clone());
+            Ok(())
+        }
         Effect::Roll(target) => roll(cluster, world, &namespace, target).await,
         Effect::DeleteJob(job) => delete(cluster, &namespace, job).await,
     }
@@ -116,14 +120,22 @@ async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) ->
     Ok(())
 }
 
+async fn attest(cluster: &Cluster, namespace: &str, request: &Request, attestation: &Attestation) -> Result<Attested, Miss> {
+    let secret = cluster.push_secret(namespace, request).await?;
+    let key = cluster.signing_secret(namespace, request).await?;
+    let call = cluster.registry.attest(&request.repository, attestation, secret.as_ref(), key.as_ref());
+    in_time(&request.repository, ATTEST_DEADLINE, call).await
+}
+
 async fn move_tags(cluster: &Cluster, namespace: &str, request: &Request, digest: &str, tags: &[String]) -> Result<(), Miss> {
     let secret = cluster.push_secret(namespace, request).await?;
-    match tokio::time::timeout(TAG_DEADLINE, cluster.registry.tag(&request.repository, digest, tags, secret.as_ref())).await {
+    in_time(&request.repository, TAG_DEADLINE, cluster.registry.tag(&request.repository, digest, tags, secret.as_ref())).await
+}
+
+async fn in_time<T>(repository: &str, deadline: Duration, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+    match tokio::time::timeout(deadline, call).await {
         Ok(answer) => answer,
-        Err(_) => Err(Miss {
-            reason: Reason::RegistryUnreachable,
-            message: format!("{} did not answer within {TAG_DEADLINE:?}.", request.repository),
-        }),
+        Err(_) => Err(Miss { reason: Reason::RegistryUnreachable, message: format!("{repository} did not answer within {deadline:?}.") }),
     }
 }
 

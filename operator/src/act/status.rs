@@ -4,6 +4,7 @@ use super::{Leadership, NotLeading};
 use crate::observe::{Cluster, World};
 use crate::report::Notice;
 use gowindows_crds::GoWindowsImage;
+use gowindows_crds::conditions::sort;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use kube::api::{Patch, PatchParams};
@@ -52,7 +53,7 @@ pub async fn write_status(
     world: &World,
     status: &GoWindowsImageStatus,
 ) -> Result<Written, StatusError> {
-    if world.object.status.as_ref() == Some(status) {
+    if world.object.status.as_ref().is_some_and(|there| equal(there, status)) {
         return Ok(Written::Equal);
     }
     leadership.check()?;
@@ -78,6 +79,16 @@ pub async fn write_status(
         Err(kube::Error::Api(gone)) if gone.code == 404 || gone.code == 409 => Ok(Written::Refused),
         Err(source) => Err(StatusError::ApplyStatus { name, source }),
     }
+}
+
+/// Whether two statuses say the same. Conditions are a map by their type: an API server may keep them in the order of their first appearance.
+fn equal(there: &GoWindowsImageStatus, status: &GoWindowsImageStatus) -> bool {
+    if there.conditions.len() != status.conditions.len() {
+        return false;
+    }
+    let mut there = there.clone();
+    sort(&mut there.conditions);
+    there == *status
 }
 
 /// Publishes events. They are for people: a failure is logged and forgotten.

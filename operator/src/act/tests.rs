@@ -1,7 +1,7 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
-use crate::observe::{Answers, Git, Memory, Own, Published, Registry, Revision, SecretData, Stores};
+use crate::observe::{Answers, Git, Memory, NodeStore, Nodes, Own, Published, Registry, ResolvedBase, Revision, SecretData, Sight, Stores};
 use crate::report::Notice;
 use axum::Router;
 use axum::http::StatusCode;
@@ -37,11 +37,25 @@ impl Registry for Nobody {
         panic!("a registry is asked")
     }
 
+    fn base<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
+        panic!("a registry is asked")
+    }
+
     fn published<'a>(&'a self, _: &'a str, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
         panic!("a registry is asked")
     }
 
     fn tag<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [String], _: Option<&'a SecretData>) -> BoxFuture<'a, Result<(), Miss>> {
+        panic!("a registry is asked")
+    }
+
+    fn attest<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Attestation,
+        _: Option<&'a SecretData>,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Attested, Miss>> {
         panic!("a registry is asked")
     }
 }
@@ -71,6 +85,7 @@ impl Stage {
                 images: reflector::store().0,
                 jobs: reflector::store().0,
                 pods: reflector::store().0,
+                nodes: NodeStore { store: reflector::store().0, sight: watch::channel(Sight::Open).1 },
                 deployments: reflector::store().0,
             },
             memory: Arc::new(Memory::default()),
@@ -84,8 +99,9 @@ impl Stage {
             "spec": {"source": {"git": {"url": "https://git.example.com/shop.git"}}, "image": {"repository": "registry.example.com/shop"}},
         }))
         .expect("an object");
-        let now = Timestamp::UNIX_EPOCH;
-        let world = World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], answers: Answers::default() };
+        let (now, nodes) = (Timestamp::UNIX_EPOCH, Nodes::Seen(vec![]));
+        let world =
+            World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], nodes, answers: Answers::default() };
         Self { cluster, world, requests }
     }
 

@@ -16,8 +16,12 @@ mod toolchain;
 pub use arguments::BuildArgs;
 
 use crate::clients::oci::{Credentials, Registry};
+use crate::decide::SizeBudget;
+use crate::image::sizes;
+use crate::image::verify::ReadBack;
 use crate::settings::{RegistrySettings, Settings};
-use crate::step::assemble_pipeline::{Program, find_bases, prepare};
+use crate::step::assemble_pipeline::{Prepared, Program, Say, find_bases, prepare};
+use crate::step::program_check::{self, Expected};
 use anyhow::Context as _;
 use gowindows_crds::v1alpha1::ImageStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -81,19 +85,40 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     for note in notes.iter().chain(credentials.notes()) {
         say(format!("note: {note}"));
     }
-    let registry = Registry::new(&registries(settings.registries, &args.insecure_registry), credentials)?.with_tries(TRIES);
+    let registries = registries(settings.registries, &args.insecure_registry);
+    let reader = Registry::new(&registries, credentials.clone())?.with_tries(TRIES).through_mirrors();
+    let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
 
-    let bases = find_bases(&registry, &assembly, &say).await?;
+    let size_budget = declared.as_ref().and_then(|spec| spec.image.size_budget.clone());
+    let budget = SizeBudget::new(size_budget).map_err(|refusal| anyhow::Error::msg(refusal.message))?;
+
+    let bases = find_bases(&reader, &assembly, &say).await?;
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;
-    let prepared = prepare(bases, &assembly, &program, &settings.absent_apis, &say).await?;
+    // In a workspace the sums of the other modules count too.
+    let source = module.ancestors().find(|folder| folder.join("go.work").is_file()).unwrap_or(&module);
+    let sub_path = module.strip_prefix(source).map(|path| path.display().to_string()).unwrap_or_default();
+    program_check::check(&program.build_info, &Expected { compile, go_version: None, sub_path }, source)?;
+    let prepared = prepare(bases, &assembly, &program, Some(&args.dir), &settings.absent_apis, &say).await?;
+    keep_within(&budget, &prepared, &say)?;
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
         Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,
     };
     let duration = Some(format!("{}s", start.elapsed().as_secs().max(1)));
     Ok(ImageStatus { tags, revision: revision.display(), built_at: Some(Time(Timestamp::now())), duration, ..status })
+}
+
+/// Nothing is written anywhere when the image is too large. Its growth cannot be told here: there is no last good image to compare with.
+fn keep_within(budget: &SizeBudget, prepared: &Prepared<'_>, say: Say<'_>) -> anyhow::Result<()> {
+    let measured = sizes::image_status("", "", &ReadBack::from_assembled(&prepared.image)?);
+    match budget.excess(&measured) {
+        Some(excess) if budget.fails => anyhow::bail!("{excess}; make the program smaller, or raise the budget"),
+        Some(excess) => say(format!("warning: {excess}")),
+        None => {}
+    }
+    Ok(())
 }
 
 /// `$DOCKER_CONFIG/config.json`, or the one in the home folder; none is no error.

@@ -7,7 +7,7 @@ use crate::image::{Assembly, Compression, base};
 use crate::render::compile::Compile;
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
-use gowindows_crds::v1alpha1::{BaseSpec, GoWindowsImageSpec};
+use gowindows_crds::v1alpha1::{BaseSpec, GoWindowsImageSpec, ImageEnvVar};
 use std::path::{Path, PathBuf};
 
 /// What `$(revision)` becomes outside a clean git tree.
@@ -64,7 +64,7 @@ pub fn plan(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &
         notes.push("go.version and go.image choose the cluster's toolchain; here the local `go` compiles".into());
     }
     let compile = compile(args, declared, commit.unwrap_or(UNKNOWN_REVISION))?;
-    let assembly = assembly(args, declared, settings)?;
+    let assembly = assembly(args, declared, settings, commit)?;
     let (destination, named_tag) = destination(args)?;
     let mut tags: Vec<String> = named_tag.into_iter().chain(args.tags.iter().cloned()).collect();
     if let (true, Some(spec)) = (tags.is_empty(), declared) {
@@ -106,12 +106,17 @@ fn compile(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, revision: &s
     Ok(compile)
 }
 
-fn assembly(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &Settings) -> anyhow::Result<Assembly> {
+fn assembly(
+    args: &BuildArgs,
+    declared: Option<&GoWindowsImageSpec>,
+    settings: &Settings,
+    commit: Option<&str>,
+) -> anyhow::Result<Assembly> {
     let base = declared.and_then(|spec| spec.image.base.clone()).unwrap_or_default();
     let (bases, releases) = bases(args, base, settings);
-    let compression = compression(args, declared)?;
+    let (compression, revision) = (compression(args, declared)?, commit.map(str::to_owned));
     let Some(image) = declared.map(|spec| &spec.image) else {
-        return Ok(Assembly { bases, releases, compression, ..Assembly::default() });
+        return Ok(Assembly { bases, releases, compression, revision, ..Assembly::default() });
     };
     if let Some(path) = image.env.iter().find(|variable| variable.name.eq_ignore_ascii_case("PATH")) {
         bail!("image.env sets {}: on Windows it would replace the base's PATH; leave it out", path.name);
@@ -119,22 +124,29 @@ fn assembly(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &
     let port = |port: &i32| {
         u16::try_from(*port).ok().filter(|port| *port > 0).with_context(|| format!("image.ports has {port}, which is no TCP port"))
     };
-    Ok(Assembly {
+    let expanded = |text: &String| expand(text, commit.unwrap_or(UNKNOWN_REVISION));
+    let mut assembly = Assembly {
         bases,
         releases,
-        args: image.args.clone(),
-        env: image.env.clone(),
+        args: image.args.iter().map(expanded).collect(),
+        env: image.env.iter().map(|var| ImageEnvVar { name: var.name.clone(), value: expanded(&var.value) }).collect(),
         ports: image.ports.iter().map(port).collect::<anyhow::Result<_>>()?,
-        labels: image.labels.clone(),
+        labels: image.labels.iter().map(|(key, value)| (key.clone(), expanded(value))).collect(),
+        annotations: image.annotations.iter().map(|(key, value)| (key.clone(), expanded(value))).collect(),
+        revision,
+        source: declared.map(|spec| spec.source.git.url.clone()),
+        files: image.files.clone(),
         compression,
         epoch: 0,
         learned: Learned::default(),
-    })
+    };
+    assembly.drop_what_is_not_used();
+    Ok(assembly)
 }
 
 /// Bases and the releases to choose from them. Where a release is a tag of its own, there is nothing to choose.
 fn bases(args: &BuildArgs, declared: BaseSpec, settings: &Settings) -> (Vec<String>, Vec<String>) {
-    let BaseSpec { flavor, releases, image } = declared;
+    let BaseSpec { flavor, releases, image, pull_secret_ref: _ } = declared;
     match args.base.clone().or(image) {
         Some(base) => (vec![base], args.releases.clone()),
         None => {
@@ -236,7 +248,10 @@ mod tests {
 
     #[test]
     fn declared_tags_are_used_where_no_flag_names_one() {
-        let spec = spec("{}", "{repository: r.example/a}");
+        let spec = spec("{}", "{repository: r.example/a, args: ['-v=$(revision)'], labels: {of: $(revision)}}");
+        let assembly = planned(&["--push", "r.example/b"], Some(&spec)).expect("a plan").assembly;
+        assert_eq!((assembly.args, assembly.labels["of"].as_str()), (vec!["-v=c0ffee".to_string()], "c0ffee"), "as the cluster expands it");
+        assert_eq!((assembly.revision.as_deref(), assembly.source.as_deref()), (Some("c0ffee"), Some("https://x")));
         assert_eq!(planned(&["--push", "r.example:5000/b"], Some(&spec)).expect("a plan").tags, ["c0ffee", "latest"]);
         let outside = plan(&args(&["--push", "r.example/b"]), Some(&spec), &Settings::default(), None).expect("a plan");
         assert_eq!((outside.tags, outside.notes.len()), (vec!["latest".to_string()], 1));

@@ -29,6 +29,9 @@ pub fn table(status: &ImageStatus) -> String {
             format!("{} on a node that has the base, {} on one that has nothing", size(pull.base_cached), size(pull.cold)),
         ));
     }
+    if let Some(sbom) = &status.sbom {
+        rows.push(("sbom", sbom.clone()));
+    }
     rows.extend(warnings::texts(&status.warnings).into_iter().map(|text| ("warning", text)));
     let mut table = String::new();
     for (name, value) in rows {
@@ -58,6 +61,7 @@ mod tests {
             reference: "r.example/a@sha256:abc".into(),
             digest: "sha256:abc".into(),
             tags: vec!["v1".into()],
+            sbom: Some("sha256:5b0".into()),
             binary: Some(BinaryStatus { name: "a.exe".into(), bytes: 5_923_840, sha256: "0123456789abcdef".into() }),
             pull_bytes: Some(PullBytes { base_cached: 2_467_565, cold: 122_846_208 }),
             platforms: vec![PlatformStatus {
@@ -78,6 +82,7 @@ digest   sha256:abc
 tags     v1
 program  a.exe, 5.9 MB (sha256 0123456789ab)
 to pull  2.5 MB on a node that has the base, 122.8 MB on one that has nothing
+sbom     sha256:5b0
 warning  Package os/user needs netapi32.dll, which the base lacks: build on ServerCore (image.base.flavor), or look up no users and groups (user.Current does not need it).
 
 RELEASE   OS VERSION            APP LAYER       BASE      TOTAL  LAYERS

@@ -18,7 +18,7 @@ pub use telemetry::{Metrics, init_logs};
 
 use crate::clients::git::GitClient;
 use crate::clients::oci::OciRegistry;
-use crate::observe::{Cluster, Git, Memory, Own, Registry, Stores};
+use crate::observe::{Cluster, Git, Memory, Own, Registry, Stores, base_repositories};
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
 use futures::{FutureExt, StreamExt};
@@ -148,7 +148,8 @@ impl Controller {
         metrics.leads(leadership.clone());
         let memory = Arc::new(Memory::default());
         let own = Own::default();
-        let (queue, images, stores) = triggers::triggers(&client, namespace.as_deref(), memory.clone(), own.clone());
+        let (queue, images, stores) =
+            triggers::triggers(&client, namespace.as_deref(), base_repositories(&settings), memory.clone(), own.clone());
         metrics.watch(images.clone(), stores.clone());
         let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
         let cluster = Cluster { client, stores, memory, own, git, registry };
@@ -171,6 +172,8 @@ impl Stores {
         self.images.wait_until_ready().await?;
         self.jobs.wait_until_ready().await?;
         self.pods.wait_until_ready().await?;
-        self.deployments.wait_until_ready().await
+        self.deployments.wait_until_ready().await?;
+        self.nodes.ready().await;
+        Ok(())
     }
 }

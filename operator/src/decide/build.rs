@@ -12,6 +12,7 @@
 
 mod retry;
 
+use super::request::budget;
 use super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
@@ -41,6 +42,10 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
     if request.push_secret.is_some() {
         world.ask(vec![Question::Published(inputs.tag())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.published.get(&inputs.tag())?.trouble().cloned());
+    }
+    if let Some(base) = inputs.assembly.bases.first().filter(|_| request.pull_secret.is_some()) {
+        world.ask(vec![Question::Base(base.clone())])?;
+        trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
     }
     if let Some(trouble) = trouble.filter(is_secrets) {
         plan.effects.retain(|effect| !creates(effect));
@@ -132,7 +137,7 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
     let BuildState::Succeeded(result) = &build.state else { return Ok(()) };
     let digest = result.as_ref().map(|result| result.digest.as_str());
     if let Some(image) = known(world, request, plan).filter(|image| digest.is_none_or(|digest| digest == image.digest)) {
-        publish(request, plan, image, Some(build.clone()));
+        use_image(world, request, settings, plan, image, Some(build));
         return Ok(());
     }
     let Some(tag) = plan.conclusion.inputs.as_ref().map(Inputs::tag) else { return Ok(()) };
@@ -145,7 +150,8 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
             match violation.or_else(|| published.violations.first().cloned()) {
                 Some(violation) => fail(plan, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}.")),
                 None => {
-                    publish(request, plan, image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build)), Some(build.clone()))
+                    let image = image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build));
+                    accept(world, request, settings, plan, image, Some(build));
                 }
             }
         }
@@ -166,13 +172,15 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
 /// There is no Job for these inputs: they may be published already, be lost, or be new.
 fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, fingerprint: &str) -> Result<(), Need> {
     if let Some(image) = known(world, request, plan) {
-        publish(request, plan, image, None);
+        use_image(world, request, settings, plan, image, None);
         return Ok(());
     }
     let recorded = world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint);
     if let Some(recorded) = recorded {
         let failure = recorded.failure.clone();
         match (recorded.phase, failure) {
+            // The image is there; whether it is too large is asked again, for the budget may have been raised.
+            (BuildPhase::Failed, Some(failure)) if retry::reason(&failure.reason) == Reason::SizeBudgetExceeded => {}
             (BuildPhase::Failed, Some(failure)) if !retry::recovers(&failure.reason) => {
                 fail(plan, None, retry::reason(&failure.reason), failure.message);
                 return Ok(());
@@ -192,7 +200,7 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
     match world.answers.published.get(&tag) {
         Some(Seen::Fresh(Some(published), _)) if published.violations.is_empty() => {
             let image = image_of(published, world, plan.conclusion.inputs.as_ref(), None);
-            publish(request, plan, image, None);
+            accept(world, request, settings, plan, image, None);
         }
         Some(Seen::Unknown(trouble) | Seen::Stale(_, trouble)) if blocks_build(trouble, request) => {
             plan.look_again(super::backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
@@ -232,6 +240,8 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
     let known = world.status().image.clone().filter(|known| known.digest == image.digest);
     if let Some(known) = known {
         (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
+        (image.sbom, image.provenance) = (known.sbom, known.provenance);
+        (image.signature, image.signed_by) = (known.signature, known.signed_by);
     }
     if let Some(build) = build {
         if let BuildState::Succeeded(Some(result)) = &build.state {
@@ -249,6 +259,33 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
 
 fn whole_second(at: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
     k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// An image that is seen for the first time may be larger than its owner wants; one that is in use stays.
+fn accept(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, mut image: ImageStatus, build: Option<&Build>) {
+    image.delta_percent = match &world.status().image {
+        Some(before) if before.digest == image.digest => before.delta_percent,
+        before => before.as_ref().and_then(|before| budget::growth_percent(&image, before)),
+    };
+    match request.budget.excess(&image).filter(|_| request.budget.fails) {
+        Some(excess) => {
+            let message = format!("The image is not used: {excess}. Make the program smaller, or raise the budget.");
+            fail(plan, build, Reason::SizeBudgetExceeded, message);
+        }
+        None => use_image(world, request, settings, plan, image, build),
+    }
+}
+
+/// It is what the inputs are to become, unless it must be signed and nobody saw how it came about.
+fn use_image(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, image: ImageStatus, build: Option<&Build>) {
+    if !super::attest::must_be_built_again(world, request, &image) {
+        publish(request, plan, image, build.cloned());
+        return;
+    }
+    let fingerprint = image.fingerprint.unwrap_or_default();
+    let attempts = world.builds.iter().filter(|build| fingerprint.starts_with(&build.fingerprint)).map(|build| build.attempt);
+    let attempt = 1 + attempts.max().unwrap_or(0).max(recorded_attempt(world, &fingerprint));
+    start(world, request, settings, plan, attempt, None);
 }
 
 fn publish(request: &Request, plan: &mut Plan, image: ImageStatus, build: Option<Build>) {

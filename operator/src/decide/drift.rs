@@ -3,8 +3,10 @@
 //! The recorded pins (from status, or from a Job where the status was lost) are applied to today's specification and commit:
 //! where the fingerprint is the recorded one, nothing changed. Only a cause resolves bases and toolchain afresh.
 
+use super::base;
 use super::{BuildVerdict, Cause, Inputs, Need, Pins, Plan, Question, Request};
 use crate::observe::{Revision, Seen, Trouble, World};
+use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 
@@ -16,7 +18,7 @@ struct Record {
     inputs: Option<Inputs>,
 }
 
-pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Result<(), Need> {
+pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
     let Some(revision) = plan.conclusion.revision.clone() else { return Ok(()) };
     let token = world.order(names::ORDER_REBUILD, plan.conclusion.handled.rebuild.as_ref());
     let records = records(world);
@@ -30,7 +32,7 @@ pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Resul
             return Ok(());
         }
     }
-    let Some(pins) = resolve(world, request, plan)? else { return Ok(()) };
+    let Some(pins) = resolve(world, request, settings, plan)? else { return Ok(()) };
     let inputs = Inputs::new(request, &revision.name, &revision.commit, pins);
     plan.conclusion.cause = Some(match token {
         Some(token) => Cause::Manual(token),
@@ -43,7 +45,7 @@ pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) -> Resul
 /// Newest first: the status, then the Jobs.
 fn records(world: &World) -> Vec<Record> {
     let status = world.status().inputs.clone().and_then(|inputs| {
-        let pins = Pins { bases: inputs.bases, toolchain: inputs.toolchain? };
+        let pins = Pins { bases: inputs.bases, toolchain: inputs.toolchain?, base_choice: inputs.base_choice };
         Some(Record { fingerprint: inputs.fingerprint, revision: inputs.revision, pins, inputs: None })
     });
     let jobs = world.builds.iter().rev().filter_map(|build| {
@@ -67,47 +69,44 @@ fn records(world: &World) -> Vec<Record> {
 }
 
 /// The digests of bases and toolchain, or `None` with the verdict set where one cannot be had now.
-fn resolve(world: &World, request: &Request, plan: &mut Plan) -> Result<Option<Pins>, Need> {
-    let references: Vec<&String> = request.bases.iter().chain([&request.toolchain]).collect();
-    world.ask(
-        references.iter().filter(|reference| !is_pinned(reference)).map(|reference| Question::Digest((*reference).clone())).collect(),
-    )?;
-    let mut pinned = Vec::new();
-    for reference in references {
-        match pin(world, reference) {
-            Ok(pin) => pinned.push(pin),
-            Err(mut trouble) => {
-                if *reference == request.toolchain && trouble.reason == Reason::BaseUnavailable {
-                    trouble.reason = Reason::ToolchainUnavailable;
-                }
-                plan.look_again(super::backoff(trouble.times, super::build::LONGEST_BACKOFF, world.spread()));
-                plan.conclusion.build = BuildVerdict::Blocked(trouble);
-                return Ok(None);
-            }
-        }
+fn resolve(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<Option<Pins>, Need> {
+    let toolchain = &request.toolchain;
+    if !is_pinned(toolchain) {
+        world.ask(vec![Question::Digest(toolchain.clone())])?;
     }
-    let toolchain = pinned.pop().unwrap_or_default();
-    Ok(Some(Pins { bases: pinned, toolchain }))
+    let chosen = base::choose(world, request, settings)?;
+    let pins =
+        chosen.and_then(|chosen| Ok(Pins { bases: chosen.bases, toolchain: pin_toolchain(world, toolchain)?, base_choice: chosen.why }));
+    Ok(match pins {
+        Ok(pins) => Some(pins),
+        Err(trouble) => {
+            plan.look_again(super::backoff(trouble.times, super::build::LONGEST_BACKOFF, world.spread()));
+            plan.conclusion.build = BuildVerdict::Blocked(trouble);
+            None
+        }
+    })
 }
 
-fn is_pinned(reference: &str) -> bool {
+pub(super) fn is_pinned(reference: &str) -> bool {
     reference.contains("@sha256:")
 }
 
-fn pin(world: &World, reference: &str) -> Result<String, Trouble> {
+pub(super) fn unresolved(world: &World, reference: &str) -> Trouble {
+    let message = format!("{reference} has not been resolved yet");
+    Trouble { reason: Reason::BaseUnavailable, message, at: world.now, times: 1 }
+}
+
+fn pin_toolchain(world: &World, reference: &str) -> Result<String, Trouble> {
     if is_pinned(reference) {
         return Ok(reference.to_owned());
     }
-    match world.answers.digests.get(reference) {
-        Some(Seen::Fresh(digest, _) | Seen::Stale(digest, _)) => Ok(format!("{reference}@{digest}")),
-        Some(Seen::Unknown(trouble)) => Err(trouble.clone()),
-        Some(Seen::NotAsked) | None => Err(Trouble {
-            reason: Reason::BaseUnavailable,
-            message: format!("{reference} has not been resolved yet"),
-            at: world.now,
-            times: 1,
-        }),
-    }
+    let trouble = match world.answers.digests.get(reference) {
+        Some(Seen::Fresh(digest, _) | Seen::Stale(digest, _)) => return Ok(format!("{reference}@{digest}")),
+        Some(Seen::Unknown(trouble)) => trouble.clone(),
+        Some(Seen::NotAsked) | None => unresolved(world, reference),
+    };
+    let reason = if trouble.reason == Reason::BaseUnavailable { Reason::ToolchainUnavailable } else { trouble.reason };
+    Err(Trouble { reason, ..trouble })
 }
 
 fn cause(record: Option<&Record>, inputs: &Inputs, revision: Revision) -> Cause {

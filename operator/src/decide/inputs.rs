@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Version of the canonical form; a change of the form rebuilds everything once.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Everything that changes the bytes of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Inputs {
     pub sub_path: String,
     /// The toolchain image, pinned by digest.
     pub toolchain: String,
+    /// Why these bases were chosen, for people; not hashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_choice: Option<String>,
     /// How the program is compiled.
     pub compile: Compile,
     /// How the image is assembled; its epoch is the commit's and stays 0 here.
@@ -39,6 +42,8 @@ pub struct Pins {
     pub bases: Vec<String>,
     /// The toolchain as `reference@digest`.
     pub toolchain: String,
+    /// Why these bases, for people.
+    pub base_choice: Option<String>,
 }
 
 impl Inputs {
@@ -50,6 +55,7 @@ impl Inputs {
             commit: commit.to_owned(),
             sub_path: request.sub_path.clone(),
             toolchain: pins.toolchain,
+            base_choice: pins.base_choice,
             compile: request.compile(commit),
             assembly: request.assembly(commit, pins.bases),
         }
@@ -57,7 +63,7 @@ impl Inputs {
 
     /// sha256 over the canonical JSON, in hex. The reference's name is left out: the same commit on two branches is one build.
     pub fn fingerprint(&self) -> String {
-        let unnamed = Self { revision: String::new(), ..self.clone() };
+        let unnamed = Self { revision: String::new(), base_choice: None, ..self.clone() };
         let canonical = serde_json::to_vec(&unnamed).unwrap_or_default();
         hex::encode(Sha256::digest(canonical))
     }
@@ -69,12 +75,12 @@ impl Inputs {
 
     /// The pinned references.
     pub fn pins(&self) -> Pins {
-        Pins { bases: self.assembly.bases.clone(), toolchain: self.toolchain.clone() }
+        Pins { bases: self.assembly.bases.clone(), toolchain: self.toolchain.clone(), base_choice: self.base_choice.clone() }
     }
 
     /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
     pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
-        let Self { format, revision: _, commit: _, sub_path, toolchain, compile, assembly } = self;
+        let Self { format, revision: _, commit: _, sub_path, toolchain, base_choice: _, compile, assembly } = self;
         let pairs = [
             ("format", *format == other.format),
             ("source.subPath", *sub_path == other.sub_path),
@@ -85,6 +91,9 @@ impl Inputs {
             ("image.env", assembly.env == other.assembly.env),
             ("image.ports", assembly.ports == other.assembly.ports),
             ("image.labels", assembly.labels == other.assembly.labels),
+            ("image.annotations", assembly.annotations == other.assembly.annotations),
+            ("image.files", assembly.files == other.assembly.files),
+            ("source.git.url", assembly.source == other.assembly.source),
             ("image.compression", assembly.compression == other.assembly.compression),
         ];
         pairs.iter().filter(|(_, same)| !same).map(|(field, _)| *field).collect()

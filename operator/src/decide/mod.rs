@@ -4,13 +4,15 @@
 //! ```text
 //! specification -> Request | Refusal
 //! source        -> Revision                (asks Question::Source when it is due)
-//! Revision      -> Inputs + Cause          (asks Question::Digest only when there is a cause)
+//! Revision      -> Inputs + Cause          (asks Question::Base and ::Digest only when there is a cause)
 //! Inputs        -> BuildVerdict + effects  (asks Question::Published when no Job and no status answers)
 //! image         -> targets + effects
 //! ```
 //!
 //! What it deliberately does not do: read or write anything, or remember anything between calls.
 
+mod attest;
+mod base;
 mod build;
 mod drift;
 mod inputs;
@@ -24,8 +26,10 @@ mod source;
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
 pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
-pub use plan::{BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict};
-pub use request::{BuildRequest, Request, TargetRequest};
+pub use plan::{
+    Attestation, BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict,
+};
+pub use request::{BuildRequest, Flavored, Request, SizeBudget, TargetRequest};
 
 use crate::observe::World;
 use crate::settings::Settings;
@@ -67,10 +71,14 @@ fn plan(world: &World, settings: &Settings) -> Result<Plan, Need> {
         return Ok(plan);
     }
     source::decide(world, &request, &mut plan)?;
-    drift::decide(world, &request, &mut plan)?;
+    drift::decide(world, &request, settings, &mut plan)?;
     build::decide(world, &request, settings, &mut plan)?;
     rollout::decide(world, &request, &mut plan)?;
     retention::decide(world, &request, &mut plan);
+    attest::decide(world, &request, settings, &mut plan);
+    let image = plan.conclusion.image.iter();
+    let versions: Vec<&str> = image.flat_map(|image| &image.platforms).map(|platform| platform.os_version.as_str()).collect();
+    plan.conclusion.note = base::notes(world, &versions, &settings.releases());
     plan.conclusion.request = Some(request);
     Ok(plan)
 }

@@ -4,7 +4,8 @@
 //! [`crate::report`] writes the status. Nothing here acts.
 
 use super::{Inputs, Request};
-use crate::observe::{Build, Miss, Revision, Trouble};
+use crate::attest::Provenance;
+use crate::observe::{Attested, Build, Miss, Revision, Trouble};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{Handled, ImageStatus, RolloutPhase};
 use k8s_openapi::api::batch::v1::Job;
@@ -27,8 +28,10 @@ pub enum Decision {
 pub enum Question {
     /// To which commit does the source's reference point now?
     Source,
-    /// Which digest does this reference have? The names are those of images: bases and toolchains.
+    /// Which digest does this reference of a toolchain image have?
     Digest(String),
+    /// Which digest and which versions does this base have, and can it be built on?
+    Base(String),
     /// Which image stands under this `gw-` tag, and is it right?
     Published(String),
 }
@@ -58,6 +61,8 @@ pub enum Effect {
     EnsureClaim(Box<PersistentVolumeClaim>),
     /// Create a build Job.
     CreateJob(Box<Job>),
+    /// Attach provenance and signatures.
+    Attest(Box<Attestation>),
     /// Point tags at a verified digest.
     MoveTags {
         /// The digest.
@@ -78,6 +83,7 @@ impl Effect {
             Self::StopJob { .. } => "StopJob",
             Self::EnsureClaim(_) => "EnsureClaim",
             Self::CreateJob(_) => "CreateJob",
+            Self::Attest(_) => "Attest",
             Self::MoveTags { .. } => "MoveTags",
             Self::Roll(_) => "Roll",
             Self::DeleteJob(_) => "DeleteJob",
@@ -90,6 +96,8 @@ impl Effect {
 pub struct Outcome {
     /// How many effects were performed.
     pub performed: usize,
+    /// What is attached to the image.
+    pub attested: Option<Attested>,
     /// The tags that were moved.
     pub tagged: Option<Vec<String>>,
     /// The effect that failed and why; the rest was not tried.
@@ -103,6 +111,19 @@ pub struct Failed {
     pub effect: Effect,
     /// Why.
     pub miss: Miss,
+}
+
+/// What is to be said of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attestation {
+    /// Its own digest, then those of its manifests where it is an index: something is said of each.
+    pub digests: Vec<String>,
+    /// The bill that the build has attached, as it reported.
+    pub sbom: Option<String>,
+    /// How it was built; none where there is no Job to tell.
+    pub provenance: Option<Provenance>,
+    /// With the key of `signing.keySecretRef`.
+    pub sign: bool,
 }
 
 /// A write to a target.
@@ -179,6 +200,8 @@ pub struct Conclusion {
     pub build: BuildVerdict,
     /// The last good image, whichever inputs it is of.
     pub image: Option<ImageStatus>,
+    /// What is worth knowing about the image that is published, and is no error.
+    pub note: Option<String>,
     /// Why the registry could not be asked.
     pub registry_trouble: Option<Trouble>,
     /// Where each target stands.

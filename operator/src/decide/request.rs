@@ -3,11 +3,14 @@
 //! [`Request`] is the validated twin of the specification: nothing in it can fail any more. What the API server's schema and
 //! rules refuse is refused here again, for objects that bypassed them.
 
+pub(super) mod budget;
 mod checks;
+mod image;
+
+pub use budget::SizeBudget;
 
 use super::plan::Refusal;
-use crate::image::warnings::Learned;
-use crate::image::{Assembly, Compression, base};
+use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::settings::Settings;
 use crate::step::source_request::Reference;
@@ -16,8 +19,9 @@ use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{
-    BuildNodes, BuildSpec, GitReference, GoSpec, HistorySpec, ImageEnvVar, ImageSpec, RolloutMode, RolloutSpec, SourceSpec, TargetKind,
+    BuildNodes, BuildSpec, GitReference, GoSpec, HistorySpec, ImageSpec, RolloutMode, RolloutSpec, SourceSpec, TargetKind,
 };
+use image::Content;
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -40,20 +44,30 @@ pub struct Request {
     pub sub_path: String,
     /// The toolchain image as it is asked for, by tag or digest.
     pub toolchain: String,
+    /// The Go release that it is to have; `None` where the object names an image.
+    pub go_version: Option<String>,
     /// Where the image goes.
     pub repository: String,
     /// Name of the Secret for the registry.
     pub push_secret: Option<String>,
     /// Base references as they are asked for, by tag or digest.
     pub bases: Vec<String>,
+    /// The releases behind them, where they are a flavor's and not an image of the user's own.
+    pub flavored: Option<Flavored>,
+    /// Name of the Secret to read bases with.
+    pub pull_secret: Option<String>,
     /// Build pods: nodes, resources, limits.
     pub build: BuildRequest,
+    /// How large the application may be.
+    pub budget: SizeBudget,
     /// Write digests into targets.
     pub apply: bool,
     /// The targets.
     pub targets: Vec<TargetRequest>,
     /// How long a target may take.
     pub progress_deadline: Duration,
+    /// Name of the Secret whose key signs; `None`: nothing is signed.
+    pub signing: Option<String>,
     /// Finished Jobs to keep: succeeded and failed.
     pub keep: (usize, usize),
     tags: Vec<String>,
@@ -63,11 +77,18 @@ pub struct Request {
     go_env: Vec<(String, String)>,
     strip: bool,
     timezone_data: bool,
-    args: Vec<String>,
-    env: Vec<ImageEnvVar>,
-    ports: Vec<u16>,
-    labels: BTreeMap<String, String>,
-    compression: Compression,
+    content: Content,
+}
+
+/// Bases of a flavor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flavored {
+    /// Their repository, without a tag.
+    pub repository: String,
+    /// One per base reference, in the same order.
+    pub releases: Vec<String>,
+    /// The specification names them; else they are the default.
+    pub named: bool,
 }
 
 /// How build pods run.
@@ -125,9 +146,24 @@ impl Request {
         let SourceSpec { git, sub_path } = &spec.source;
         let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data } =
             spec.go.clone().unwrap_or_default();
-        let ImageSpec { repository, tags: image_tags, push_secret_ref, base, args, env, ports, compression, labels } = spec.image.clone();
+        let ImageSpec {
+            repository,
+            tags: image_tags,
+            push_secret_ref,
+            base,
+            args,
+            env,
+            ports,
+            compression,
+            size_budget,
+            labels,
+            annotations,
+            files,
+        } = spec.image.clone();
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
+        let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?;
+        let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
         let request = Self {
             interval,
             url: Check::new(
@@ -139,8 +175,9 @@ impl Request {
             .form(patterns::GIT_URL)?,
             reference: reference(git.reference.as_ref())?,
             git_secret: git.secret_ref.as_ref().map(|secret| object_name("source.git.secretRef.name", &secret.name)).transpose()?,
-            sub_path: checks::sub_path(sub_path.as_deref().unwrap_or("."))?,
-            toolchain: choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?,
+            sub_path: checks::inside("source.subPath", sub_path.as_deref().unwrap_or("."))?,
+            toolchain,
+            go_version,
             repository: Check::new(
                 "image.repository",
                 &repository,
@@ -149,8 +186,15 @@ impl Request {
             .at_most(255)
             .form(patterns::REPOSITORY)?,
             push_secret: push_secret_ref.map(|secret| object_name("image.pushSecretRef.name", &secret.name)).transpose()?,
-            bases: choose_bases(base, settings)?,
+            pull_secret: base
+                .as_ref()
+                .and_then(|base| base.pull_secret_ref.as_ref())
+                .map(|secret| object_name("image.base.pullSecretRef.name", &secret.name))
+                .transpose()?,
+            bases,
+            flavored,
             build: BuildRequest::new(spec.build.clone().unwrap_or_default())?,
+            budget: SizeBudget::new(size_budget)?,
             apply: mode.unwrap_or_default() == RolloutMode::Apply,
             targets: targets
                 .into_iter()
@@ -168,6 +212,11 @@ impl Request {
                 })
                 .collect::<Result<_, Refusal>>()?,
             progress_deadline: checks::positive("rollout.progressDeadline", progress_deadline.as_deref(), 20 * MINUTE)?,
+            signing: spec
+                .signing
+                .as_ref()
+                .map(|signing| object_name("signing.keySecretRef.name", &signing.key_secret_ref.name))
+                .transpose()?,
             keep: (checks::count("history.succeeded", succeeded, 5, 1..=50)?, checks::count("history.failed", failed, 3, 1..=50)?),
             tags: checks::each(
                 "image.tags",
@@ -180,12 +229,11 @@ impl Request {
             go_env: go_env.into_iter().map(|var| checks::go_env(var.name, var.value)).collect::<Result<_, _>>()?,
             strip: strip.unwrap_or(true),
             timezone_data: timezone_data.unwrap_or(true),
-            args: args.into_iter().map(|arg| checks::no_nul("image.args", arg)).collect::<Result<_, _>>()?,
-            env: env.into_iter().map(checks::image_env).collect::<Result<_, _>>()?,
-            ports: ports.into_iter().map(checks::port).collect::<Result<_, _>>()?,
-            labels,
-            compression: Compression::declared(compression.as_ref())
-                .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
+            content: Content {
+                compression: Compression::declared(compression.as_ref())
+                    .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
+                ..Content::checked(args, env, ports, labels, annotations, files)?
+            },
         };
         request.check_targets(object)?;
         Ok(request)
@@ -205,17 +253,7 @@ impl Request {
 
     /// How the image is assembled at a commit on pinned bases. The epoch is the commit's, which only the source stage knows: 0 here.
     pub fn assembly(&self, commit: &str, bases: Vec<String>) -> Assembly {
-        Assembly {
-            bases,
-            releases: Vec::new(),
-            args: self.args.iter().map(|arg| expand(arg, commit)).collect(),
-            env: self.env.iter().map(|var| ImageEnvVar { name: var.name.clone(), value: expand(&var.value, commit) }).collect(),
-            ports: self.ports.clone(),
-            labels: self.labels.iter().map(|(key, value)| (key.clone(), expand(value, commit))).collect(),
-            compression: self.compression,
-            epoch: 0,
-            learned: Learned::default(),
-        }
+        self.content.assembly(commit, bases, &self.url)
     }
 
     /// The tags of the image of a commit.
@@ -296,13 +334,14 @@ fn reference(spec: Option<&GitReference>) -> Result<Reference, Refusal> {
     }
 }
 
-fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Settings) -> Result<String, Refusal> {
+/// The toolchain's image, and the Go release that it should have.
+fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Settings) -> Result<(String, Option<String>), Refusal> {
     match (version, image) {
         (Some(version), Some(_)) => Err(invalid("go.version", version, "set version or image, not both")),
-        (None, Some(image)) => checks::image_reference("go.image", image),
+        (None, Some(image)) => Ok((checks::image_reference("go.image", image)?, None)),
         (Some(version), None) => {
             let version = Check::new("go.version", version, "use a Go release such as \"1.26\"").form(patterns::GO_VERSION)?;
-            settings.toolchains.get(&version).cloned().ok_or_else(|| Refusal {
+            settings.toolchains.get(&version).cloned().map(|image| (image, Some(version.clone()))).ok_or_else(|| Refusal {
                 reason: Reason::NotConfigured,
                 message: format!(
                     "go.version {version:?}: this operator has no toolchain image for it (it has: {}). Use one of those, set go.image, or ask the operator's owner to add it under toolchains.",
@@ -312,7 +351,7 @@ fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Setti
         }
         (None, None) => {
             let newest = settings.toolchains.iter().max_by_key(|(version, _)| release_order(version));
-            newest.map(|(_, image)| image.clone()).ok_or_else(|| Refusal {
+            newest.map(|(version, image)| (image.clone(), Some(version.clone()))).ok_or_else(|| Refusal {
                 reason: Reason::NotConfigured,
                 message: "this operator has no toolchain image. Set go.image, or ask the operator's owner to set toolchains.".into(),
             })
@@ -322,21 +361,6 @@ fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Setti
 
 fn release_order(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
-}
-
-fn choose_bases(base: Option<gowindows_crds::v1alpha1::BaseSpec>, settings: &Settings) -> Result<Vec<String>, Refusal> {
-    let base = base.unwrap_or_default();
-    match (base.image, base.flavor, base.releases) {
-        (Some(image), None, None) => Ok(vec![checks::image_reference("image.base.image", &image)?]),
-        (Some(image), ..) => Err(invalid("image.base", &image, "set image, or flavor and releases, not both")),
-        (None, flavor, releases) => {
-            if releases.as_ref().is_some_and(Vec::is_empty) {
-                return Err(invalid("image.base.releases", "[]", "name at least one release, or leave it out for ltsc2022"));
-            }
-            let releases = checks::each("image.base.releases", releases.unwrap_or_default(), patterns::RELEASE)?;
-            Ok(base::references(&settings.bases, flavor.unwrap_or_default(), &releases))
-        }
-    }
 }
 
 fn quantities(given: BTreeMap<String, IntOrString>, defaults: &[(&str, &str)]) -> BTreeMap<String, Quantity> {

@@ -1,11 +1,14 @@
 //! The decisions of the first slice, each from a world that is written down.
 
+mod attest;
+mod bases;
+mod budget;
 mod edges;
 
 use super::*;
 use crate::observe::*;
 use gowindows_crds::GoWindowsImage;
-use gowindows_crds::conditions::Reason;
+use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, InputsStatus, RolloutPhase, TargetKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -57,10 +60,15 @@ fn merge(into: &mut Value, patch: &Value) {
 fn world(patch: Value) -> World {
     let answers = Answers {
         source: Seen::Fresh(Revision { name: "main".into(), commit: COMMIT.into() }, at(0)),
-        digests: [(BASE.into(), Seen::Fresh(DIGEST.into(), at(0)))].into(),
+        bases: [(BASE.into(), Seen::Fresh(resolved(DIGEST, "10.0.20348.5499"), at(0)))].into(),
         ..Answers::default()
     };
-    World { now: at(1), object: Arc::new(object(patch)), builds: vec![], workloads: vec![None], claims: vec![], answers }
+    let nodes = Nodes::Hidden("they are not looked at".into());
+    World { now: at(1), object: Arc::new(object(patch)), builds: vec![], workloads: vec![None], claims: vec![], nodes, answers }
+}
+
+fn resolved(digest: &str, os_version: &str) -> ResolvedBase {
+    ResolvedBase { digest: digest.into(), os_versions: vec![os_version.into()] }
 }
 
 /// Decides, answering each question as a registry would that has only what is given.
@@ -111,7 +119,7 @@ fn with_job(mut world: World, state: BuildState) -> World {
 
 fn succeeded() -> BuildState {
     let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into() };
-    BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary) }))
+    BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary), sbom: None }))
 }
 
 fn failed(reason: Reason) -> BuildState {
@@ -121,7 +129,11 @@ fn failed(reason: Reason) -> BuildState {
 /// The status that a pass would write is the next pass's status.
 fn report(world: &mut World, plan: &Plan) {
     let tagged = plan.effects.iter().find_map(|effect| if let Effect::MoveTags { tags, .. } = effect { Some(tags.clone()) } else { None });
-    let outcome = Outcome { performed: plan.effects.len(), tagged, failure: None };
+    let signs = plan.conclusion.request.as_ref().is_some_and(|request| request.signing.is_some());
+    let attests = plan.effects.iter().any(|effect| matches!(effect, Effect::Attest(_)));
+    let digest = |what: &str| Some(format!("sha256:{what}"));
+    let attested = attests.then(|| Attested { sbom: digest("5b"), provenance: digest("9c"), signature: digest("51").filter(|_| signs) });
+    let outcome = Outcome { performed: plan.effects.len(), attested, tagged, failure: None };
     let status = crate::report::status(world, plan, &outcome);
     let mut object = (*world.object).clone();
     object.status = Some(status);
@@ -177,7 +189,7 @@ fn a_succeeded_build_is_believed_when_the_registry_confirms_it() {
     let mut world = with_job(world(json!({})), succeeded());
     world.workloads = vec![Some(deployment("old:1"))];
     let plan = settle(&mut world, Some(&image()));
-    assert_eq!(effects(&plan), ["MoveTags"], "the status names an image before a workload gets it");
+    assert_eq!(effects(&plan), ["MoveTags", "Attest"], "the status names an image before a workload gets it");
     report(&mut world, &plan);
     assert_eq!(effects(&settle(&mut world, Some(&image()))), ["Roll"]);
     let image = plan.conclusion.image.expect("an image");
@@ -262,12 +274,12 @@ fn a_lost_status_comes_back_without_a_build() {
     let with_status = world.object.status.clone().expect("a status");
     world.object = Arc::new(object(json!({})));
     let plan = settle(&mut world, Some(&image()));
-    assert_eq!(effects(&plan), ["MoveTags"], "tags are moved again, which changes nothing");
+    assert_eq!(effects(&plan), ["MoveTags", "Attest"], "tags are moved again, which changes nothing");
     assert_eq!(plan.conclusion.image.as_ref().map(|image| &image.digest), with_status.image.as_ref().map(|image| &image.digest));
     world.builds.clear();
     world.answers.asked.clear();
     let adopted = settle(&mut world, Some(&image()));
-    assert_eq!(effects(&adopted), ["MoveTags"], "the registry alone is enough");
+    assert_eq!(effects(&adopted), ["MoveTags", "Attest"], "the registry alone is enough");
 }
 
 #[test]

@@ -7,9 +7,11 @@ use super::assembly::Assembly;
 use super::base::Base;
 use super::config::ImageConfig;
 use super::digest::Digest;
+use super::files::FilesLayer;
 use super::layer::{Layer, ProgramName};
 use super::manifest::{Descriptor, Index, Manifest, media_type};
-use super::sizes;
+use super::{sizes, standard};
+use std::collections::BTreeMap;
 
 /// Bytes that a registry names by digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,11 @@ pub struct Blob {
 }
 
 impl Blob {
-    fn of(media_type: &'static str, document: &impl serde::Serialize) -> serde_json::Result<Self> {
+    /// A document as JSON.
+    ///
+    /// # Errors
+    /// Never in practice: plain structs become JSON.
+    pub fn of(media_type: &'static str, document: &impl serde::Serialize) -> serde_json::Result<Self> {
         let bytes = serde_json::to_vec(document)?;
         Ok(Self { media_type, digest: Digest::of(&bytes), bytes })
     }
@@ -61,35 +67,59 @@ impl Image {
     }
 }
 
-/// Puts the program's layer on every base. `bases` are in the order of [`super::base::select`].
+/// Puts the layers on every base: the one of files, if there is one, and the program's, which changes more often, last. `bases` are in the order of [`super::base::select`].
 ///
 /// # Errors
 /// Never in practice: plain structs become JSON.
-pub fn assemble(assembly: &Assembly, bases: &[Base], program: &ProgramName, layer: &Layer) -> serde_json::Result<Image> {
-    let platforms = bases.iter().map(|base| on_base(assembly, base, program, layer)).collect::<serde_json::Result<Vec<_>>>()?;
+pub fn assemble(
+    assembly: &Assembly,
+    bases: &[Base],
+    program: &ProgramName,
+    layer: &Layer,
+    files: Option<&FilesLayer>,
+) -> serde_json::Result<Image> {
+    let platforms = bases.iter().map(|base| on_base(assembly, base, program, layer, files)).collect::<serde_json::Result<Vec<_>>>()?;
     let index = match platforms.as_slice() {
         [] | [_] => None,
         several => {
             let manifests = several.iter().map(|platform| platform.entry.clone()).collect();
-            let index = Index { schema_version: 2, media_type: Some(media_type::INDEX.into()), manifests };
+            let annotations = with_users(standard::of_program(assembly, program), assembly);
+            let index = Index { schema_version: 2, media_type: Some(media_type::INDEX.into()), manifests, annotations };
             Some(Blob::of(media_type::INDEX, &index)?)
         }
     };
     Ok(Image { platforms, index })
 }
 
-fn on_base(assembly: &Assembly, base: &Base, program: &ProgramName, layer: &Layer) -> serde_json::Result<PlatformImage> {
-    let config = ImageConfig::on_base(&base.config, assembly, program, &layer.diff_id);
+fn on_base(
+    assembly: &Assembly,
+    base: &Base,
+    program: &ProgramName,
+    layer: &Layer,
+    files: Option<&FilesLayer>,
+) -> serde_json::Result<PlatformImage> {
+    let config = ImageConfig::on_base(base, assembly, program, &layer.diff_id, files.map(|files| &files.diff_id));
     let config = Blob::of(media_type::CONFIG, &config)?;
     let mut layers: Vec<Descriptor> = base.manifest.layers.iter().map(as_oci).collect();
+    layers.extend(files.map(|files| Descriptor {
+        annotations: sizes::files_annotations(files),
+        ..Descriptor::new(files.media_type, files.digest.clone(), files.size)
+    }));
     layers.push(Descriptor {
         annotations: sizes::annotations(layer, &assembly.learned),
         ..Descriptor::new(layer.media_type, layer.digest.clone(), layer.size)
     });
-    let manifest = Manifest { schema_version: 2, media_type: Some(media_type::MANIFEST.into()), config: config.descriptor(), layers };
+    let annotations = with_users(standard::on_base(assembly, program, base), assembly);
+    let manifest =
+        Manifest { schema_version: 2, media_type: Some(media_type::MANIFEST.into()), config: config.descriptor(), layers, annotations };
     let manifest = Blob::of(media_type::MANIFEST, &manifest)?;
     let entry = Descriptor { platform: Some(base.platform()), ..manifest.descriptor() };
     Ok(PlatformImage { config, manifest, entry })
+}
+
+fn with_users(mut annotations: BTreeMap<String, String>, assembly: &Assembly) -> BTreeMap<String, String> {
+    annotations.extend(assembly.annotations.clone());
+    annotations
 }
 
 /// Only the name of the media type changes: one manifest must not mix two families.
@@ -104,6 +134,10 @@ mod tests {
     use super::*;
 
     fn image(bases: &[Base]) -> Image {
+        image_of(&Assembly::default(), bases)
+    }
+
+    fn image_of(assembly: &Assembly, bases: &[Base]) -> Image {
         let layer = Layer {
             media_type: media_type::LAYER_GZIP,
             digest: Digest::of(b"gz"),
@@ -112,7 +146,7 @@ mod tests {
             program: Digest::of(b"exe"),
             program_size: 3,
         };
-        assemble(&Assembly::default(), bases, &"hello.exe".parse().expect("a name"), &layer).expect("an image")
+        assemble(assembly, bases, &"hello.exe".parse().expect("a name"), &layer, None).expect("an image")
     }
 
     #[test]
@@ -126,6 +160,24 @@ mod tests {
         assert_eq!(types, [media_type::LAYER_GZIP; 3]);
         assert_eq!(manifest.layers[0].digest, base("10.0.20348.5499").manifest.layers[0].digest);
         assert!(!String::from_utf8_lossy(&top.bytes).contains("docker"));
+    }
+
+    #[test]
+    fn annotations_stand_on_every_manifest_and_on_the_index() {
+        let annotations = BTreeMap::from([("com.example.team".to_string(), "shop".to_string())]);
+        let assembly = Assembly { annotations, revision: Some("c0ffee".into()), ..Assembly::default() };
+        let image = image_of(&assembly, &[base("10.0.26100.33296"), base("10.0.20348.5499")]);
+        let index: Index = serde_json::from_slice(&image.index.expect("an index").bytes).expect("an index");
+        let keys = |annotations: &BTreeMap<String, String>| {
+            let short = annotations.keys().map(|key| key.replace("org.opencontainers.image.", ""));
+            short.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(keys(&index.annotations), "com.example.team created revision title");
+        for (platform, base) in image.platforms.iter().zip([base("10.0.26100.33296"), base("10.0.20348.5499")]) {
+            let manifest: Manifest = serde_json::from_slice(&platform.manifest.bytes).expect("a manifest");
+            assert_eq!(keys(&manifest.annotations), "com.example.team base.digest base.name created revision title");
+            assert_eq!(manifest.annotations["org.opencontainers.image.base.digest"], base.digest.to_string());
+        }
     }
 
     #[test]

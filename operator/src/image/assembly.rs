@@ -2,7 +2,7 @@
 
 use super::compression::Compression;
 use super::warnings::Learned;
-use gowindows_crds::v1alpha1::ImageEnvVar;
+use gowindows_crds::v1alpha1::{FileMapping, ImageEnvVar};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,6 +29,18 @@ pub struct Assembly {
     /// Labels of the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Annotations of manifests and index.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The commit, where the source is one: `org.opencontainers.image.revision`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The address of the repository, where it is known: `org.opencontainers.image.source`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Files of the repository that go into the image, in a layer of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileMapping>,
     /// How the application layer is compressed.
     #[serde(default)]
     pub compression: Compression,
@@ -37,4 +49,18 @@ pub struct Assembly {
     /// What the program says of itself: read from it before the image is assembled, never sent.
     #[serde(skip)]
     pub learned: Learned,
+}
+
+impl Assembly {
+    /// Leaves out facts of the source that the user has replaced, so that they do not change the fingerprint either.
+    pub fn drop_what_is_not_used(&mut self) {
+        let given = |key: &str| self.labels.contains_key(key) || self.annotations.contains_key(key);
+        let (revision, source) = (given("org.opencontainers.image.revision"), given("org.opencontainers.image.source"));
+        if revision {
+            self.revision = None;
+        }
+        if source {
+            self.source = None;
+        }
+    }
 }

@@ -18,13 +18,18 @@ pub const DEFAULT_RELEASE: &str = "ltsc2022";
 /// The base references of a flavor, one per release (the default one, when none is named). `repositories` are the settings'
 /// `bases`, by flavor; Microsoft's are taken where they name none.
 pub fn references(repositories: &BTreeMap<String, String>, flavor: BaseFlavor, releases: &[String]) -> Vec<String> {
+    let repository = repository(repositories, flavor);
+    let tagged = |release: &str| format!("{repository}:{release}");
+    if releases.is_empty() { vec![tagged(DEFAULT_RELEASE)] } else { releases.iter().map(|release| tagged(release)).collect() }
+}
+
+/// The repository of a flavor's bases.
+pub fn repository(repositories: &BTreeMap<String, String>, flavor: BaseFlavor) -> &str {
     let (key, default) = match flavor {
         BaseFlavor::NanoServer => ("NanoServer", "mcr.microsoft.com/windows/nanoserver"),
         BaseFlavor::ServerCore => ("ServerCore", "mcr.microsoft.com/windows/servercore"),
     };
-    let repository = repositories.get(key).map_or(default, String::as_str);
-    let tagged = |release: &str| format!("{repository}:{release}");
-    if releases.is_empty() { vec![tagged(DEFAULT_RELEASE)] } else { releases.iter().map(|release| tagged(release)).collect() }
+    repositories.get(key).map_or(default, String::as_str)
 }
 
 /// Why a base cannot be built on.
@@ -262,6 +267,7 @@ pub(crate) mod tests {
             media_type: Some(media_type::DOCKER_MANIFEST.into()),
             config: Descriptor::new("application/vnd.docker.container.image.v1+json", Digest::of(b"c"), 7),
             layers: vec![layer("1"), layer("2")],
+            annotations: BTreeMap::new(),
         };
         Base::new("example.com/nanoserver", Digest::of(os_version.as_bytes()), manifest, config).expect("a base")
     }
@@ -276,12 +282,14 @@ pub(crate) mod tests {
     }
 
     fn index(manifests: Vec<Descriptor>) -> Document {
-        Document::Index(Index { schema_version: 2, media_type: None, manifests })
+        Document::Index(Index { schema_version: 2, media_type: None, manifests, annotations: BTreeMap::new() })
     }
 
     #[test]
     fn other_processors_and_attestations_are_passed_over() {
         let good = entry("windows", "amd64", Some("10.0.20348.5499"));
+        let only_arm = candidates("b", index(vec![entry("windows", "arm64", Some("10.0.26100.1"))])).expect_err("arm64 alone");
+        assert!(only_arm.to_string().contains("windows/arm64"), "{only_arm}");
         let all = vec![
             entry("windows", "arm64", Some("10.0.26100.1")),
             entry("unknown", "unknown", None),

@@ -6,9 +6,11 @@
 //! would replace the one in the base's registry hive instead of adding to it.
 
 use super::assembly::Assembly;
+use super::base::Base;
 use super::digest::Digest;
 use super::layer::ProgramName;
 use super::manifest::null_is_default;
+use super::standard;
 use super::warnings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -112,23 +114,42 @@ pub struct History {
 
 impl ImageConfig {
     /// The configuration of our image on this base.
-    pub fn on_base(base: &ImageConfig, assembly: &Assembly, program: &ProgramName, diff_id: &Digest) -> Self {
+    pub fn on_base(base: &Base, assembly: &Assembly, program: &ProgramName, diff_id: &Digest, files: Option<&Digest>) -> Self {
         let created = rfc3339(assembly.epoch);
-        let mut config = base.clone();
+        let mut config = base.config.clone();
         config.created = Some(created.clone());
-        config.config = execution(&base.config, assembly, program);
-        config.rootfs.diff_ids.push(diff_id.clone());
-        config.history.push(History {
-            created: Some(created),
-            created_by: Some(format!("gowindows: {}", program.windows_path())),
-            ..History::default()
-        });
+        config.config = execution(&base.config.config, assembly, program);
+        // What the base says of itself under these keys is not true of the image; what the user says is in them already.
+        config.config.labels.extend(standard::on_base(assembly, program, base));
+        let files = files.map(|files| (files, "image.files".to_owned()));
+        for (diff_id, what) in files.into_iter().chain([(diff_id, program.windows_path())]) {
+            config.rootfs.diff_ids.push(diff_id.clone());
+            config.history.push(History {
+                created: Some(created.clone()),
+                created_by: Some(format!("gowindows: {what}")),
+                ..History::default()
+            });
+        }
         config
     }
 }
 
 fn execution(base: &Execution, assembly: &Assembly, program: &ProgramName) -> Execution {
-    let Assembly { bases: _, releases: _, args, env, ports, labels, compression: _, epoch: _, learned } = assembly;
+    let Assembly {
+        bases: _,
+        releases: _,
+        args,
+        env,
+        ports,
+        labels,
+        annotations: _,
+        revision: _,
+        source: _,
+        files: _,
+        compression: _,
+        epoch: _,
+        learned,
+    } = assembly;
     let replaced = |item: &String| {
         let name = item.split('=').next().unwrap_or_default();
         // Windows does not tell variables apart by case.
@@ -156,7 +177,7 @@ fn execution(base: &Execution, assembly: &Assembly, program: &ProgramName) -> Ex
 }
 
 /// Seconds since 1970 as `2026-01-01T00:00:00Z`; what no calendar knows becomes 1970.
-fn rfc3339(epoch: i64) -> String {
+pub(super) fn rfc3339(epoch: i64) -> String {
     use k8s_openapi::jiff::Timestamp;
     Timestamp::from_second(epoch.max(0)).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
@@ -172,8 +193,9 @@ mod tests {
         "history":[{"created":"2026-08-11T00:00:00Z","created_by":"Apply image 10.0.20348.5499"}]}"#;
 
     fn ours(assembly: &Assembly) -> ImageConfig {
-        let base = serde_json::from_str(BASE).expect("the base's configuration");
-        ImageConfig::on_base(&base, assembly, &"hello.exe".parse().expect("a name"), &Digest::of(b"layer"))
+        let config = serde_json::from_str(BASE).expect("the base's configuration");
+        let base = Base { config, ..super::super::base::tests::base("10.0.20348.5499") };
+        ImageConfig::on_base(&base, assembly, &"hello.exe".parse().expect("a name"), &Digest::of(b"layer"), None)
     }
 
     #[test]
@@ -183,6 +205,8 @@ mod tests {
             env: vec![ImageEnvVar { name: "MODE".into(), value: "a b".into() }],
             ports: vec![8080],
             labels: BTreeMap::from([("team".into(), "shop".into())]),
+            revision: Some("c0ffee".into()),
+            source: Some("https://git.example.com/hello.git".into()),
             epoch: 1_767_225_600,
             ..Assembly::default()
         };
@@ -190,11 +214,14 @@ mod tests {
             concat!(
                 r#"{{"created":"2026-01-01T00:00:00Z","architecture":"amd64","os":"windows","os.version":"10.0.20348.5499","os.features":["win32k"],"#,
                 r#""config":{{"User":"ContainerUser","ExposedPorts":{{"8080/tcp":{{}}}},"Env":["MODE=a b"],"Entrypoint":["C:\\app\\hello.exe"],"#,
-                r#""Cmd":["-listen",":8080"],"WorkingDir":"C:\\app","Labels":{{"team":"shop"}}}},"#,
+                r#""Cmd":["-listen",":8080"],"WorkingDir":"C:\\app","Labels":{{"org.opencontainers.image.base.digest":"{}","org.opencontainers.image.base.name":"example.com/nanoserver","#,
+                r#""org.opencontainers.image.created":"2026-01-01T00:00:00Z","org.opencontainers.image.revision":"c0ffee","#,
+                r#""org.opencontainers.image.source":"https://git.example.com/hello.git","org.opencontainers.image.title":"hello","team":"shop"}}}},"#,
                 r#""rootfs":{{"type":"layers","diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","{}"]}},"#,
                 r#""history":[{{"created":"2026-08-11T00:00:00Z","created_by":"Apply image 10.0.20348.5499"}},"#,
                 r#"{{"created":"2026-01-01T00:00:00Z","created_by":"gowindows: C:\\app\\hello.exe"}}]}}"#
             ),
+            Digest::of(b"10.0.20348.5499"),
             Digest::of(b"layer")
         );
         assert_eq!(serde_json::to_string(&ours(&assembly)).expect("JSON"), expected);
@@ -220,6 +247,17 @@ mod tests {
         let learned = warnings::Learned { fallback_roots: true, ..warnings::Learned::default() };
         let merged = execution(&base, &Assembly { learned, ..Assembly::default() }, &"a.exe".parse().expect("a name"));
         assert_eq!(merged.env, ["GODEBUG=a=1,x509usefallbackroots=1"]);
+    }
+
+    #[test]
+    fn what_a_base_says_of_itself_is_not_said_of_the_image() {
+        let inherited = |key: &str| (format!("org.opencontainers.image.{key}"), "the base's".to_string());
+        let mut base = super::super::base::tests::base("10.0.20348.5499");
+        base.config.config.labels = [inherited("title"), inherited("vendor")].into();
+        let name = "a.exe".parse().expect("a name");
+        let labels = ImageConfig::on_base(&base, &Assembly::default(), &name, &Digest::of(b""), None).config.labels;
+        assert_eq!(labels.get(&inherited("title").0).map(String::as_str), Some("a"));
+        assert_eq!(labels.get(&inherited("vendor").0).map(String::as_str), Some("the base's"), "what we know nothing of is the base's");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use super::compression::Compression;
 use super::descriptor::{STRICT_DIRECTORY, STRICT_FILE};
 use super::digest::{Digest, Hashing};
+use super::windows_path::is_device;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 use thiserror::Error;
@@ -15,7 +16,9 @@ use thiserror::Error;
 /// The largest file that a plain tar header can describe; a Windows program cannot be half as large.
 const LARGEST_PROGRAM: u64 = 0o777_7777_7777;
 
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
+/// Bytes for a path in a plain header.
+const LONGEST_PLAIN_PATH: usize = 100;
 const PIECE: usize = 64 * 1024;
 
 /// The program's file name in the image, known to be harmless on Windows. Example: `storefront.exe`.
@@ -50,14 +53,9 @@ impl FromStr for ProgramName {
     type Err = InvalidProgramName;
 
     fn from_str(name: &str) -> Result<Self, InvalidProgramName> {
-        let device = |stem: &str| {
-            let stem = stem.split('.').next().unwrap_or_default().to_ascii_lowercase();
-            let numbered = |prefix: &str| stem.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit());
-            ["con", "prn", "aux", "nul"].contains(&stem.as_str()) || numbered("com") || numbered("lpt")
-        };
         let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         match name.strip_suffix(".exe") {
-            Some(stem) if fits && !stem.is_empty() && !stem.starts_with('.') && name.len() <= 80 && !device(stem) => {
+            Some(stem) if fits && !stem.is_empty() && !stem.starts_with('.') && name.len() <= 80 && !is_device(stem) => {
                 Ok(Self(name.to_string()))
             }
             _ => Err(InvalidProgramName(name.chars().take(100).collect())),
@@ -119,8 +117,7 @@ fn tar_size(name: &ProgramName, size: u64) -> io::Result<u64> {
 
 /// The same layer without compression. Returns the program's digest.
 fn write_tar(name: &ProgramName, program: impl Read, size: u64, epoch: i64, tar: &mut impl Write) -> io::Result<Digest> {
-    // Before 1970 a tar header has no number, after 2242 neither.
-    let epoch = u64::try_from(epoch).unwrap_or(0).min(LARGEST_PROGRAM);
+    let epoch = clamped(epoch);
     if size > LARGEST_PROGRAM {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -144,8 +141,13 @@ fn write_tar(name: &ProgramName, program: impl Read, size: u64, epoch: i64, tar:
     Ok(digest)
 }
 
+/// Before 1970 a tar header has no number, after 2242 neither.
+pub(super) fn clamped(epoch: i64) -> u64 {
+    u64::try_from(epoch).unwrap_or(0).min(LARGEST_PROGRAM)
+}
+
 /// The compressor's output may depend on how its input is cut, so it must not depend on how the file system cuts reads.
-fn copy_in_equal_pieces(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+pub(super) fn copy_in_equal_pieces(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut piece = Vec::with_capacity(PIECE);
     loop {
         piece.clear();
@@ -156,33 +158,39 @@ fn copy_in_equal_pieces(from: &mut impl Read, to: &mut impl Write) -> io::Result
     }
 }
 
-struct Entry<'a> {
-    path: &'a str,
-    epoch: u64,
+/// A header of a layer.
+pub(super) struct Entry<'a> {
+    pub(super) path: &'a str,
+    /// Seconds since 1970.
+    pub(super) epoch: u64,
     /// Bytes of a file; none for a directory.
-    size: Option<u64>,
-    rawsd: Option<&'static str>,
+    pub(super) size: Option<u64>,
+    pub(super) rawsd: Option<&'static str>,
 }
 
 /// Attributes as in `WIN32_FIND_DATA`: `FILE_ATTRIBUTE_DIRECTORY` and `FILE_ATTRIBUTE_ARCHIVE`.
 const ATTRIBUTE_DIRECTORY: &str = "16";
 const ATTRIBUTE_ARCHIVE: &str = "32";
 
-fn write_entry(tar: &mut impl Write, entry: &Entry<'_>) -> io::Result<()> {
+pub(super) fn write_entry(tar: &mut impl Write, entry: &Entry<'_>) -> io::Result<()> {
     let attribute = if entry.size.is_some() { ATTRIBUTE_ARCHIVE } else { ATTRIBUTE_DIRECTORY };
     let mut records = pax_record("LIBARCHIVE.creationtime", &format!("{}.000000000", entry.epoch));
     records += &pax_record("MSWINDOWS.fileattr", attribute);
     if let Some(rawsd) = entry.rawsd {
         records += &pax_record("MSWINDOWS.rawsd", rawsd);
     }
-    let (parent, base) = entry.path.rsplit_once('/').map_or(("", entry.path), |(parent, base)| (parent, base));
+    let path = plain(entry.path);
+    if path != entry.path {
+        records += &pax_record("path", entry.path);
+    }
+    let (parent, base) = path.rsplit_once('/').map_or(("", path.as_str()), |(parent, base)| (parent, base));
     let pax_path = [parent, "PaxHeaders.0", base].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
-    write_header(tar, &pax_path, tar::EntryType::XHeader, 0o644, records.len() as u64, entry.epoch)?;
+    write_header(tar, &plain(&pax_path), tar::EntryType::XHeader, 0o644, records.len() as u64, entry.epoch)?;
     tar.write_all(records.as_bytes())?;
     pad(tar, records.len() as u64)?;
     match entry.size {
-        Some(size) => write_header(tar, entry.path, tar::EntryType::Regular, 0o555, size, entry.epoch),
-        None => write_header(tar, entry.path, tar::EntryType::Directory, 0o755, 0, entry.epoch),
+        Some(size) => write_header(tar, &path, tar::EntryType::Regular, 0o555, size, entry.epoch),
+        None => write_header(tar, &path, tar::EntryType::Directory, 0o755, 0, entry.epoch),
     }
 }
 
@@ -199,6 +207,17 @@ fn write_header(tar: &mut impl Write, path: &str, kind: tar::EntryType, mode: u3
     tar.write_all(header.as_bytes())
 }
 
+/// What a plain header can say of a path: the whole of it where it is short and ASCII, as nearly all are. The rest is for readers of
+/// before 2001; what counts then is the record `path`.
+fn plain(path: &str) -> String {
+    let ascii: String =
+        path.chars().map(|character| if character.is_ascii_graphic() || character == ' ' { character } else { '_' }).collect();
+    match ascii.char_indices().nth(LONGEST_PLAIN_PATH) {
+        Some((end, _)) => ascii[..end].trim_end_matches('/').to_owned(),
+        None => ascii,
+    }
+}
+
 /// `<length> <key>=<value>\n`, where the length counts itself.
 fn pax_record(key: &str, value: &str) -> String {
     let rest = format!(" {key}={value}\n");
@@ -209,7 +228,7 @@ fn pax_record(key: &str, value: &str) -> String {
     format!("{length}{rest}")
 }
 
-fn pad(tar: &mut impl Write, size: u64) -> io::Result<()> {
+pub(super) fn pad(tar: &mut impl Write, size: u64) -> io::Result<()> {
     let padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
     tar.write_all(&[0; BLOCK][..padding as usize])
 }

@@ -70,7 +70,7 @@ impl Descriptor {
 }
 
 /// Other writers put `null` where they mean nothing.
-pub(super) fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -111,6 +111,9 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers, base first.
     pub layers: Vec<Descriptor>,
+    /// What its writer says of the image.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Images for several platforms.
@@ -124,6 +127,9 @@ pub struct Index {
     pub media_type: Option<String>,
     /// One entry per platform; a node takes the first best.
     pub manifests: Vec<Descriptor>,
+    /// What its writer says of the image.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Either of the two that a reference can lead to.

@@ -1,5 +1,6 @@
 //! How is a correct, reproducible Windows image written? Pure: no client, no runtime, no clock.
 
+pub mod artifact;
 pub mod assemble;
 mod assembly;
 pub mod base;
@@ -8,8 +9,7 @@ pub mod compression;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
-#[cfg(test)]
-mod fuzz;
+pub mod files;
 mod gzip;
 pub mod imports;
 pub mod layer;
@@ -18,13 +18,19 @@ pub mod pclntab;
 pub mod pe;
 pub mod pe_file;
 pub mod release;
+pub mod sbom;
 pub mod security;
 pub mod sizes;
+pub mod standard;
 pub mod verify;
 pub mod verify_layer;
 pub mod warnings;
 pub mod windows_apis;
+pub mod windows_path;
 
 pub use assembly::Assembly;
 pub use compression::Compression;
 pub use digest::Digest;
+
+#[cfg(test)]
+mod tests;

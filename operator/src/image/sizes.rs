@@ -3,8 +3,9 @@
 //! Answered from manifests and configurations alone. Size and digest of the program itself cannot be seen there, so the
 //! writer notes them on the application layer's descriptor: whoever trusts the manifest's digest may trust them.
 
+use super::files::FilesLayer;
 use super::layer::Layer;
-use super::manifest::Manifest;
+use super::manifest::{Descriptor, Manifest};
 use super::release;
 use super::verify::ReadBack;
 use super::warnings::{Learned, MOST_WARNINGS, Warning};
@@ -18,6 +19,26 @@ pub const PROGRAM_BYTES: &str = "dev.gowindows.program.bytes";
 
 /// On the application layer's descriptor: the warnings, as codes with commas between them; absent where there are none.
 pub const WARNINGS: &str = "dev.gowindows.warnings";
+/// On the descriptor of the layer of `image.files`: how many files are in it.
+pub const FILES_COUNT: &str = "dev.gowindows.files.count";
+/// On the descriptor of the layer of `image.files`: their bytes, uncompressed.
+pub const FILES_BYTES: &str = "dev.gowindows.files.bytes";
+
+/// The notes for a layer of files that was written.
+pub fn files_annotations(layer: &FilesLayer) -> BTreeMap<String, String> {
+    BTreeMap::from([(FILES_BYTES.to_string(), layer.bytes.to_string()), (FILES_COUNT.to_string(), layer.files.to_string())])
+}
+
+/// The layers of a manifest that are not the base's: the program's, which is the last, and before it one of files, if its descriptor says
+/// that it is one.
+pub fn own_layers(manifest: &Manifest) -> &[Descriptor] {
+    let is_files = |layer: &Descriptor| layer.annotations.contains_key(FILES_COUNT);
+    let own = match manifest.layers.as_slice() {
+        [.., files, _] if is_files(files) => 2,
+        layers => layers.len().min(1),
+    };
+    &manifest.layers[manifest.layers.len() - own..]
+}
 
 /// The notes for a layer that was written.
 pub fn annotations(layer: &Layer, learned: &Learned) -> BTreeMap<String, String> {
@@ -58,10 +79,11 @@ pub fn image_status(repository: &str, digest: &str, platforms: &[ReadBack]) -> I
 
 fn platform_status(platform: &ReadBack) -> PlatformStatus {
     let ReadBack { entry: _, digest, manifest, config } = platform;
-    let Manifest { schema_version: _, media_type: _, config: config_descriptor, layers } = manifest;
+    let Manifest { schema_version: _, media_type: _, config: config_descriptor, layers, annotations: _ } = manifest;
     let os_version = config.os_version.clone().unwrap_or_default();
-    let (app, base) = layers.split_last().map_or((0, &layers[..]), |(app, base)| (app.size, base));
-    let base: u64 = base.iter().fold(0, |sum, layer| sum.saturating_add(layer.size));
+    let total = |layers: &[Descriptor]| layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+    let own = own_layers(manifest);
+    let (app, base) = (total(own), total(&layers[..layers.len() - own.len()]));
     PlatformStatus {
         release: release::name(&os_version).map(String::from),
         os_version,

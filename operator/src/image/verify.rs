@@ -17,7 +17,7 @@ use super::config::{ImageConfig, USER, WORKING_DIR};
 use super::digest::Digest;
 use super::layer::ProgramName;
 use super::manifest::{Descriptor, Manifest, media_type};
-use super::release;
+use super::{release, sizes};
 
 /// The answer to a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,7 +155,8 @@ fn on_a_base(manifest: &Manifest, config: &ImageConfig, bases: &[Base]) -> Findi
         return Finding::of(Rule::BaseLayers, false, format!("the first layers are not those of base {}", base.reference));
     }
     let ours = manifest.layers.len() - base.manifest.layers.len();
-    Finding::of(Rule::OneAppLayer, ours == 1, format!("{ours} layers on the base, wanted is one"))
+    let one = ours == sizes::own_layers(manifest).len();
+    Finding::of(Rule::OneAppLayer, one, format!("{ours} layers on the base, wanted is one, and at most one of files below it"))
 }
 
 fn execution(config: &ImageConfig) -> Vec<Finding> {
@@ -213,7 +214,7 @@ pub(crate) mod tests {
             program: Digest::of(b"exe"),
             program_size: 90,
         };
-        assemble(&Assembly::default(), &bases, &"hello.exe".parse().expect("a name"), &layer).expect("an image")
+        assemble(&Assembly::default(), &bases, &"hello.exe".parse().expect("a name"), &layer, None).expect("an image")
     }
 
     pub(crate) fn read_back(image: &Image) -> Vec<ReadBack> {

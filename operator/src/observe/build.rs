@@ -42,6 +42,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let failed_at = ended(["Failed"]).and_then(|condition| condition.last_transition_time.clone());
     Some(Build {
         job: job.name_any(),
+        uid: job.uid().unwrap_or_default(),
         // A label that does not belong to the annotated inputs is somebody else's edit: such inputs are not believed.
         inputs: inputs.filter(|inputs| inputs.fingerprint().starts_with(&fingerprint)),
         fingerprint,
@@ -103,6 +104,7 @@ fn stages(pod: &Pod) -> Vec<StageStatus> {
 struct Report {
     digest: Option<String>,
     binary: Option<BinaryStatus>,
+    sbom: Option<String>,
     failure: Option<ReportedFailure>,
 }
 
@@ -118,7 +120,7 @@ fn report(ended: &ContainerStateTerminated) -> Option<Report> {
 
 fn result(pod: &Pod) -> Option<BuildResult> {
     let report = report(terminated(container(pod, crate::render::ASSEMBLE)?)?)?;
-    Some(BuildResult { digest: report.digest?, binary: report.binary })
+    Some(BuildResult { digest: report.digest?, binary: report.binary, sbom: report.sbom })
 }
 
 fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>) -> Failure {
@@ -165,6 +167,10 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated) -> Failure {
         return failure(Reason::OutOfMemory, format!("Stage {stage} used more memory than its limit.{remedy}"), None);
     }
     // The go command ends with small numbers; these are signals.
+    if ended.reason.as_deref().is_some_and(|reason| NEVER_RAN.contains(&reason)) {
+        let said = explained(format!("Stage {stage} could not be started: {}.", clip(&output)), &output, FailedPod::Build);
+        return failure(Reason::Lost, said, None);
+    }
     if stage == COMPILE && ended.exit_code <= 128 {
         let (reason, message) = compiler_said(&output);
         return failure(reason, sentence(&explained(message, &output, FailedPod::Build)), tail);
@@ -185,6 +191,9 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated) -> Failure {
 fn sentence(text: &str) -> String {
     format!("{}.", text.trim_end().trim_end_matches('.'))
 }
+
+/// Reasons of the kubelet for a container that the runtime could not start. What made it fail may pass, as when the node's services restart.
+const NEVER_RAN: [&str; 3] = ["StartError", "ContainerCannotRun", "ContainerStatusUnknown"];
 
 /// Signs that modules could not be downloaded, as opposed to a program that does not compile.
 const DOWNLOAD: [&str; 9] = [
@@ -272,6 +281,15 @@ mod tests {
         let status = PodStatus { init_container_statuses: Some(vec![compile]), ..PodStatus::default() };
         let waits = waiting_for(&Pod { status: Some(status), ..Pod::default() }).expect("it waits");
         assert!(waits.contains("ErrImagePull") && waits.contains("Windows build of this node"), "{waits}");
+    }
+
+    #[test]
+    fn a_compiler_that_never_ran_found_no_error() {
+        let message = Some("failed to create containerd task: failed to create shim task: context canceled: unknown".into());
+        let ended = ContainerStateTerminated { exit_code: 128, reason: Some("StartError".into()), message, ..Default::default() };
+        let failure = of_stage(COMPILE, &ended);
+        assert_eq!(failure.reason, Reason::Lost);
+        assert!(failure.message.contains("could not be started: failed to create containerd task"), "{}", failure.message);
     }
 
     #[test]

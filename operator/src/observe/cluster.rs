@@ -4,8 +4,8 @@
 //! of the outside world are data, failures included.
 
 use super::{
-    Build, BuildState, Git, Guarded, Memory, Miss, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World, build,
-    secrets, workload,
+    Build, BuildState, Git, Guarded, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World,
+    build, secrets, workload,
 };
 use crate::decide::{Question, Reference, Request};
 use gowindows_crds::conditions::Reason;
@@ -27,8 +27,12 @@ const API_DEADLINE: Duration = Duration::from_secs(15);
 const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
 /// The field that names the source's Secret.
 const GIT_SECRET: &str = "source.git.secretRef";
+/// The field that names the key's Secret.
+const KEY_SECRET: &str = "signing.keySecretRef";
 /// The field that names the registry's Secret.
 const PUSH_SECRET: &str = "image.pushSecretRef";
+/// The field that names the Secret for bases.
+const PULL_SECRET: &str = "image.base.pullSecretRef";
 
 /// The watched objects.
 #[derive(Clone)]
@@ -39,6 +43,8 @@ pub struct Stores {
     pub jobs: Store<Job>,
     /// Pods that carry our label.
     pub pods: Store<Pod>,
+    /// Windows nodes, slimmed, where they may be seen.
+    pub nodes: NodeStore,
     /// Deployments, slimmed to what a [`Workload`] needs.
     pub deployments: Store<Deployment>,
 }
@@ -126,7 +132,8 @@ impl Cluster {
             workloads.push(self.target(&namespace, &target.name, now).await?);
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
-        Ok(World { now, builds: self.builds(&object, now), workloads, claims, answers, object })
+        let nodes = self.stores.nodes.nodes();
+        Ok(World { now, builds: self.builds(&object, now), workloads, claims, nodes, answers, object })
     }
 
     /// For each target, in order, the older object that lists the same one.
@@ -175,25 +182,26 @@ impl Cluster {
                     world.answers.source = seen(&world.answers.source, answer, world.now);
                 }
                 Question::Digest(reference) => {
-                    let answer = self
-                        .registry_call(world, request, |secret| async move {
-                            let is_base = request.bases.contains(reference);
-                            let registry = &self.registry;
-                            if is_base {
-                                registry.base(reference, secret.as_ref()).await
-                            } else {
-                                registry.digest(reference, secret.as_ref()).await
-                            }
-                        })
-                        .await;
+                    let secret = (PUSH_SECRET, request.push_secret.as_deref());
+                    let read = |secret: Option<SecretData>| async move { self.registry.digest(reference, secret.as_ref()).await };
+                    let answer = self.registry_call(world, request, secret, read).await;
                     let before = world.answers.digests.remove(reference).unwrap_or_default();
                     world.answers.digests.insert(reference.clone(), seen(&before, answer, world.now));
+                }
+                Question::Base(reference) => {
+                    let own = request.pull_secret.as_deref().map(|name| (PULL_SECRET, Some(name)));
+                    let secret = own.unwrap_or((PUSH_SECRET, request.push_secret.as_deref()));
+                    let read = |secret: Option<SecretData>| async move { self.registry.base(reference, secret.as_ref()).await };
+                    let answer = self.registry_call(world, request, secret, read).await;
+                    let before = world.answers.bases.remove(reference).unwrap_or_default();
+                    world.answers.bases.insert(reference.clone(), seen(&before, answer, world.now));
                 }
                 Question::Published(tag) => {
                     let read = |secret: Option<SecretData>| async move {
                         self.registry.published(&request.repository, tag, secret.as_ref()).await
                     };
-                    let answer = self.registry_call(world, request, read).await;
+                    let secret = (PUSH_SECRET, request.push_secret.as_deref());
+                    let answer = self.registry_call(world, request, secret, read).await;
                     let before = world.answers.published.remove(tag).unwrap_or_default();
                     world.answers.published.insert(tag.clone(), seen(&before, answer, world.now));
                 }
@@ -203,7 +211,15 @@ impl Cluster {
         self.memory.keep(&world.object.uid().unwrap_or_default(), &source_key(&world.object), &world.answers);
     }
 
-    /// The data of the push Secret, for the one write that goes to a registry.
+    /// The data of the Secret with the signing key, read for one use.
+    ///
+    /// # Errors
+    /// When it is absent or may not be read.
+    pub async fn signing_secret(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
+        self.secret(namespace, KEY_SECRET, request.signing.as_deref()).await
+    }
+
+    /// The data of the push Secret, for the writes that go to a registry.
     ///
     /// # Errors
     /// When it is absent or may not be read.
@@ -231,14 +247,20 @@ impl Cluster {
         })
     }
 
-    async fn registry_call<T, F>(&self, world: &World, request: &Request, call: impl FnOnce(Option<SecretData>) -> F) -> Result<T, Miss>
+    async fn registry_call<T, F>(
+        &self,
+        world: &World,
+        request: &Request,
+        (field, name): (&'static str, Option<&str>),
+        call: impl FnOnce(Option<SecretData>) -> F,
+    ) -> Result<T, Miss>
     where
         F: Future<Output = Result<T, Miss>>,
     {
         let namespace = world.object.namespace().unwrap_or_default();
         in_time(&request.repository, async {
-            let secret = self.secret(&namespace, PUSH_SECRET, request.push_secret.as_deref()).await?;
-            call(secret).await.map_err(of_secret(PUSH_SECRET, request.push_secret.as_deref()))
+            let secret = self.secret(&namespace, field, name).await?;
+            call(secret).await.map_err(of_secret(field, name))
         })
         .await
     }
@@ -299,7 +321,9 @@ fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {
 
 /// Answers are remembered for one source; an edit of it starts anew.
 fn source_key(object: &GoWindowsImage) -> String {
-    serde_json::to_string(&(&object.spec.source, &object.spec.image.push_secret_ref)).unwrap_or_default()
+    let image = &object.spec.image;
+    let pull = image.base.as_ref().and_then(|base| base.pull_secret_ref.as_ref());
+    serde_json::to_string(&(&object.spec.source, &image.push_secret_ref, pull)).unwrap_or_default()
 }
 
 /// Names the Secret whose content is at fault: the clients know only what is in it.

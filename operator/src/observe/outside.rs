@@ -1,7 +1,7 @@
 //! How is the outside world asked? The traits that `clients` implement and that a simulation replaces.
 
 use super::{Published, Revision};
-use crate::decide::Reference;
+use crate::decide::{Attestation, Reference};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use std::collections::BTreeMap;
@@ -16,6 +16,26 @@ pub struct Miss {
     pub reason: Reason,
     /// For people: what happened and what to do.
     pub message: String,
+}
+
+/// What is attached to an image: digests of the referrers' manifests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attested {
+    /// The bill of its parts.
+    pub sbom: Option<String>,
+    /// How it was built; none where nobody can say.
+    pub provenance: Option<String>,
+    /// The signature, where one was asked for.
+    pub signature: Option<String>,
+}
+
+/// A base, as its reference was resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedBase {
+    /// Of its index or only manifest.
+    pub digest: String,
+    /// The full versions of its windows/amd64 images. Example: `["10.0.20348.5499"]`.
+    pub os_versions: Vec<String>,
 }
 
 /// A git server.
@@ -34,10 +54,8 @@ pub trait Registry: Send + Sync {
     /// The digest of an image reference.
     fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>>;
 
-    /// The digest of a base that can be built on. What cannot is told here, before anything is compiled for it.
-    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
-        self.digest(reference, secret)
-    }
+    /// A base that can be built on. What cannot is told here, before anything is compiled for it.
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>>;
 
     /// The image under a tag, read back and checked; `None` where there is none.
     fn published<'a>(
@@ -47,7 +65,7 @@ pub trait Registry: Send + Sync {
         secret: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<Option<Published>, Miss>>;
 
-    /// Points tags at a digest: the one write, kept here because it is the same client with the same credentials.
+    /// Points tags at a digest: a write, kept here because it is the same client with the same credentials.
     fn tag<'a>(
         &'a self,
         repository: &'a str,
@@ -55,4 +73,13 @@ pub trait Registry: Send + Sync {
         tags: &'a [String],
         secret: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<(), Miss>>;
+
+    /// Attaches to an image what is missing of provenance and, with the data of a Secret that holds a key, of signatures.
+    fn attest<'a>(
+        &'a self,
+        repository: &'a str,
+        attestation: &'a Attestation,
+        secret: Option<&'a SecretData>,
+        key: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Attested, Miss>>;
 }

@@ -4,6 +4,7 @@
 //! read them ends the pass); facts of the outside world are answers to [`Question`]s that `decide` asks when it needs them,
 //! and a failure to get one is an answer too.
 
+use super::{Nodes, ResolvedBase};
 use crate::decide::{Inputs, Question};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
@@ -25,6 +26,8 @@ pub struct World {
     pub workloads: Vec<Option<Workload>>,
     /// For each listed target, in order: the older object that lists the same one, if there is one.
     pub claims: Vec<Option<String>>,
+    /// The Windows nodes, as far as they can be seen.
+    pub nodes: Nodes,
     /// What the outside world answered.
     pub answers: Answers,
 }
@@ -36,8 +39,10 @@ pub struct Answers {
     pub asked: Vec<Question>,
     /// The commit that the source's reference names.
     pub source: Seen<Revision>,
-    /// Digests of references that have been resolved.
+    /// Digests of references that have been resolved, bases excepted.
     pub digests: BTreeMap<String, Seen<String>>,
+    /// Bases that have been resolved, by reference.
+    pub bases: BTreeMap<String, Seen<ResolvedBase>>,
     /// Images found at the registry, by `gw-` tag; `None` where the registry has none.
     pub published: BTreeMap<String, Seen<Option<Published>>>,
 }
@@ -98,6 +103,8 @@ pub struct Published {
 pub struct Build {
     /// Name of the Job.
     pub job: String,
+    /// Uid of the Job.
+    pub uid: String,
     /// The first 32 hex digits of the fingerprint, from the Job's label.
     pub fingerprint: String,
     /// The inputs, where the annotation can be read and hashes to the label.
@@ -140,6 +147,8 @@ pub struct BuildResult {
     pub digest: String,
     /// The program in it.
     pub binary: Option<BinaryStatus>,
+    /// Digest of the bill of its parts.
+    pub sbom: Option<String>,
 }
 
 /// Why a build failed.

@@ -12,6 +12,7 @@ use super::{claim_name, job_name};
 use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
+use crate::step::program_check::Expected;
 use crate::step::source_request::SourceRequest;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};
@@ -42,6 +43,7 @@ const CACHE: &str = "/cache";
 const TMP: &str = "/tmp";
 const GIT_AUTH: &str = "/var/run/gowindows/git";
 const REGISTRY_AUTH: &str = "/var/run/gowindows/registry";
+const BASE_AUTH: &str = "/var/run/gowindows/base";
 /// Largest work tree that is checked out.
 const MAX_SOURCE_BYTES: u64 = 2 << 30;
 
@@ -199,9 +201,9 @@ fn volumes(object: &GoWindowsImage, request: &Request) -> Vec<Volume> {
     if let Some(name) = &request.git_secret {
         volumes.push(secret("git-auth", name, None));
     }
-    if let Some(name) = &request.push_secret {
+    for (volume, name) in [("registry-auth", &request.push_secret), ("base-auth", &request.pull_secret)] {
         let item = KeyToPath { key: ".dockerconfigjson".into(), mode: None, path: "config.json".into() };
-        volumes.push(secret("registry-auth", name, Some(vec![item])));
+        volumes.extend(name.as_ref().map(|name| secret(volume, name, Some(vec![item]))));
     }
     volumes
 }
@@ -247,7 +249,13 @@ fn compile(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Co
         security_context: Some(restricted()),
         // It has no code of ours that could report; the end of its output is its report.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        volume_mounts: Some(vec![mount("workspace", WORKSPACE), mount("cache", CACHE), mount("tmp", TMP)]),
+        // What the program is held against afterwards is out of the compiler's reach.
+        volume_mounts: Some(vec![
+            VolumeMount { sub_path: Some("src".into()), ..read_only("workspace", "/build/src") },
+            VolumeMount { sub_path: Some("out".into()), ..mount("workspace", "/build/out") },
+            mount("cache", CACHE),
+            mount("tmp", TMP),
+        ]),
         working_dir: Some(if sub_path == "." { "/build/src".into() } else { format!("/build/src/{sub_path}") }),
         ..Container::default()
     }
@@ -258,24 +266,36 @@ fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> C
         repository: request.repository.clone(),
         tag: order.inputs.tag(),
         assembly: order.inputs.assembly.clone(),
+        expected: Some(Expected {
+            compile: order.inputs.compile.clone(),
+            go_version: request.go_version.clone(),
+            sub_path: order.inputs.sub_path.clone(),
+        }),
         registries: relevant(&settings.registries, request),
         absent_apis: settings.absent_apis.clone(),
         timeout_seconds: seconds(request.build.push).unsigned_abs(),
     };
     let mut args = step_args(ASSEMBLE, &step);
-    args.extend(["--program-dir", "/build/out", "--source-info", "/build/source.json"].map(String::from));
+    args.extend(["--program-dir", "/build/out", "--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));
     let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
     if request.push_secret.is_some() {
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);
         mounts.push(read_only("registry-auth", REGISTRY_AUTH));
+    }
+    if request.pull_secret.is_some() {
+        args.extend(["--base-config".to_owned(), format!("{BASE_AUTH}/config.json")]);
+        mounts.push(read_only("base-auth", BASE_AUTH));
     }
     step_container(ASSEMBLE, settings, args, mounts)
 }
 
 /// The settings of the registries that this build talks to, with certificates in place of files.
 fn relevant(registries: &[RegistrySettings], request: &Request) -> Vec<RegistrySettings> {
-    let references = || request.bases.iter().chain([&request.repository]);
-    let talks_to = |registry: &&RegistrySettings| references().any(|reference| reference.split('/').next() == Some(registry.host.as_str()));
+    let host = |reference: &str| reference.split('/').next().unwrap_or_default().to_owned();
+    let mut hosts: Vec<String> = request.bases.iter().chain([&request.repository]).map(|reference| host(reference)).collect();
+    let mirrors = registries.iter().filter(|registry| hosts.contains(&registry.host)).filter_map(|registry| registry.mirror.as_deref());
+    hosts.extend(mirrors.map(host).collect::<Vec<_>>());
+    let talks_to = |registry: &&RegistrySettings| hosts.contains(&registry.host);
     registries.iter().filter(talks_to).map(|registry| RegistrySettings { ca_file: None, ..registry.clone() }).collect()
 }
 

@@ -19,20 +19,21 @@ pub(super) fn verdicts(world: &World, conclusion: &Conclusion, outcome: &Outcome
             Verdict::new(ConditionType::Stalled, Truth::True, refusal.reason, &refusal.message),
         ];
         verdicts.extend(standing(world));
-        verdicts.extend(warnings(image));
+        verdicts.extend(warnings(conclusion, image));
         return verdicts;
     }
     if conclusion.suspended {
         let message = "spec.suspend is true; set it to false to go on. What runs keeps running.";
         let mut verdicts = vec![Verdict::new(ConditionType::Ready, Truth::Unknown, Reason::Suspended, message)];
         verdicts.extend(standing(world));
-        verdicts.extend(warnings(image));
+        verdicts.extend(warnings(conclusion, image));
         return verdicts;
     }
     let mut verdicts: Vec<Verdict> =
         vec![built(conclusion, outcome), published(conclusion, outcome, image), rolled_out(conclusion, outcome)];
     verdicts.extend(source(conclusion));
-    verdicts.extend(warnings(image));
+    verdicts.extend(attested(world, conclusion, outcome, image));
+    verdicts.extend(warnings(conclusion, image));
     let ready = ready(world, conclusion, &verdicts, image);
     if ready.truth != Truth::True {
         let satisfied = satisfied_before(world);
@@ -49,7 +50,8 @@ pub(super) fn verdicts(world: &World, conclusion: &Conclusion, outcome: &Outcome
 
 /// The aspects as they stood: a refusal or a suspension does not change them.
 fn standing(world: &World) -> Vec<Verdict> {
-    let aspects = [ConditionType::SourceResolved, ConditionType::Built, ConditionType::Published, ConditionType::RolledOut];
+    let aspects =
+        [ConditionType::SourceResolved, ConditionType::Built, ConditionType::Published, ConditionType::Attested, ConditionType::RolledOut];
     let conditions = &world.status().conditions;
     let kept = aspects.iter().filter_map(|kind| {
         let was = find(conditions, *kind)?;
@@ -73,8 +75,10 @@ fn satisfied_before(world: &World) -> bool {
 }
 
 /// What may not work in the last good image. Never in the way of Ready: it may work all the same.
-fn warnings(image: Option<&ImageStatus>) -> Option<Verdict> {
-    let texts = warnings::texts(&image?.warnings);
+fn warnings(conclusion: &Conclusion, image: Option<&ImageStatus>) -> Option<Verdict> {
+    let mut texts = warnings::texts(&image?.warnings);
+    let excess = conclusion.request.as_ref().and_then(|request| request.budget.excess(image?));
+    texts.extend(excess.map(|excess| format!("The image is larger than it should be: {excess}.")));
     (!texts.is_empty()).then(|| Verdict::new(ConditionType::ImageWarnings, Truth::True, Reason::WarningsFound, texts.join(" ")))
 }
 
@@ -148,7 +152,8 @@ fn published(conclusion: &Conclusion, outcome: &Outcome, image: Option<&ImageSta
         (_, Some(trouble)) => verdict(Truth::Unknown, trouble.reason, trouble.message.clone()),
         (Some(image), None) => {
             let revision = image.revision.as_deref().map(display::short_revision).unwrap_or_default();
-            verdict(Truth::True, Reason::Succeeded, format!("{} serves {revision}.", image.reference))
+            let note = conclusion.note.as_ref().map(|note| format!(" {note}")).unwrap_or_default();
+            verdict(Truth::True, Reason::Succeeded, format!("{} serves {revision}.{note}", image.reference))
         }
         (None, None) => match &conclusion.build {
             BuildVerdict::Failed { reason: reason @ (Reason::VerificationFailed | Reason::RegistryAuthFailed), message, .. } => {
@@ -156,6 +161,37 @@ fn published(conclusion: &Conclusion, outcome: &Outcome, image: Option<&ImageSta
             }
             _ => verdict(Truth::Unknown, Reason::Progressing, "No image is published yet.".into()),
         },
+    }
+}
+
+/// What is attached to the newest image; no verdict while there is none.
+fn attested(world: &World, conclusion: &Conclusion, outcome: &Outcome, image: Option<&ImageStatus>) -> Option<Verdict> {
+    let newest = conclusion.image.as_ref()?;
+    let verdict = |truth, reason, message: String| Some(Verdict::new(ConditionType::Attested, truth, reason, message));
+    let signing = conclusion.request.as_ref().is_some_and(|request| request.signing.is_some());
+    if let Some(miss) = failed(outcome, |effect| matches!(effect, Effect::Attest(_))) {
+        // That a registry is away says nothing about the image.
+        let truth = if miss.reason == Reason::RegistryUnreachable { Truth::Unknown } else { Truth::False };
+        let held = if signing { " No tag is moved and nothing is rolled before it is signed." } else { "" };
+        return verdict(truth, miss.reason, format!("{}{held}", miss.message));
+    }
+    let image = image.filter(|image| image.digest == newest.digest).unwrap_or(newest);
+    match (&image.provenance, &image.signature) {
+        (Some(_), None) if !signing => verdict(Truth::True, Reason::Succeeded, format!("{} has provenance.", image.digest)),
+        (Some(_), Some(_)) => verdict(Truth::True, Reason::Succeeded, format!("{} has provenance and is signed.", image.digest)),
+        _ if outcome.attested.is_some() => verdict(
+            Truth::False,
+            Reason::NotWitnessed,
+            format!("{} has no provenance: the Job that built it is gone. The gowindows.dev/rebuild order builds it again.", image.digest),
+        ),
+        _ => {
+            let known = world.status().image.as_ref().is_some_and(|known| known.digest == image.digest);
+            let before = find(&world.status().conditions, ConditionType::Attested).filter(|before| known && before.status == "False");
+            match before {
+                Some(before) => verdict(Truth::False, before.reason.parse().unwrap_or(Reason::Progressing), before.message.clone()),
+                None => verdict(Truth::Unknown, Reason::Progressing, format!("Nothing is attached to {} yet.", image.digest)),
+            }
+        }
     }
 }
 
@@ -201,12 +237,15 @@ fn ready(world: &World, conclusion: &Conclusion, verdicts: &[Verdict], image: Op
         let truth = if verdict.truth == Truth::False { Truth::False } else { Truth::Unknown };
         ready(truth, verdict.reason, verdict.message.clone())
     };
-    let current = matches!(conclusion.build, BuildVerdict::Published(_));
+    let unsigned = conclusion.request.as_ref().is_some_and(|request| request.signing.is_some())
+        && image.is_none_or(|image| image.signature.is_none() || conclusion.image.as_ref().is_some_and(|new| new.digest != image.digest));
+    let current = matches!(conclusion.build, BuildVerdict::Published(_)) && !unsigned;
     let last_good_counts = image.is_some() && satisfied_before(world);
     if !current && !last_good_counts {
         let source = aspect(ConditionType::SourceResolved).filter(|source| source.truth == Truth::False && conclusion.inputs.is_none());
         let why = source
             .or_else(|| aspect(ConditionType::Built).filter(|built| built.truth != Truth::True))
+            .or_else(|| aspect(ConditionType::Attested).filter(|attested| unsigned && attested.truth != Truth::True))
             .or_else(|| aspect(ConditionType::Published));
         return why.map_or_else(|| ready(Truth::Unknown, Reason::Progressing, "Nothing is known yet.".into()), because);
     }
@@ -221,7 +260,7 @@ fn ready(world: &World, conclusion: &Conclusion, verdicts: &[Verdict], image: Op
         return because(rolled);
     }
     let reference = image.map(|image| image.reference.as_str()).unwrap_or_default();
-    let behind = if current { String::new() } else { " A newer build is not through; see Built.".to_owned() };
+    let behind = if current { String::new() } else { " A newer build is not through; see Built and Attested.".to_owned() };
     ready(Truth::True, Reason::Succeeded, format!("{reference} is published{}.{behind}", rolled_words(rolled)))
 }
 
@@ -235,7 +274,10 @@ fn rolled_words(rolled: Option<&Verdict>) -> &'static str {
 
 /// One word for people.
 pub(super) fn phase(conclusion: &Conclusion, outcome: &Outcome) -> Phase {
-    if conclusion.refusal.is_some() || outcome.failure.is_some() {
+    let signing = conclusion.request.as_ref().is_some_and(|request| request.signing.is_some());
+    // Provenance alone holds nothing up.
+    let harmless = |effect: &Effect| matches!(effect, Effect::Attest(_)) && !signing;
+    if conclusion.refusal.is_some() || outcome.failure.as_ref().is_some_and(|failed| !harmless(&failed.effect)) {
         return Phase::Failed;
     }
     if conclusion.suspended {

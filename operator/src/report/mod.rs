@@ -8,7 +8,7 @@ mod notices;
 pub use notices::{Notice, notices};
 
 use crate::decide::{BuildVerdict, Conclusion, Effect, Inputs, Outcome, Plan};
-use crate::observe::{Build, BuildState, Failure, World};
+use crate::observe::{Attested, Build, BuildState, Failure, World};
 use gowindows_crds::conditions::merge;
 use gowindows_crds::durations::go_duration;
 use gowindows_crds::v1alpha1::{
@@ -26,7 +26,7 @@ pub fn status(world: &World, plan: &Plan, outcome: &Outcome) -> GoWindowsImageSt
     let before = world.status().clone();
     let generation = world.object.metadata.generation.unwrap_or_default();
     let conclusion = &plan.conclusion;
-    let image = image(conclusion, outcome);
+    let image = image(conclusion, outcome, before.image.as_ref());
     let rollout = rollout(conclusion, image.as_ref(), &before);
     let verdicts = conditions::verdicts(world, conclusion, outcome, image.as_ref());
     let now = Time(whole_second(world.now));
@@ -59,8 +59,20 @@ fn failed(outcome: &Outcome, which: impl Fn(&Effect) -> bool) -> Option<&crate::
     outcome.failure.as_ref().filter(|failed| which(&failed.effect)).map(|failed| &failed.miss)
 }
 
-fn image(conclusion: &Conclusion, outcome: &Outcome) -> Option<ImageStatus> {
+/// The last good image. With a key it is a signed one: others take the digest from here.
+fn image(conclusion: &Conclusion, outcome: &Outcome, before: Option<&ImageStatus>) -> Option<ImageStatus> {
     let mut image = conclusion.image.clone()?;
+    let signing = conclusion.request.as_ref().and_then(|request| request.signing.clone());
+    if let Some(Attested { sbom, provenance, signature }) = &outcome.attested {
+        (image.sbom, image.provenance) = (sbom.clone(), provenance.clone());
+        if signing.is_some() {
+            (image.signature, image.signed_by) = (signature.clone(), signing.clone());
+        }
+    }
+    let new = before.is_none_or(|before| before.digest != image.digest);
+    if new && signing.is_some() && image.signature.is_none() {
+        return before.cloned();
+    }
     if let Some(tags) = &outcome.tagged {
         image.tags.clone_from(tags);
     }
@@ -76,6 +88,7 @@ fn inputs(conclusion: &Conclusion, outcome: &Outcome) -> Option<InputsStatus> {
         fingerprint: inputs.fingerprint(),
         revision: inputs.revision.clone(),
         bases: pins.bases,
+        base_choice: pins.base_choice,
         toolchain: Some(pins.toolchain),
     })
 }

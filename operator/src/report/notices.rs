@@ -27,6 +27,7 @@ pub fn notices(before: &GoWindowsImageStatus, after: &GoWindowsImageStatus) -> V
     notices.extend(trouble(before, after, ConditionType::Built, "Build", "False"));
     notices.extend(published(before, after));
     notices.extend(trouble(before, after, ConditionType::Published, "Publish", "False"));
+    notices.extend(trouble(before, after, ConditionType::Attested, "Attest", "False"));
     notices.extend(rolled_out(before, after));
     notices.extend(trouble(before, after, ConditionType::RolledOut, "Rollout", "False"));
     notices

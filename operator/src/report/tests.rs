@@ -18,7 +18,8 @@ fn world(status: Option<GoWindowsImageStatus>, generation: i64) -> World {
     let mut object: GoWindowsImage = serde_json::from_value(object).expect("an object");
     object.status = status;
     let now = Timestamp::from_second(1_000_000).expect("in range");
-    World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], answers: Answers::default() }
+    let nodes = crate::observe::Nodes::Hidden("they are not looked at".into());
+    World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], nodes, answers: Answers::default() }
 }
 
 fn condition(status: &GoWindowsImageStatus, kind: ConditionType) -> (String, String) {

@@ -3,6 +3,7 @@
 use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
+use super::program_check;
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::manifest::media_type;
 use anyhow::Context as _;
@@ -31,12 +32,18 @@ pub struct AssembleArgs {
     /// Folder that holds exactly one compiled .exe
     #[arg(long, value_name = "DIR")]
     program_dir: PathBuf,
+    /// Root of the source: files of the image come from it, and the program is held against its go.mod and go.sum
+    #[arg(long, value_name = "DIR")]
+    source_dir: Option<PathBuf>,
     /// JSON that the source step wrote; its commitTime becomes every time in the image
     #[arg(long, value_name = "FILE")]
     source_info: PathBuf,
     /// Docker configuration with the registry's credentials; anonymous without it
     #[arg(long, value_name = "FILE")]
     registry_config: Option<PathBuf>,
+    /// Docker configuration with the credentials to read bases with; --registry-config's without it
+    #[arg(long, value_name = "FILE")]
+    base_config: Option<PathBuf>,
     /// Where the outcome is written, as compact JSON of at most 4 KiB
     #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
     result: PathBuf,
@@ -101,13 +108,15 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
 }
 
 async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
-    let AssembleRequest { repository, tag, mut assembly, registries, absent_apis, timeout_seconds: _ } = request;
+    let AssembleRequest { repository, tag, mut assembly, expected, registries, absent_apis, timeout_seconds: _ } = request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
-    let credentials = match &args.registry_config {
-        Some(path) => Credentials::from_file(path).map_err(|message| unfit(Reason::SecretInvalid, message))?,
-        None => Credentials::none(),
+    let credentials = |file: Option<&PathBuf>| match file {
+        Some(path) => Credentials::from_file(path).map_err(|message| unfit(Reason::SecretInvalid, message)),
+        None => Ok(Credentials::none()),
     };
+    let for_bases = credentials(args.base_config.as_ref().or(args.registry_config.as_ref()))?;
+    let credentials = credentials(args.registry_config.as_ref())?;
     let start = Instant::now();
     let say = move |line: String| eprintln!("assemble: {:5.1} s  {line}", start.elapsed().as_secs_f64());
     for note in credentials.notes() {
@@ -117,8 +126,15 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
         let program = Program::in_folder(&args.program_dir)?;
-        let bases = find_bases(&registry, &assembly, &say).await?;
-        let prepared = prepare(bases, &assembly, &program, &absent_apis, &say).await?;
+        if let Some(expected) = &expected {
+            let source =
+                args.source_dir.as_deref().ok_or_else(|| AssembleError::Mismatch("there is no --source-dir to hold it against".into()))?;
+            program_check::check(&program.build_info, expected, source)?;
+            say("program: package, modules, Go release and settings are those that were asked for".into());
+        }
+        let reader = Registry::new(&registries, for_bases)?.with_tries(TRIES).through_mirrors();
+        let bases = find_bases(&reader, &assembly, &say).await?;
+        let prepared = prepare(bases, &assembly, &program, args.source_dir.as_deref(), &absent_apis, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))

@@ -1,5 +1,6 @@
 //! Why is there no image, and whose fault is it?
 
+use super::files::FilesError;
 use crate::clients::oci::{BaseError, OciError};
 use crate::image::base::InvalidBase;
 use crate::image::{layer, pe};
@@ -32,9 +33,23 @@ pub enum AssembleError {
     /// Its kind.
     #[error(transparent)]
     NotRunnable(#[from] pe::NotRunnable),
+    /// It is another program.
+    #[error("the program must not be used: {0}; look at the toolchain's image, which compiled it, and at go.sum")]
+    Mismatch(String),
+    /// What it should be held against cannot be read.
+    #[error("cannot read the source's {file}")]
+    ReadSource {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The base.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// The files of `image.files`.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The layer cannot be written.
     #[error("cannot write the layer to a temporary file (in TMPDIR)")]
     WriteLayer(#[source] std::io::Error),
@@ -76,8 +91,10 @@ impl AssembleError {
             Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
             Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
             Self::Target(error) => error.reason(),
+            Self::Mismatch(_) => Reason::ProgramMismatch,
             Self::ReadBack { .. } => Reason::VerificationFailed,
             Self::Interrupted => Reason::Lost,
+            Self::Files(_) => Reason::SourceInvalid,
             _ => Reason::AssembleFailed,
         }
     }

@@ -7,20 +7,25 @@
 //! Nothing has a tag before it was read back and verified. The build pod and the command line both go this way.
 
 use super::assemble_error::AssembleError;
+use super::bills::Bills;
+use super::files_blob::FilesBlob;
+pub use super::program::Program;
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
-use crate::image::assemble::{Image, assemble};
+use crate::image::assemble::{Blob, Image, assemble};
 use crate::image::base::{self, Base};
 use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
+use crate::image::sbom::Contents;
 use crate::image::verify::{self, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
-use crate::image::{Assembly, pe, sizes};
+use crate::image::{Assembly, sizes};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,59 +34,13 @@ use std::time::Duration;
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// More threads would only need more memory: hashing and writing cannot keep up with them.
 const MOST_THREADS: usize = 8;
+/// So many transfers at a time: more do not fill a line any better, and registries count connections.
+const STREAMS: usize = 4;
 /// What a layer holds beside the program.
 const TAR_OVERHEAD: u64 = 64 * 1024;
 
 /// Takes lines for people.
 pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);
-
-/// A compiled program that can run in a Windows container.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// Its file.
-    pub path: PathBuf,
-    /// Its name in the image.
-    pub name: ProgramName,
-    /// Bytes.
-    pub size: u64,
-}
-
-impl Program {
-    /// The only program in the compiler's output folder, checked.
-    ///
-    /// # Errors
-    /// There is none, or several, or it cannot run.
-    pub fn in_folder(folder: &Path) -> Result<Self, AssembleError> {
-        let failed = |source| AssembleError::ReadProgram { path: folder.into(), source };
-        let mut found: Vec<String> = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            found.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
-        }
-        found.sort();
-        match found.as_slice() {
-            [name] if name.ends_with(".exe") => Self::open(&folder.join(name), name),
-            [] => Err(AssembleError::FindProgram { folder: folder.into(), found: "nothing".into() }),
-            several => Err(AssembleError::FindProgram {
-                folder: folder.into(),
-                found: several.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
-            }),
-        }
-    }
-
-    fn open(path: &Path, name: &str) -> Result<Self, AssembleError> {
-        let failed = |source| AssembleError::ReadProgram { path: path.into(), source };
-        let name = name.parse()?;
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(failed(std::io::Error::other("not a regular file")));
-        }
-        let mut start = Vec::with_capacity(pe::HEADER_BYTES);
-        file.take(pe::HEADER_BYTES as u64).read_to_end(&mut start).map_err(failed)?;
-        pe::check(&start)?;
-        Ok(Self { path: path.into(), name, size: metadata.len() })
-    }
-}
 
 /// The bases that an image will stand on, and where their layers are.
 pub struct FoundBases<'a> {
@@ -96,8 +55,10 @@ pub struct Prepared<'a> {
     /// The application layer.
     pub layer: Layer,
     layer_file: tempfile::NamedTempFile,
+    files: Option<FilesBlob>,
     found: FoundBases<'a>,
     program: ProgramName,
+    bills: Bills,
 }
 
 /// Reads the manifests and configurations of the bases, and chooses among them. A wrong base is found before anything is
@@ -106,13 +67,14 @@ pub struct Prepared<'a> {
 /// # Errors
 /// [`AssembleError::Base`].
 pub async fn find_bases<'a>(registry: &'a Registry, assembly: &Assembly, say: Say<'_>) -> Result<FoundBases<'a>, AssembleError> {
-    let (mut all, mut all_listed, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
-    for text in &assembly.bases {
-        let source = Source::parse(registry, text).map_err(BaseError::Read)?;
-        let Bases { bases, listed } = source.bases(text, &assembly.releases).await?;
+    let sources = assembly.bases.iter().map(|text| Ok((text.clone(), Source::parse(registry, text)?)));
+    let sources: BTreeMap<String, Source<'a>> = sources.collect::<Result<_, OciError>>().map_err(BaseError::Read)?;
+    let asked: Vec<_> = assembly.bases.iter().filter_map(|text| Some(sources.get(text)?.bases(text, &assembly.releases).boxed())).collect();
+    let found: Vec<Bases> = stream::iter(asked).buffered(STREAMS).try_collect().await?;
+    let (mut all, mut all_listed) = (Vec::new(), Vec::new());
+    for Bases { bases, listed } in found {
         all.extend(bases);
         all_listed.extend(listed);
-        sources.insert(text.clone(), source);
     }
     let bases = base::select(all, &assembly.releases, &all_listed)?;
     for base in &bases {
@@ -121,7 +83,8 @@ pub async fn find_bases<'a>(registry: &'a Registry, assembly: &Assembly, say: Sa
     Ok(FoundBases { bases, sources })
 }
 
-/// Compresses the program into a temporary file (it is gone with the result), and makes the manifests.
+/// Compresses the program, and the files of `source` that belong to the image, into temporary files (they are gone with the result), and
+/// makes the manifests. `source` is the root of the repository.
 ///
 /// # Errors
 /// See [`AssembleError`]; nothing has been written anywhere else.
@@ -129,6 +92,7 @@ pub async fn prepare<'a>(
     found: FoundBases<'a>,
     assembly: &Assembly,
     program: &Program,
+    source: Option<&Path>,
     absent_apis: &[AbsentApi],
     say: Say<'_>,
 ) -> Result<Prepared<'a>, AssembleError> {
@@ -136,16 +100,34 @@ pub async fn prepare<'a>(
     let assembly = &Assembly { learned, ..assembly.clone() };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let (owned, packing) = (program.clone(), Packing { epoch: assembly.epoch, compression: assembly.compression, threads });
+    let files = FilesBlob::write(assembly, program, source, packing, say).await?;
     let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing));
     let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
     say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
-    let image = assemble(assembly, &found.bases, &program.name, &layer)?;
+    let image = assemble(assembly, &found.bases, &program.name, &layer, files.as_ref().map(|files| &files.layer))?;
     let before = ReadBack::from_assembled(&image)?;
     let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
     match verify::complaint(&findings) {
         Some(complaint) => Err(AssembleError::Assembled(complaint)),
-        None => Ok(Prepared { image, layer, layer_file, found, program: program.name.clone() }),
+        None => {
+            let (digest, info) = (&layer.program, program.build_info.as_ref().ok());
+            let contents = Contents { program: program.name.as_str(), digest, info, epoch: assembly.epoch };
+            let bills = Bills::of(&image, &found.bases, &contents)?;
+            Ok(Prepared { image, layer, layer_file, files, found, program: program.name.clone(), bills })
+        }
     }
+}
+
+async fn push_config(registry: &Registry, repository: &Reference, config: &Blob) -> Result<(), AssembleError> {
+    if !registry.blob_exists(repository, &config.digest).await? {
+        registry.upload_bytes(repository, &config.digest, &config.bytes).await?;
+    }
+    Ok(())
+}
+
+/// Does all of it, a few at a time; the first failure ends the others.
+async fn side_by_side(work: Vec<BoxFuture<'_, Result<(), AssembleError>>>) -> Result<(), AssembleError> {
+    stream::iter(work.into_iter().map(Ok)).try_for_each_concurrent(STREAMS, |one| one).await
 }
 
 /// Looks through the program for what its image depends on, and for what may not work on these bases.
@@ -182,24 +164,20 @@ impl Prepared<'_> {
         tags: &[String],
         say: Say<'_>,
     ) -> Result<Published, AssembleError> {
-        for (layer, base) in self.base_layers() {
-            self.place_base_layer(registry, repository, layer, base, say).await?;
-        }
-        if !registry.blob_exists(repository, &self.layer.digest).await? {
-            let progress = Progress::default();
-            let upload = registry.upload_file(repository, &self.layer.digest, self.layer.size, self.layer_file.path(), &progress);
-            shown("push: application layer", self.layer.size, &progress, say, upload).await?;
-        }
-        for platform in &self.image.platforms {
-            if !registry.blob_exists(repository, &platform.config.digest).await? {
-                registry.upload_bytes(repository, &platform.config.digest, &platform.config.bytes).await?;
-            }
-            registry.push_manifest(repository, &platform.manifest, None).await?;
-        }
+        let mut blobs = vec![self.push_layer(registry, repository, say).boxed()];
+        blobs.extend(self.files.iter().map(|files| files.push(registry, repository, say).boxed()));
+        blobs.extend(self.image.platforms.iter().map(|platform| push_config(registry, repository, &platform.config).boxed()));
+        blobs.extend(
+            self.base_layers().into_iter().map(|(layer, base)| self.place_base_layer(registry, repository, layer, base, say).boxed()),
+        );
+        side_by_side(blobs).await?;
+        let manifests = self.image.platforms.iter().map(|platform| &platform.manifest);
+        side_by_side(manifests.map(|manifest| registry.push_manifest(repository, manifest, None).err_into().boxed()).collect()).await?;
         if let Some(index) = &self.image.index {
             registry.push_manifest(repository, index, None).await?;
         }
-        let published = self.read_back(registry, repository).await?;
+        let mut published = self.read_back(registry, repository).await?;
+        published.status.sbom = self.bills.attach(registry, repository, say).await?;
         for tag in tags {
             registry.tag(repository, &published.digest, tag).await?;
             let resolved = registry.resolve(&at_tag(repository, tag)).await?;
@@ -223,20 +201,33 @@ impl Prepared<'_> {
         for (layer, base) in self.base_layers() {
             self.keep_base_layer(&layout, layer, base, say).await?;
         }
-        let kept = std::fs::copy(self.layer_file.path(), layout.path(&self.layer.digest));
-        kept.map_err(|error| OciError::Local { attempt: format!("write the application layer to {layout}"), detail: error.to_string() })?;
+        let own = self.files.as_ref().map(|files| (&files.file, &files.layer.digest));
+        for (file, digest) in own.into_iter().chain([(&self.layer_file, &self.layer.digest)]) {
+            let kept = std::fs::copy(file.path(), layout.path(digest));
+            kept.map_err(|error| OciError::Local { attempt: format!("write layer {digest} to {layout}"), detail: error.to_string() })?;
+        }
         for platform in &self.image.platforms {
             layout.write_blob(&platform.config.digest, &platform.config.bytes)?;
             layout.write_blob(&platform.manifest.digest, &platform.manifest.bytes)?;
         }
         let Some(top) = self.image.top() else { return Err(AssembleError::Assembled("it has no platform".into())) };
         layout.write_blob(&top.digest, &top.bytes)?;
+        let sbom = self.bills.keep(&layout)?;
         layout.write_index(top, tag)?;
         let file = File::open(layout.path(&self.layer.digest)).map_err(AssembleError::ReadLayer)?;
         self.accept_layer(&layout, self.layer_facts(&layout, file).await?)?;
         let platforms = ReadBack::from_assembled(&self.image)?;
         let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
-        Ok(ImageStatus { reference: layout.to_string(), ..status })
+        Ok(ImageStatus { reference: layout.to_string(), sbom, ..status })
+    }
+
+    async fn push_layer(&self, registry: &Registry, repository: &Reference, say: Say<'_>) -> Result<(), AssembleError> {
+        if registry.blob_exists(repository, &self.layer.digest).await? {
+            return Ok(());
+        }
+        let progress = Progress::default();
+        let upload = registry.upload_file(repository, &self.layer.digest, self.layer.size, self.layer_file.path(), &progress);
+        Ok(shown("push: application layer", self.layer.size, &progress, say, upload).await?)
     }
 
     /// Every layer of every base once, with the base that it comes from.
@@ -260,12 +251,14 @@ impl Prepared<'_> {
         let progress = Progress::default();
         let label = format!("push: layer of base {}, once", base.os_version);
         match self.found.sources.get(&base.reference) {
-            Some(Source::Registry(_, from)) => {
-                if registry.mount(repository, &layer.digest, from).await? {
-                    say(format!("push: base layer shared with {}", from.repository()));
-                    return Ok(());
+            Some(Source::Registry(source, from)) => {
+                for place in source.places(from) {
+                    if registry.mount(repository, &layer.digest, &place).await? {
+                        say(format!("push: base layer shared with {}", place.repository()));
+                        return Ok(());
+                    }
                 }
-                let copy = registry.copy_blob(from, repository, layer, &progress);
+                let copy = registry.copy_blob(source, from, repository, layer, &progress);
                 shown(&label, layer.size, &progress, say, copy).await?;
             }
             Some(Source::Layout(layout)) => {
@@ -315,6 +308,9 @@ impl Prepared<'_> {
         let Some(mut published) = published else {
             return Err(read_back(&place(repository), format!("{} is not there right after it was pushed", top.digest)));
         };
+        if let Some(files) = &self.files {
+            files.read_back(registry, repository).await?;
+        }
         let app_layer = published.platforms.first().and_then(|platform| platform.manifest.layers.last());
         if let Some(layer) = app_layer {
             let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
@@ -354,15 +350,15 @@ impl Prepared<'_> {
 }
 
 /// A repository without the tag that a reference always has.
-fn place(repository: &Reference) -> String {
+pub(super) fn place(repository: &Reference) -> String {
     format!("{}/{}", repository.registry(), repository.repository())
 }
 
-fn read_back(place: &impl ToString, complaint: String) -> AssembleError {
+pub(super) fn read_back(place: &impl ToString, complaint: String) -> AssembleError {
     AssembleError::ReadBack { place: place.to_string(), complaint }
 }
 
-async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {
+pub(super) async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {
     let hashed = tokio::task::spawn_blocking(move || {
         let mut file = crate::image::digest::Hashing::new(File::open(path)?);
         std::io::copy(&mut file, &mut std::io::sink())?;
@@ -372,7 +368,7 @@ async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleE
 }
 
 /// Waits for a transfer and says every two seconds how far it is.
-async fn shown<T, E>(
+pub(super) async fn shown<T, E>(
     label: &str,
     total: u64,
     progress: &Progress,

@@ -3,6 +3,7 @@
 //! The request travels as one JSON argument (nothing in it is secret), the outcome as the container's termination message,
 //! of which Kubernetes keeps 4096 bytes.
 
+use super::program_check::Expected;
 use crate::image::Assembly;
 use crate::image::windows_apis::AbsentApi;
 use crate::settings::RegistrySettings;
@@ -24,6 +25,9 @@ pub struct AssembleRequest {
     pub tag: String,
     /// What determines the image. Its `epoch` is replaced by the source step's commit time.
     pub assembly: Assembly,
+    /// What the program must say of itself; nothing where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// How registries are reached, certificates in place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<RegistrySettings>,
@@ -64,6 +68,9 @@ pub struct AssembleResult {
     /// What a node has to pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_bytes: Option<PullBytes>,
+    /// Digest of the SBOM's manifest; none where the registry takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
 }
 
 /// Why nothing was pushed, or what was pushed must not be used.
@@ -92,8 +99,8 @@ impl AssembleFailure {
 impl AssembleResult {
     /// From what the registry gave back.
     pub fn new(media_type: &str, status: ImageStatus) -> Self {
-        let ImageStatus { reference, digest, platforms, binary, pull_bytes, .. } = status;
-        Self { digest, media_type: media_type.into(), reference, binary: binary.unwrap_or_default(), platforms, pull_bytes }
+        let ImageStatus { reference, digest, platforms, binary, pull_bytes, sbom, .. } = status;
+        Self { digest, media_type: media_type.into(), reference, binary: binary.unwrap_or_default(), platforms, pull_bytes, sbom }
     }
 }
 
@@ -120,6 +127,7 @@ mod tests {
             platforms: vec![platform; 8],
             binary: Some(BinaryStatus { name: "n".repeat(80), bytes: i64::MAX, sha256: "f".repeat(64) }),
             pull_bytes: Some(PullBytes { base_cached: i64::MAX, cold: i64::MAX }),
+            sbom: Some(digest),
             ..ImageStatus::default()
         };
         let succeeded = AssembleOutcome::Succeeded(AssembleResult::new(crate::image::manifest::media_type::MANIFEST, status));

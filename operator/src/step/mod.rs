@@ -4,6 +4,11 @@ pub mod assemble;
 pub mod assemble_error;
 pub mod assemble_pipeline;
 pub mod assemble_request;
+mod bills;
+mod files;
+mod files_blob;
+mod program;
+pub mod program_check;
 pub mod source;
 pub mod source_request;
 

@@ -46,7 +46,7 @@ const fn plain(group: &'static str, version: &'static str, plural: &'static str,
 }
 
 /// Every kind, in an order that never changes: it is part of an object's key.
-pub static KINDS: [Kind; 8] = [
+pub static KINDS: [Kind; 9] = [
     Kind {
         status: true,
         generation: true,
@@ -69,6 +69,7 @@ pub static KINDS: [Kind; 8] = [
     plain("", "v1", "secrets", "Secret"),
     plain("events.k8s.io", "v1", "events", "Event"),
     Kind { versioned: true, put_creates: true, ..plain("coordination.k8s.io", "v1", "leases", "Lease") },
+    Kind { status: true, ..plain("", "v1", "nodes", "Node") },
 ];
 
 /// The kind of a path's group, version and plural.

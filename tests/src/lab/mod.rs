@@ -63,6 +63,8 @@ use progress::Progress;
 use site::Site;
 use windows_node::{Runner, WindowsNode};
 
+/// The containerd of Windows nodes, where a test asks for no other.
+const CONTAINERD: &str = "1.7.20";
 /// The first wait of a Windows node before it tries again: a fifth of a kubelet's, so that tests do not sleep.
 const WINDOWS_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -275,9 +277,14 @@ impl Lab {
     /// Adds a Windows node that runs nothing but on paper (see [`windows_node::Paper`]), in a moment. `taints` are those that it
     /// has beside the usual `os=windows:NoSchedule`.
     pub async fn paper_node(&self, name: &str, kernel_version: &str, taints: &[Taint]) -> Result<WindowsNode> {
+        self.paper_node_with(name, kernel_version, CONTAINERD, taints).await
+    }
+
+    /// The same with another containerd than the usual one.
+    pub async fn paper_node_with(&self, name: &str, kernel_version: &str, containerd: &str, taints: &[Taint]) -> Result<WindowsNode> {
         let number = self.papers.fetch_add(1, Ordering::Relaxed);
         let options = self.windows_options(name, kernel_version, Runner::Paper(self.network().paper_pods(number)))?;
-        WindowsNode::start(windows_node::Options { taints: taints.to_vec(), ..options }).await
+        WindowsNode::start(windows_node::Options { containerd: containerd.to_owned(), taints: taints.to_vec(), ..options }).await
     }
 
     fn windows_options(&self, name: &str, kernel_version: &str, runner: Runner) -> Result<windows_node::Options> {
@@ -285,6 +292,7 @@ impl Lab {
             client: self.client(),
             name: name.to_owned(),
             kernel_version: kernel_version.to_owned(),
+            containerd: CONTAINERD.into(),
             registry_plain_http: true,
             runner,
             taints: Vec::new(),

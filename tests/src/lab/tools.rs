@@ -47,17 +47,17 @@ pub const REGISTRY: Module = Module {
     ],
 };
 
+/// A registry in memory that lists referrers, which the lab's own does not.
+pub const REFERRERS: Module = Module { directory: "referrers", programs: &[("referrers", "gowindows.dev/lab/referrers")] };
+
+/// What users verify signatures with.
+pub const COSIGN: Module = Module { directory: "cosign", programs: &[("cosign", "github.com/sigstore/cosign/v3/cmd/cosign")] };
+
+/// A reader of SPDX documents that is not ours.
+pub const SPDX: Module = Module { directory: "spdx", programs: &[("spdx", "gowindows.dev/lab/spdx")] };
+
 /// Google's image builder for Go programs.
 pub const KO: Module = Module { directory: "ko", programs: &[("ko", "github.com/google/ko")] };
-
-/// The image builder of Docker.
-pub const BUILDKIT: Module = Module {
-    directory: "buildkit",
-    programs: &[("buildctl", "github.com/moby/buildkit/cmd/buildctl"), ("buildkitd", "github.com/moby/buildkit/cmd/buildkitd")],
-};
-
-/// The image builder that runs inside of what it builds; its last release before it was archived.
-pub const KANIKO: Module = Module { directory: "kaniko", programs: &[("executor", "github.com/GoogleContainerTools/kaniko/cmd/executor")] };
 
 /// The program that holds a pod's namespaces.
 pub const PAUSE: Module = Module { directory: "pause", programs: &[("pause", "gowindows.dev/lab/pause")] };

@@ -77,7 +77,9 @@ impl Operator {
 fn settings_of(lab: &Lab, image: &str, golang: &str, namespaces: &[&str]) -> Value {
     let registry = lab.registry();
     let registries = [registry.to_owned(), lab.private_registry(), lab.spare_registry(), lab.faulty_registry()];
-    let registries = registries.map(|host| json!({"host": host, "plainHTTP": true}));
+    let mut registries: Vec<Value> = registries.into_iter().map(|host| json!({"host": host, "plainHTTP": true})).collect();
+    // A registry that nobody can reach, as a vendor's is behind a fence.
+    registries.push(json!({"host": "vendor.invalid", "mirror": registry}));
     let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
     let mut settings = json!({
         "stepImage": image,

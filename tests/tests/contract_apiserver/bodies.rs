@@ -47,6 +47,7 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
     let digest = format!("sha256:{}", "1".repeat(64));
     let pins = Pins {
         bases: vec![format!("registry.example.com/nanoserver:ltsc2022@{digest}")],
+        base_choice: None,
         toolchain: format!("registry.example.com/golang:1.26@{digest}"),
     };
     let inputs = Inputs::new(&request, "main", &"4f1c2e7aa8b0c9d1e2f3".repeat(2), pins);

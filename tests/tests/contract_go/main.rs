@@ -63,7 +63,9 @@ fn open(program: &Path) -> Result<PeFile<File>> {
 
 fn functions(program: &Path) -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
-    pclntab::function_names(&mut open(program)?, |name| drop(names.insert(name.to_owned())))?;
+    pclntab::function_names(&mut open(program)?, |name| {
+        names.insert(name.to_owned());
+    })?;
     Ok(names)
 }
 

@@ -49,13 +49,16 @@ const BASE_CHILD: (&str, &str, u64) = ("GET", "/windows/nanoserver/manifests/", 
 const BASE_CONFIG: (&str, &str, u64) = ("GET", "/windows/nanoserver/blobs/", 0);
 const LOOK: (&str, &str, u64) = ("HEAD", "/app/blobs/", 0);
 const OPEN: (&str, &str, u64) = ("POST", "/app/blobs/uploads/", 0);
-/// The two layers of the base are mounted before.
-const OPEN_FOR_PROGRAM: (&str, &str, u64) = ("POST", "/app/blobs/uploads/", 2);
+/// Of the two layers of the base, the program's layer and the configuration, two are on their way.
+const OPEN_LATER: (&str, &str, u64) = ("POST", "/app/blobs/uploads/", 2);
 const UPLOAD: (&str, &str, u64) = ("PUT", "/app/blobs/uploads/", 0);
 const MANIFEST: (&str, &str, u64) = ("PUT", "/app/manifests/sha256:", 0);
 const READ_BACK: (&str, &str, u64) = ("GET", "/app/manifests/sha256:", 0);
 const READ_CONFIG: (&str, &str, u64) = ("GET", "/app/blobs/", 0);
 const READ_LAYER: (&str, &str, u64) = ("GET", "/app/blobs/", 1);
+const LIST_BILLS: (&str, &str, u64) = ("GET", "/app/referrers/", 0);
+/// After the image's own.
+const BILL: (&str, &str, u64) = ("PUT", "/app/manifests/sha256:", 1);
 const SET_TAG: (&str, &str, u64) = ("PUT", "/app/manifests/gw-", 0);
 const READ_TAG: (&str, &str, u64) = ("HEAD", "/app/manifests/gw-", 0);
 
@@ -85,7 +88,7 @@ const CASES: &[Case] = &[
     case("open-denied", OPEN, Status(403, IMMUTABLE), RegistryAuthFailed, false, &["tags are immutable", LOGIN]),
     case("open-no-project", OPEN, Status(404, NO_PROJECT), RegistryInvalid, false, &["project app not found", "create", MEND]),
     case("open-busy", OPEN, Status(502, ""), RegistryUnreachable, true, &["HTTP 502"]),
-    case("open-busy-for-program", OPEN_FOR_PROGRAM, Status(503, ""), RegistryUnreachable, true, &["upload blob", "HTTP 503"]),
+    case("open-busy-later", OPEN_LATER, Status(503, ""), RegistryUnreachable, true, &["HTTP 503"]),
     case("open-portal", OPEN, Portal, RegistryInvalid, false, &["no usable Location", LOOK_BETWEEN]),
     case("upload-denied", UPLOAD, Status(403, ""), RegistryAuthFailed, false, &["upload blob", LOGIN]),
     case("upload-too-large", UPLOAD, Status(413, ""), RegistryInvalid, false, &["HTTP 413", "larger bodies"]),
@@ -107,6 +110,9 @@ const CASES: &[Case] = &[
     case("layer-changed", READ_LAYER, Changed, VerificationFailed, false, &["layer", LOOK_BETWEEN]),
     case("layer-truncated", READ_LAYER, Truncated, VerificationFailed, false, &["layer", LOOK_BETWEEN]),
     case("layer-cut", READ_LAYER, Cut, RegistryUnreachable, true, &["read blob", "the connection broke"]),
+    case("bills-busy", LIST_BILLS, Status(503, ""), RegistryUnreachable, true, &["list what is attached", "HTTP 503"]),
+    case("bill-denied", BILL, Status(403, ""), RegistryAuthFailed, false, &["write manifest", LOGIN]),
+    case("bill-stored-as-other", BILL, OtherDigest, RegistryInvalid, false, &["it stored sha256:0000"]),
     case("tag-denied", SET_TAG, Status(403, IMMUTABLE), RegistryAuthFailed, false, &[TAG, "tags are immutable"]),
     case("tag-forgotten", SET_TAG, Swallowed, RegistryInvalid, false, &[TAG, "HTTP 404"]),
     case("tag-moved", READ_TAG, OtherDigest, VerificationFailed, false, &[TAG, "does somebody else move it?"]),
@@ -130,32 +136,45 @@ fn program() -> Vec<u8> {
 }
 
 /// What the stages before leave for this one.
-fn compiled() -> Result<TempDir> {
+pub fn compiled() -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     std::fs::create_dir(folder.path().join("out"))?;
+    std::fs::create_dir_all(folder.path().join("src/web"))?;
+    std::fs::write(folder.path().join("src/web/index.html"), "<html>")?;
     std::fs::write(folder.path().join("out/storefront.exe"), program())?;
     std::fs::write(folder.path().join("source.json"), r#"{"commitTime": 1767323045}"#)?;
     Ok(folder)
 }
 
-/// Runs the step as its container does.
+/// One of these tests: each door has an address of its own, which the image would name.
 async fn step(compiled: &Path, door: &Door, repository: &str, seconds: u64) -> Result<AssembleOutcome> {
-    let assembly: Assembly = serde_json::from_value(serde_json::json!({"bases": [format!("{}/{BASE}", door.host)], "epoch": 0}))?;
+    let name = serde_json::json!({"org.opencontainers.image.base.name": BASE});
+    let assembly = serde_json::json!({"bases": [format!("{}/{BASE}", door.host)], "annotations": name, "epoch": 0});
+    let assembly: Assembly = serde_json::from_value(assembly)?;
     let request = AssembleRequest {
         repository: format!("{}/{repository}", door.host),
         tag: TAG.into(),
         assembly,
+        expected: None,
         registries: door.settings(),
+        absent_apis: vec![],
         timeout_seconds: seconds,
     };
+    run_step(compiled, &request).await
+}
+
+/// Runs the step as its container does.
+pub async fn run_step(compiled: &Path, request: &AssembleRequest) -> Result<AssembleOutcome> {
     let result = tempfile::NamedTempFile::new()?;
     let path = |path: &Path| path.to_str().map(str::to_owned).context("a path in UTF-8");
     let command = Command::try_parse_from([
         "assemble".to_owned(),
         "--request".into(),
-        serde_json::to_string(&request)?,
+        serde_json::to_string(request)?,
         "--program-dir".into(),
         path(&compiled.join("out"))?,
+        "--source-dir".into(),
+        path(&compiled.join("src"))?,
         "--source-info".into(),
         path(&compiled.join("source.json"))?,
         "--result".into(),
@@ -185,7 +204,8 @@ async fn check(registry: &RealRegistry, compiled: &Path, digest: &str, case: &Ca
     for part in host.iter().chain(case.says) {
         ensure!(message.contains(part), "{part:?} is not in: {message}");
     }
-    ensure!((1..=4).contains(&door.struck()), "{} requests met the fault, where 1 to 4 are patient enough", door.struck());
+    // Four transfers at a time, each of which tries four times.
+    ensure!((1..=16).contains(&door.struck()), "{} requests met the fault, where 1 to 16 are patient enough", door.struck());
     let tagged = door.status_behind(&repository, TAG).await?;
     let may_be_tagged = case.fault.path == READ_TAG.1;
     ensure!(may_be_tagged || tagged == StatusCode::NOT_FOUND, "what was not verified has a tag: {tagged}");
@@ -205,5 +225,18 @@ async fn each_fault_at_each_request_is_told_leaves_no_tag_and_passes() -> Result
     let checks = CASES.iter().map(|case| async { check(&registry, compiled.path(), &digest, case).await.context(case.name) });
     let broken: Vec<String> = join_all(checks).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     ensure!(broken.is_empty(), "{} of {} cases:\n{}", broken.len(), CASES.len(), broken.join("\n"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_takes_no_artifacts_gets_the_image_all_the_same() -> Result<()> {
+    let (registry, compiled) = (RealRegistry::start().await?, compiled()?);
+    let door = registry.door().await?;
+    door.set(Some(Fault { method: BILL.0, path: BILL.1, after: BILL.2, how: Status(400, r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#) }));
+    let result = succeeds(compiled.path(), &door, "no-artifacts/app").await?;
+    ensure!(result.sbom.is_none() && door.struck() == 1, "{result:?}");
+    ensure!(door.status_behind("no-artifacts/app", TAG).await? == StatusCode::OK);
+    door.set(None);
+    ensure!(succeeds(compiled.path(), &door, "no-artifacts/app").await?.sbom.is_some(), "with nothing broken it has one");
     Ok(())
 }

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use gowindows_operator::settings::RegistrySettings;
 use gowindows_tests::lab::progress::Progress;
-use gowindows_tests::lab::tools::{REGISTRY, Tools};
+use gowindows_tests::lab::tools::{REFERRERS, REGISTRY, Tools};
 use gowindows_tests::lab::windows_base::{Base, Flavor, Repository, manifest_list};
 use serde_json::json;
 use tempfile::TempDir;
@@ -39,21 +39,36 @@ pub struct RealRegistry {
 }
 
 impl RealRegistry {
-    /// It listens at a socket file: no port can be taken by somebody else.
+    /// It listens at a socket file: no port can be taken by somebody else. It does not list referrers.
     pub async fn start() -> Result<Self> {
         let tools = Tools::ensure(&[REGISTRY], &Progress::stderr()).await?;
         let root = tempfile::tempdir()?;
-        let (socket, config) = (root.path().join("socket"), root.path().join("config.yml"));
+        let config = root.path().join("config.yml");
         let content = json!({
             "version": "0.1",
             "log": {"level": "error"},
             "storage": {"filesystem": {"rootdirectory": root.path().join("data")}},
-            "http": {"net": "unix", "addr": socket},
+            "http": {"net": "unix", "addr": root.path().join("socket")},
         });
         // JSON is YAML as well.
         std::fs::write(&config, content.to_string())?;
         let mut command = Command::new(tools.path("registry")?);
-        command.arg("serve").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.arg("serve").arg(&config);
+        Self::run(command, root).await
+    }
+
+    /// Another one, which lists referrers; `unfiltered` ones of every type, as registries may.
+    pub async fn start_listing(unfiltered: bool) -> Result<Self> {
+        let tools = Tools::ensure(&[REFERRERS], &Progress::stderr()).await?;
+        let root = tempfile::tempdir()?;
+        let mut command = Command::new(tools.path("referrers")?);
+        command.arg("-socket").arg(root.path().join("socket")).arg(format!("-unfiltered={unfiltered}"));
+        Self::run(command, root).await
+    }
+
+    async fn run(mut command: Command, root: TempDir) -> Result<Self> {
+        let socket = root.path().join("socket");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let mut process = command.spawn().context("start the registry")?;
         let began = Instant::now();
         while UnixStream::connect(&socket).await.is_err() {
@@ -62,20 +77,27 @@ impl RealRegistry {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let registry = Self { socket, _process: process, _root: root };
-        registry.publish_base().await?;
+        registry.publish(OS_VERSION).await?;
         Ok(registry)
     }
 
-    async fn publish_base(&self) -> Result<()> {
-        let door = self.door().await?;
-        let (name, tag) = BASE.split_once(':').context("a tag")?;
+    /// Points the base's tag at a base of another version, as the vendor does each month. Returns what it points at then.
+    pub async fn publish(&self, os_version: &str) -> Result<String> {
+        let (door, (name, tag)) = (self.door().await?, BASE.split_once(':').context("a tag")?);
         let repository = Repository::new(&door.host, name)?;
-        let base = Base::generate(Flavor::Nanoserver, OS_VERSION, 4096)?;
+        let base = Base::generate(Flavor::Nanoserver, os_version, 4096)?;
         for blob in base.layers.iter().chain([&base.config]) {
             repository.push_blob(blob).await?;
         }
         repository.push_manifest(&base.manifest.digest, &base.manifest).await?;
-        repository.push_manifest(tag, &manifest_list(&[&base])?).await
+        let list = manifest_list(&[&base])?;
+        repository.push_manifest(tag, &list).await?;
+        Ok(list.digest)
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// A new door to it, in good order.

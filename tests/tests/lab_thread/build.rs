@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 pub async fn the_laptop_makes_the_same_digest(stage: Arc<Stage>) -> Result<()> {
     let (tenant, storefront) = storefront(&stage, "laptop").await?;
-    let object = object(&tenant)?;
+    // With files beside the program, some of them left out.
+    let files = "    ports: [8080]\n    files: [{from: cmd, to: 'C:\\app\\files', ignore: ['*.go']}]";
+    let object = object(&tenant)?.replace("    ports: [8080]", files);
     tenant.kubectl.apply(&object).await?;
     let status = until(&stage.lab.client(), "laptop", "storefront", LIMIT, is_rolled_out).await?;
     same_on_this_machine(&stage, &object, &storefront.repository, &status).await

@@ -110,8 +110,8 @@ pub fn two_objects_for_one_container() -> Checked {
         let commit = younger.commit(Program::Good).await;
         let mut object = younger.object();
         object["spec"]["rollout"] = json!({"targets": [{"name": "shop-0"}]});
-        for part in ["git", "push"] {
-            younger.make("Secret", json!({"metadata": {"name": format!("shop-1-{part}")}})).await;
+        for part in ["git", "push", "key"] {
+            younger.make("Secret", json!({"metadata": {"name": format!("shop-1-{part}")}, "data": {"cosign.key": ""}})).await;
         }
         younger.make("GoWindowsImage", object).await;
         sees(&younger, "RolledOut", "False", "TargetClaimed", &["shop-0", "rollout.targets"]).await?;
@@ -199,8 +199,8 @@ pub fn forged_job_of_the_right_name() -> Checked {
 async fn without_target(stage: &Arc<Stage>, job: &str) -> Shop {
     let shop = Shop::new(stage, 0);
     shop.commit(Program::Good).await;
-    for part in ["git", "push"] {
-        shop.make("Secret", json!({"metadata": {"name": format!("shop-0-{part}")}})).await;
+    for part in ["git", "push", "key"] {
+        shop.make("Secret", json!({"metadata": {"name": format!("shop-0-{part}")}, "data": {"cosign.key": ""}})).await;
     }
     let metadata = json!({"name": job, "annotations": {"sim/forged": "yes"}});
     shop.make("Job", json!({"metadata": metadata, "spec": {"template": {"spec": {}}}})).await;

@@ -13,6 +13,7 @@
 //! | I10 | no secret value in anything that is sent |
 //! | I11 | sizes: object, status, history, Jobs |
 //! | I12 | at most one request a second and object, over each five minutes: a steady failure is not a storm |
+//! | I13 | with a key: no tag and no target gets a digest before it is signed |
 //!
 //! I9 is about feedback of metrics, which does not exist yet; it comes with it.
 
@@ -44,11 +45,15 @@ pub struct Invariants {
     taken_away: BTreeSet<(String, String)>,
     /// The newest image that was rolled, by target: its order at the registry.
     rolled: BTreeMap<String, u64>,
+    /// Objects whose images must be signed: what nobody saw being built is built again for them.
+    sign: BTreeSet<String>,
     /// Objects that are gone, and since when.
     gone: BTreeMap<String, Timestamp>,
+    /// Names of the objects whose images are signed.
+    signing: BTreeSet<String>,
     /// Specifications by object and generation.
     flags: BTreeMap<(String, i64), String>,
-    requests: BTreeMap<(u64, String), VecDeque<u64>>,
+    requests: BTreeMap<(u64, String), VecDeque<(u64, String)>>,
     /// Writes of the operator.
     writes: u64,
     /// Jobs of the operator that were created.
@@ -67,7 +72,9 @@ impl Invariants {
             active: BTreeMap::new(),
             taken_away: BTreeSet::new(),
             rolled: BTreeMap::new(),
+            sign: BTreeSet::new(),
             gone: BTreeMap::new(),
+            signing: BTreeSet::new(),
             flags: BTreeMap::new(),
             requests: BTreeMap::new(),
             writes: 0,
@@ -88,6 +95,11 @@ impl Invariants {
         }
     }
 
+    /// Whether the images of the object with this name are to be signed.
+    pub fn signs(&self, name: &str) -> bool {
+        self.signing.contains(name)
+    }
+
     /// Writes of the operator so far, events and leases apart.
     pub fn writes(&self) -> u64 {
         self.writes
@@ -106,12 +118,16 @@ impl Invariants {
         }
         let Some(object) = object_of(call) else { return };
         let recent = self.requests.entry((replica, object.to_string())).or_default();
-        recent.push_back(now);
-        while recent.front().is_some_and(|first| now.saturating_sub(*first) > REQUESTS.0) {
+        recent.push_back((now, format!("{:?} {kind}", call.verb)));
+        while recent.front().is_some_and(|(first, _)| now.saturating_sub(*first) > REQUESTS.0) {
             recent.pop_front();
         }
         if recent.len() > REQUESTS.1 {
-            let message = format!("I12: {} requests for object {object} within five minutes, at {now} ms", recent.len());
+            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+            for (_, kind) in recent.iter() {
+                *kinds.entry(kind).or_default() += 1;
+            }
+            let message = format!("I12: {} requests for object {object} within five minutes, at {now} ms: {kinds:?}", recent.len());
             recent.clear();
             self.breaks(message);
         }
@@ -160,6 +176,10 @@ impl Invariants {
         if metadata["labels"]["sim/stripped"].is_string() {
             // Without its labels a Job is no build of ours any more: it is taken for lost.
             self.active.values_mut().for_each(|names| names.retain(|name| *name != change.key.2));
+            let before = change.old.as_ref().and_then(|old| old.object["metadata"]["labels"][names::LABEL_FINGERPRINT].as_str());
+            if let Some(fingerprint) = before {
+                self.taken_away.insert((owner, fingerprint.to_owned()));
+            }
             return;
         }
         if change.new.is_none() && change.writer == "somebody" {
@@ -183,7 +203,7 @@ impl Invariants {
             let unknowable =
                 self.gone.contains_key(&owner) || (self.meddled && self.taken_away.contains(&(owner.clone(), fingerprint.clone())));
             let served = self.outside.image_of(&fingerprint).filter(|image| now.duration_since(image.at).as_secs() > UNDER_WAY);
-            if served.is_some() && attempt == "1" && token.is_empty() {
+            if served.is_some() && attempt == "1" && token.is_empty() && !self.sign.contains(&owner) {
                 self.breaks(format!("I2: {} builds what the registry has served for a while", change.key.2));
             }
             if !self.attempts.insert((owner, fingerprint, attempt.clone(), token)) && !unknowable {
@@ -219,6 +239,9 @@ impl Invariants {
             self.breaks(format!("I3: Deployment {} got {digest}, which no build pushed", change.key.2));
             return;
         };
+        if self.signs(&change.key.2) && !self.outside.signed(digest) {
+            self.breaks(format!("I13: Deployment {} got {digest}, which is not signed", change.key.2));
+        }
         let newest = self.rolled.entry(change.key.2.clone()).or_insert(pushed.order);
         if pushed.order < *newest {
             let newest = *newest;
@@ -233,6 +256,7 @@ impl Invariants {
         let Some(new) = &change.new else {
             if let Some(old) = &change.old {
                 self.gone.entry(uid(old)).or_insert(now);
+                self.signing.remove(&change.key.2);
             }
             return;
         };
@@ -240,8 +264,14 @@ impl Invariants {
             self.gone.entry(uid(new)).or_insert(now);
         }
         let generation = new.object["metadata"]["generation"].as_i64().unwrap_or_default();
+        if new.object["spec"]["signing"].is_object() {
+            self.sign.insert(uid(new));
+        }
         let wanted = new.object["spec"]["go"]["ldflags"][0].as_str().unwrap_or_default().to_owned();
         self.flags.insert((uid(new), generation), wanted);
+        if new.object["spec"]["signing"].is_object() {
+            self.signing.insert(change.key.2.clone());
+        }
         if !ours {
             return;
         }

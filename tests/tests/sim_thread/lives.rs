@@ -164,10 +164,13 @@ fn normalised(shop: &Shop) -> String {
         .iter()
         .map(|kind| json!([kind, condition(&status, kind)]))
         .collect();
+    // Where the Job is gone before it could be told from, provenance is missing; what is signed has it.
+    let attested = shop.signs().then(|| condition(&status, "Attested"));
     let deployment = shop.get("Deployment").unwrap_or_default();
     let unfinished = shop.jobs().iter().filter(|job| job["status"]["conditions"][0].is_null()).count();
     json!({
         "conditions": conditions,
+        "attested": attested,
         "phase": status["phase"],
         "inputs": status["inputs"],
         "image": [status["image"]["reference"], status["image"]["revision"], status["image"]["tags"], status["image"]["platforms"]],

@@ -5,10 +5,10 @@ use crate::stage::{Stage, outside_lane};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
-use gowindows_operator::decide::Reference;
-use gowindows_operator::observe::{Git, Miss, Published, Registry, Revision, SecretData};
+use gowindows_operator::decide::{Attestation, Reference};
+use gowindows_operator::observe::{Attested, Git, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
 use k8s_openapi::jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,10 @@ struct State {
     tags: BTreeMap<String, String>,
     /// By digest.
     images: BTreeMap<String, Pushed>,
+    /// Digests that have provenance.
+    told: BTreeSet<String>,
+    /// Digests that are signed.
+    signed: BTreeSet<String>,
     commits: u64,
     git_down: bool,
     registry_down: Option<Reason>,
@@ -124,6 +128,11 @@ impl Outside {
         self.state().tags.get(&format!("{repository}:{tag}")).cloned()
     }
 
+    /// Whether a digest is signed.
+    pub fn signed(&self, digest: &str) -> bool {
+        self.state().signed.contains(digest)
+    }
+
     /// Whether git answers.
     pub fn set_git_down(&self, down: bool) {
         self.state().git_down = down;
@@ -178,6 +187,13 @@ impl Registry for Reached {
         })
     }
 
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
+        Box::pin(async move {
+            let digest = self.digest(reference, secret).await?;
+            Ok(ResolvedBase { digest, os_versions: vec!["10.0.20348.5499".into()] })
+        })
+    }
+
     fn published<'a>(
         &'a self,
         repository: &'a str,
@@ -202,11 +218,57 @@ impl Registry for Reached {
         Box::pin(async move {
             self.travel(digest).await;
             self.0.outside.registry_trouble()?;
+            for tag in tags {
+                // The name of the shop and the commit.
+                let shop = tag.rsplit_once('-').map_or(tag.as_str(), |(shop, _)| shop);
+                if self.0.invariants().signs(shop) && !self.0.outside.signed(digest) {
+                    self.0.invariants().breaks(format!("I13: tag {tag} was moved to {digest}, which is not signed"));
+                }
+            }
             let mut state = self.0.outside.state();
             for tag in tags {
                 state.tags.insert(format!("{repository}:{tag}"), digest.to_owned());
             }
             Ok(())
+        })
+    }
+
+    fn attest<'a>(
+        &'a self,
+        _: &'a str,
+        attestation: &'a Attestation,
+        _: Option<&'a SecretData>,
+        key: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Attested, Miss>> {
+        Box::pin(async move {
+            let digest = attestation.digests.first().cloned().unwrap_or_default();
+            self.travel(&format!("attest {digest}")).await;
+            self.0.outside.registry_trouble()?;
+            if self.0.outside.image(&digest).is_none() {
+                return Err(Miss { reason: Reason::RegistryInvalid, message: format!("There is no {digest}.") });
+            }
+            let mut state = self.0.outside.state();
+            if attestation.provenance.is_some() {
+                state.told.insert(digest.clone());
+            }
+            let has_key = key.is_some_and(|data| data.contains_key("cosign.key"));
+            if attestation.sign && !has_key {
+                return Err(Miss { reason: Reason::SecretInvalid, message: "The Secret has no key.".into() });
+            }
+            if attestation.sign && !state.signed.contains(&digest) {
+                if attestation.provenance.is_none() {
+                    return Err(Miss { reason: Reason::NotWitnessed, message: format!("Nobody saw {digest} being built.") });
+                }
+                state.signed.insert(digest.clone());
+            }
+            let named = |there: bool, what: &str| {
+                there.then(|| format!("sha256:{what}{:0>60}", digest.trim_start_matches("sha256:").get(..60).unwrap_or_default()))
+            };
+            Ok(Attested {
+                sbom: named(true, "0001"),
+                provenance: named(state.told.contains(&digest), "0002"),
+                signature: named(attestation.sign, "0003"),
+            })
         })
     }
 }

@@ -23,7 +23,8 @@ impl ProcessWire {
     pub fn new(stage: Arc<Stage>, replica: u64, incarnation: u64, killed: Arc<Notify>) -> Self {
         let stale = if incarnation > 0 { stage.faults.stale_view(incarnation) } else { None };
         let view = stale.map(|(back, long)| {
-            let version = stage.server.within(|store| store.version()).saturating_sub(back);
+            // No list has version 0: a watch from there begins with whatever there is.
+            let version = stage.server.within(|store| store.version()).saturating_sub(back).max(1);
             (version, stage.milliseconds() + u64::try_from(long.as_millis()).unwrap_or_default())
         });
         Self { stage, replica, killed, view }

@@ -1,24 +1,21 @@
 //! Reading, finding, mounting and writing blobs.
-//!
-//! Uploads are monolithic: length and digest are known before the first byte is sent. They have no limit of time as a whole,
-//! because a base layer may have gigabytes, but one for standing still.
 
 use super::transport::{Purpose, failed, invalid, late};
+use super::upload::IDLE_LIMIT;
 use super::{OciError, Reference, Registry};
 use crate::image::Digest;
 use crate::image::manifest::Descriptor;
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Body, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_LENGTH, RANGE};
+use reqwest::{Body, Client, Response, StatusCode};
+use std::io::SeekFrom;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::io::ReaderStream;
-
-/// A transfer in which nothing moves for so long is given up.
-const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Counts the bytes of a transfer, so that somebody can show them.
 pub type Progress = Arc<AtomicU64>;
@@ -29,6 +26,10 @@ impl Registry {
     /// # Errors
     /// [`OciError::Invalid`] when content and digest or size differ, or it is too large, and all others.
     pub async fn blob(&self, repository: &Reference, descriptor: &Descriptor, most: usize) -> Result<Vec<u8>, OciError> {
+        self.first_of(repository, |place| async move { self.blob_at(&place, descriptor, most).await }).await
+    }
+
+    async fn blob_at(&self, repository: &Reference, descriptor: &Descriptor, most: usize) -> Result<Vec<u8>, OciError> {
         let purpose = Self::pull(repository, format!("read blob {}@{}", repository.repository(), descriptor.digest));
         if descriptor.size > most as u64 {
             return Err(invalid(&purpose, &format!("a size of {} bytes, where at most {most} make sense", descriptor.size)));
@@ -56,7 +57,7 @@ impl Registry {
         out: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), OciError> {
         let purpose = Self::pull(repository, format!("read blob {}@{}", repository.repository(), descriptor.digest));
-        let mut response = self.get_blob(&purpose, repository, &descriptor.digest).await?;
+        let mut response = self.first_blob(repository, &descriptor.digest).await?;
         let mut left = descriptor.size;
         loop {
             let chunk = tokio::time::timeout(IDLE_LIMIT, response.chunk()).await.map_err(|_| late(&purpose, IDLE_LIMIT))?;
@@ -108,8 +109,9 @@ impl Registry {
     /// # Errors
     /// As the registry answers.
     pub async fn upload_bytes(&self, repository: &Reference, digest: &Digest, bytes: &[u8]) -> Result<(), OciError> {
-        let make_body = || async { Ok(Body::from(bytes.to_vec())) };
-        self.upload(repository, digest, bytes.len() as u64, &Progress::default(), make_body).await
+        let part = |range: &Range<u64>| Some(bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)?.to_vec());
+        let content = |range: Range<u64>| std::future::ready(Ok(Body::from(part(&range).unwrap_or_default())));
+        self.upload(repository, digest, bytes.len() as u64, &Progress::default(), content).await
     }
 
     /// Uploads a file. Memory does not grow with it.
@@ -124,31 +126,57 @@ impl Registry {
         path: &Path,
         progress: &Progress,
     ) -> Result<(), OciError> {
-        let make_body = || async {
-            let opened = tokio::fs::File::open(path).await;
-            let file = opened.map_err(|error| OciError::local(format!("read {}", path.display()), error))?;
-            Ok(Body::wrap_stream(counted(ReaderStream::with_capacity(file, 256 * 1024), progress.clone())))
+        let content = |range: Range<u64>| async move {
+            let unread = |error| OciError::local(format!("read {}", path.display()), error);
+            let mut file = tokio::fs::File::open(path).await.map_err(unread)?;
+            file.seek(SeekFrom::Start(range.start)).await.map_err(unread)?;
+            let part = ReaderStream::with_capacity(file.take(range.end - range.start), 256 * 1024);
+            Ok(Body::wrap_stream(counted(part, progress.clone())))
         };
-        self.upload(repository, digest, size, progress, make_body).await
+        self.upload(repository, digest, size, progress, content).await
     }
 
-    /// Streams a blob from one repository (of this or another registry) into this one.
+    /// Streams a blob of another repository, which may be read through other connections, into this one.
     ///
     /// # Errors
     /// As either registry answers.
     pub async fn copy_blob(
         &self,
+        source: &Self,
         from: &Reference,
         repository: &Reference,
         blob: &Descriptor,
         progress: &Progress,
     ) -> Result<(), OciError> {
-        let make_body = || async {
-            let purpose = Self::pull(from, format!("read blob {}@{}", from.repository(), blob.digest));
-            let response = self.get_blob(&purpose, from, &blob.digest).await?;
-            Ok(Body::wrap_stream(counted(response.bytes_stream(), progress.clone())))
+        let content = |range: Range<u64>| async move {
+            let part = source.first_part(from, blob, range).await?;
+            Ok(Body::wrap_stream(counted(part, progress.clone())))
         };
-        self.upload(repository, &blob.digest, blob.size, progress, make_body).await
+        self.upload(repository, &blob.digest, blob.size, progress, content).await
+    }
+
+    async fn first_blob(&self, repository: &Reference, digest: &Digest) -> Result<Response, OciError> {
+        let read = |place: Reference| async move {
+            let purpose = Self::pull(&place, format!("read blob {}@{digest}", place.repository()));
+            self.get_blob(&purpose, &place, digest).await
+        };
+        self.first_of(repository, read).await
+    }
+
+    async fn first_part(
+        &self,
+        repository: &Reference,
+        blob: &Descriptor,
+        range: Range<u64>,
+    ) -> Result<impl Stream<Item = reqwest::Result<Bytes>> + use<>, OciError> {
+        let read = |place: Reference| {
+            let range = range.clone();
+            async move {
+                let purpose = Self::pull(&place, format!("read blob {}@{}", place.repository(), blob.digest));
+                self.get_blob_part(&purpose, &place, blob, range).await
+            }
+        };
+        self.first_of(repository, read).await
     }
 
     async fn get_blob(&self, purpose: &Purpose, repository: &Reference, digest: &Digest) -> Result<Response, OciError> {
@@ -156,74 +184,40 @@ impl Registry {
         self.transport.send(purpose, &[], |client| client.get(url.clone())).await
     }
 
-    /// The registry checks the digest at the end, and refuses content that differs.
-    async fn upload<F>(
-        &self,
-        repository: &Reference,
-        digest: &Digest,
-        size: u64,
-        progress: &Progress,
-        make_body: impl Fn() -> F,
-    ) -> Result<(), OciError>
-    where
-        F: Future<Output = Result<Body, OciError>>,
-    {
-        let purpose = Self::push(repository, format!("upload blob {}@{digest}", repository.repository()));
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            progress.store(0, Ordering::Relaxed);
-            let error = match self.upload_once(&purpose, repository, digest, size, progress, &make_body).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if !error.transient() || tried >= self.transport.tries {
-                return Err(error);
-            }
-            tracing::debug!(%error, tried, "upload failed; it is tried again");
-            tokio::time::sleep(error.retry_after().unwrap_or(Duration::from_secs(2)).min(Duration::from_secs(30))).await;
-        }
-    }
-
-    async fn upload_once<F>(
+    /// A part of a blob. A registry that gives no parts gives all of it: what stands before the part is then read and dropped.
+    async fn get_blob_part(
         &self,
         purpose: &Purpose,
         repository: &Reference,
-        digest: &Digest,
-        size: u64,
-        progress: &Progress,
-        make_body: impl Fn() -> F,
-    ) -> Result<(), OciError>
-    where
-        F: Future<Output = Result<Body, OciError>>,
-    {
-        let start = self.transport.url(purpose, &format!("{}/blobs/uploads/", repository.repository()))?;
-        let opened = self.transport.send_once(purpose, &[], |client| client.post(start.clone()).header(CONTENT_LENGTH, 0)).await?;
-        let (mut url, ours): (Url, bool) = self.transport.location(purpose, opened.headers())?;
-        url.query_pairs_mut().append_pair("digest", digest.as_str());
-        let body = make_body().await?;
-        let request = self
-            .transport
-            .client(&purpose.host)
-            .put(url)
-            .header(CONTENT_TYPE, "application/octet-stream")
-            .header(CONTENT_LENGTH, size)
-            .body(body);
-        let request = if ours { self.transport.authorized(purpose, request) } else { request };
-        let response = tokio::select! {
-            response = request.send() => response.map_err(|error| failed(purpose, &error))?,
-            () = stands_still(progress) => return Err(late(purpose, IDLE_LIMIT)),
+        blob: &Descriptor,
+        range: Range<u64>,
+    ) -> Result<impl Stream<Item = reqwest::Result<Bytes>> + use<>, OciError> {
+        let url = self.transport.url(purpose, &format!("{}/blobs/{}", repository.repository(), blob.digest))?;
+        let wanted = (range.start > 0 || range.end < blob.size).then(|| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let ask = |client: &Client| match &wanted {
+            Some(wanted) => client.get(url.clone()).header(RANGE, wanted),
+            None => client.get(url.clone()),
         };
-        self.transport.accept(purpose, &[], response).await.map(drop)
+        let response = self.transport.send(purpose, &[], ask).await?;
+        let before = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { range.start };
+        Ok(part_of(response.bytes_stream(), before, range.end - range.start))
     }
+}
 
-    /// Ends an upload that is not wanted. A registry that does not do so forgets it by itself after some days.
-    async fn abandon(&self, purpose: &Purpose, opened: &Response) {
-        if let Ok((url, true)) = self.transport.location(purpose, opened.headers()) {
-            let ended = self.transport.send(purpose, &[], |client| client.delete(url.clone())).await;
-            tracing::debug!(ended = ended.is_ok(), "gave back an upload that was not needed");
-        }
-    }
+/// `length` bytes of a stream, after the first `before`.
+fn part_of<E>(stream: impl Stream<Item = Result<Bytes, E>>, before: u64, length: u64) -> impl Stream<Item = Result<Bytes, E>> {
+    let cut = move |(before, left): &mut (u64, u64), chunk: Result<Bytes, E>| {
+        let part = chunk.map(|mut chunk| {
+            let dropped = usize::try_from(*before).unwrap_or(usize::MAX).min(chunk.len());
+            let mut kept = chunk.split_off(dropped);
+            kept.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *before -= dropped as u64;
+            *left -= kept.len() as u64;
+            kept
+        });
+        std::future::ready((*left > 0 || part.as_ref().is_ok_and(|part| !part.is_empty())).then_some(part))
+    };
+    stream.scan((before, length), cut)
 }
 
 fn counted<B: AsRef<[u8]>, E>(stream: impl Stream<Item = Result<B, E>>, progress: Progress) -> impl Stream<Item = Result<B, E>> {
@@ -232,17 +226,4 @@ fn counted<B: AsRef<[u8]>, E>(stream: impl Stream<Item = Result<B, E>>, progress
             progress.fetch_add(chunk.as_ref().len() as u64, Ordering::Relaxed);
         }
     })
-}
-
-/// Returns once nothing was transferred for [`IDLE_LIMIT`].
-async fn stands_still(progress: &Progress) {
-    let mut last = progress.load(Ordering::Relaxed);
-    loop {
-        tokio::time::sleep(IDLE_LIMIT).await;
-        let now = progress.load(Ordering::Relaxed);
-        if now == last {
-            return;
-        }
-        last = now;
-    }
 }

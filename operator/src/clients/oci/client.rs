@@ -2,8 +2,10 @@
 
 use super::source::{BaseError, Source};
 use super::{Credentials, OciError, Registry, at_digest, at_tag, parse_reference};
+use crate::attest::SigningKey;
+use crate::decide::Attestation;
 use crate::image::Digest;
-use crate::observe::{Miss, Published, SecretData};
+use crate::observe::{Attested, Miss, Published, ResolvedBase, SecretData};
 use crate::settings::RegistrySettings;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,17 +26,15 @@ impl OciRegistry {
     }
 
     fn open(&self, secret: Option<&SecretData>) -> Result<Registry, Miss> {
+        // Whose Secret it is stands before these words.
         let invalid = |message| Miss { reason: Reason::SecretInvalid, message };
         let credentials = match secret {
             None => Credentials::none(),
             Some(data) => {
-                let config = data.get(DOCKER_CONFIG).ok_or_else(|| {
-                    invalid(format!(
-                        "The Secret of image.pushSecretRef has no key {DOCKER_CONFIG}; it must be of type kubernetes.io/dockerconfigjson."
-                    ))
-                })?;
-                Credentials::from_docker_config(config)
-                    .map_err(|problem| invalid(format!("The Secret of image.pushSecretRef cannot be used: {problem}.")))?
+                let config = data
+                    .get(DOCKER_CONFIG)
+                    .ok_or_else(|| invalid(format!("it has no key {DOCKER_CONFIG}; it must be of type kubernetes.io/dockerconfigjson.")))?;
+                Credentials::from_docker_config(config).map_err(|problem| invalid(format!("it cannot be used: {problem}.")))?
             }
         };
         Ok(Registry::new(&self.registries, credentials)?)
@@ -45,20 +45,20 @@ impl crate::observe::Registry for OciRegistry {
     fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
         async move {
             let image = parse_reference(reference)?;
-            let found = self.open(secret)?.resolve(&image).await;
+            let found = self.open(secret)?.through_mirrors().resolve(&image).await;
             // Whatever is wrong with it, it is the base (or the toolchain) that cannot be had.
             Ok(found.map_err(|error| Miss { reason: Reason::BaseUnavailable, ..Miss::from(error) })?.digest.to_string())
         }
         .boxed()
     }
 
-    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
         async move {
-            let (image, registry) = (parse_reference(reference)?, self.open(secret)?);
+            let (image, registry) = (parse_reference(reference)?, self.open(secret)?.through_mirrors());
             let digest = registry.resolve(&image).await.map_err(|error| not_a_base(error.into()))?.digest;
             let found = Source::Registry(&registry, at_digest(&image, &digest)).bases(reference, &[]).await;
-            found.map_err(not_a_base)?;
-            Ok(digest.to_string())
+            let bases = found.map_err(not_a_base)?.bases;
+            Ok(ResolvedBase { digest: digest.to_string(), os_versions: bases.into_iter().map(|base| base.os_version).collect() })
         }
         .boxed()
     }
@@ -96,6 +96,31 @@ impl crate::observe::Registry for OciRegistry {
         }
         .boxed()
     }
+
+    fn attest<'a>(
+        &'a self,
+        repository: &'a str,
+        attestation: &'a Attestation,
+        secret: Option<&'a SecretData>,
+        key: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Attested, Miss>> {
+        async move {
+            let (repository, registry) = (parse_reference(repository)?, self.open(secret)?);
+            let key = match key.cloned() {
+                None => None,
+                Some(data) => Some(open_key(data).await?),
+            };
+            super::attest::attest(&registry, &repository, attestation, key.as_ref()).await
+        }
+        .boxed()
+    }
+}
+
+/// An encrypted key takes a while, and nobody else should wait for it.
+async fn open_key(data: SecretData) -> Result<SigningKey, Miss> {
+    let invalid = |what: String| Miss { reason: Reason::SecretInvalid, message: format!("The Secret of signing.keySecretRef {what}.") };
+    let opened = tokio::task::spawn_blocking(move || SigningKey::from_secret(&data)).await;
+    opened.map_err(|error| invalid(format!("could not be opened: {error}")))?.map_err(|error| invalid(error.to_string()))
 }
 
 fn not_a_base(error: BaseError) -> Miss {

@@ -7,6 +7,12 @@ use gowindows_crds::conditions::Reason;
 use std::time::Duration;
 use thiserror::Error;
 
+/// The first pause between two tries is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A registry that asks for a longer pause is asked before it likes.
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(120);
+
 /// Why a registry did not do what was asked. Every variant names the attempt (such as `read manifest shop/app:gw-1`).
 #[derive(Debug, Error)]
 pub enum OciError {
@@ -112,11 +118,43 @@ impl OciError {
         matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::Unavailable { .. })
     }
 
+    /// The same error, of a registry that was asked after its mirror had failed.
+    pub(super) fn after_mirror(mut self, mirror: &Self) -> Self {
+        match &mut self {
+            Self::AuthRefused { attempt, .. }
+            | Self::Refused { attempt, .. }
+            | Self::NotFound { attempt, .. }
+            | Self::Unreachable { attempt, .. }
+            | Self::Broken { attempt, .. }
+            | Self::Unavailable { attempt, .. }
+            | Self::Invalid { attempt, .. }
+            | Self::Local { attempt, .. } => *attempt = format!("{attempt} (its mirror was asked before: {mirror})"),
+        }
+        self
+    }
+
     /// When the registry wants to be asked again, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+
+    /// How long to wait before the next try after so many: as long as the registry asks for, else longer each time.
+    pub(super) fn pause(&self, tried: u32) -> Duration {
+        match self.retry_after() {
+            Some(asked) => asked.min(LONGEST_ASKED_PAUSE),
+            None => (FIRST_PAUSE * 2_u32.pow(tried.min(6))).min(LONGEST_PAUSE),
+        }
+    }
+
+    /// The HTTP status of a refusal.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::AuthRefused { status, .. } | Self::Refused { status, .. } | Self::Unavailable { status, .. } => Some(*status),
+            Self::NotFound { .. } => Some(404),
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Invalid { .. } | Self::Local { .. } => None,
         }
     }
 

@@ -104,7 +104,8 @@ impl Layout {
     pub fn write_index(&self, top: &Blob, tag: Option<&str>) -> Result<(), OciError> {
         let name = tag.map(|tag| ("org.opencontainers.image.ref.name".to_string(), tag.to_string()));
         let entry = Descriptor { annotations: name.into_iter().collect::<BTreeMap<_, _>>(), ..top.descriptor() };
-        let index = Index { schema_version: 2, media_type: Some(media_type::INDEX.into()), manifests: vec![entry] };
+        let index =
+            Index { schema_version: 2, media_type: Some(media_type::INDEX.into()), manifests: vec![entry], annotations: BTreeMap::new() };
         let failed = |error: &dyn fmt::Display| OciError::local(format!("write index.json of {self}"), error);
         let bytes = serde_json::to_vec(&index).map_err(|error| failed(&error))?;
         fs::write(self.folder.join("index.json"), bytes).map_err(|error| failed(&error))

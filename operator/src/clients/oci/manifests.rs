@@ -11,6 +11,9 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 /// The largest manifest or index that is read (HR1); the specification asks registries for at least this much.
 pub(super) const LARGEST_MANIFEST: usize = 4 * 1024 * 1024;
 
+/// With this header a registry says that it lists a manifest as a referrer of its subject.
+const OCI_SUBJECT: &str = "oci-subject";
+
 /// What a reference points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -39,6 +42,10 @@ impl Registry {
     /// # Errors
     /// [`OciError::NotFound`] if there is no such tag, and all others.
     pub async fn resolve(&self, reference: &Reference) -> Result<Resolved, OciError> {
+        self.first_of(reference, |place| async move { self.resolve_at(&place).await }).await
+    }
+
+    async fn resolve_at(&self, reference: &Reference) -> Result<Resolved, OciError> {
         let purpose = Self::pull(reference, format!("resolve {}", short(reference)));
         let url = self.transport.url(&purpose, &path(reference))?;
         let tolerated = [StatusCode::METHOD_NOT_ALLOWED];
@@ -50,7 +57,7 @@ impl Registry {
         if let (true, Some(digest)) = (response.status().is_success(), stated_digest(&purpose, response.headers())?) {
             return Ok(Resolved { digest, media_type: content_type(response.headers()), size });
         }
-        let Fetched { digest, media_type, bytes } = self.manifest(reference).await?;
+        let Fetched { digest, media_type, bytes } = self.manifest_at(reference).await?;
         Ok(Resolved { digest, media_type, size: Some(bytes.len() as u64) })
     }
 
@@ -59,6 +66,10 @@ impl Registry {
     /// # Errors
     /// [`OciError::Invalid`] when content and digest differ or it is too large, and all others.
     pub async fn manifest(&self, reference: &Reference) -> Result<Fetched, OciError> {
+        self.first_of(reference, |place| async move { self.manifest_at(&place).await }).await
+    }
+
+    async fn manifest_at(&self, reference: &Reference) -> Result<Fetched, OciError> {
         let purpose = Self::pull(reference, format!("read manifest {}", short(reference)));
         let url = self.transport.url(&purpose, &path(reference))?;
         let response =
@@ -79,7 +90,13 @@ impl Registry {
     /// # Errors
     /// As the registry answers; [`OciError::Invalid`] if it stored something else.
     pub async fn push_manifest(&self, repository: &Reference, document: &Blob, tag: Option<&str>) -> Result<(), OciError> {
-        self.put_manifest(repository, document.media_type, &document.digest, &document.bytes, tag).await
+        self.put_manifest(repository, document.media_type, &document.digest, &document.bytes, tag).await.map(drop)
+    }
+
+    /// Writes the manifest of an artifact under its digest. The subject that the registry has listed it for, if it does so.
+    pub(super) async fn push_artifact_manifest(&self, repository: &Reference, document: &Blob) -> Result<Option<Digest>, OciError> {
+        let headers = self.put_manifest(repository, document.media_type, &document.digest, &document.bytes, None).await?;
+        Ok(headers.get(OCI_SUBJECT).and_then(|subject| subject.to_str().ok()?.parse().ok()))
     }
 
     /// Moves a tag to a digest that is already there.
@@ -88,7 +105,7 @@ impl Registry {
     /// [`OciError::NotFound`] if the digest is not there, and all others.
     pub async fn tag(&self, repository: &Reference, digest: &Digest, tag: &str) -> Result<(), OciError> {
         let Fetched { digest, media_type, bytes } = self.manifest(&at_digest(repository, digest)).await?;
-        self.put_manifest(repository, &media_type, &digest, &bytes, Some(tag)).await
+        self.put_manifest(repository, &media_type, &digest, &bytes, Some(tag)).await.map(drop)
     }
 
     async fn put_manifest(
@@ -98,7 +115,7 @@ impl Registry {
         digest: &Digest,
         bytes: &[u8],
         tag: Option<&str>,
-    ) -> Result<(), OciError> {
+    ) -> Result<HeaderMap, OciError> {
         let target = tag.map_or_else(|| at_digest(repository, digest), |tag| at_tag(repository, tag));
         let purpose = Self::push(repository, format!("write manifest {}", short(&target)));
         let url = self.transport.url(&purpose, &path(&target))?;
@@ -108,7 +125,7 @@ impl Registry {
             .await?;
         match stated_digest(&purpose, response.headers())?.filter(|stored| stored != digest) {
             Some(stored) => Err(invalid(&purpose, &format!("it stored {stored} in place of {digest}"))),
-            None => Ok(()),
+            None => Ok(response.headers().clone()),
         }
     }
 }
@@ -125,7 +142,7 @@ fn short(reference: &Reference) -> String {
     }
 }
 
-fn content_type(headers: &HeaderMap) -> String {
+pub(super) fn content_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_string()
 }

@@ -4,16 +4,20 @@
 //! and a limit of size before anything else looks at it (HR1, HR2). Layers of a base are never downloaded to be looked at:
 //! they are found in place, mounted from a neighbouring repository, or streamed from one registry to another.
 
+mod attest;
 mod blobs;
 mod client;
 mod credentials;
 mod error;
 mod layout;
 mod manifests;
+mod mirror;
 mod published;
+mod referrers;
 mod source;
 mod token;
 mod transport;
+mod upload;
 
 pub use blobs::Progress;
 pub use client::OciRegistry;
@@ -31,6 +35,10 @@ use transport::{Purpose, Transport};
 /// Access to all registries, each with its own settings and credential.
 pub struct Registry {
     transport: Transport,
+    /// Bases and toolchains are read through mirrors.
+    mirrored: bool,
+    /// Larger blobs are uploaded in pieces of so many bytes.
+    piece: u64,
 }
 
 impl Registry {
@@ -39,7 +47,7 @@ impl Registry {
     /// # Errors
     /// [`OciError::Local`] when a registry's certificates cannot be read.
     pub fn new(registries: &[RegistrySettings], credentials: Credentials) -> Result<Self, OciError> {
-        Ok(Self { transport: Transport::new(registries, credentials, 1)? })
+        Ok(Self { transport: Transport::new(registries, credentials, 1)?, mirrored: false, piece: upload::PIECE })
     }
 
     /// Tries each call so often when the registry is unreachable or busy, waiting as it asks. The default is once, for callers
@@ -47,6 +55,13 @@ impl Registry {
     #[must_use]
     pub fn with_tries(mut self, tries: u32) -> Self {
         self.transport.tries = tries.max(1);
+        self
+    }
+
+    /// Uploads larger blobs in pieces of so many bytes, in place of 32 MiB.
+    #[must_use]
+    pub fn with_pieces_of(mut self, bytes: u64) -> Self {
+        self.piece = bytes.max(1);
         self
     }
 
@@ -87,5 +102,7 @@ pub fn at_tag(reference: &Reference, tag: &str) -> Reference {
     Reference::with_tag(reference.registry().into(), reference.repository().into(), tag.into())
 }
 
+#[cfg(test)]
+mod mirror_tests;
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,14 @@ use crate::image::config::ImageConfig;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Descriptor, Document, Manifest, Platform};
 use crate::image::verify::ReadBack;
+use futures::{StreamExt, TryStreamExt, stream};
 use std::fs::File;
 use std::io::Seek;
 
 /// The largest configuration that is read.
 const LARGEST_CONFIG: usize = 4 * 1024 * 1024;
+/// So many children are read at a time.
+const AT_A_TIME: usize = 4;
 /// An image for more releases than ever existed is not ours.
 const MOST_PLATFORMS: usize = 32;
 
@@ -73,10 +76,13 @@ impl<'a> Source<'a> {
         };
         let mut listed: Vec<String> = entries.iter().filter_map(|entry| base::listed_version(entry).map(String::from)).collect();
         let mut bases = Vec::new();
-        for entry in entries.iter().filter(|entry| base::worth_reading(entry, releases)).take(MOST_PLATFORMS) {
-            let ReadBack { entry: _, digest, manifest, config } = self.child(entry).await?;
+        let worth_reading = entries.iter().filter(|entry| base::worth_reading(entry, releases)).take(MOST_PLATFORMS);
+        for child in self.children(worth_reading).await? {
+            let ReadBack { entry, digest, manifest, config } = child;
             let base = Base::new(text, digest, manifest, config)?;
-            base::agree(entry, &base)?;
+            if let Some(entry) = &entry {
+                base::agree(entry, &base)?;
+            }
             if !listed.contains(&base.os_version) {
                 listed.push(base.os_version.clone());
             }
@@ -133,11 +139,13 @@ impl<'a> Source<'a> {
                 &format!("{} Windows images in one index, where at most {MOST_PLATFORMS} make sense", windows.len()),
             ));
         }
-        let mut platforms = Vec::new();
-        for entry in &windows {
-            platforms.push(self.child(entry).await?);
-        }
-        Ok(platforms)
+        self.children(windows.iter()).await
+    }
+
+    /// In their order.
+    async fn children<'e>(&self, entries: impl Iterator<Item = &'e Descriptor>) -> Result<Vec<ReadBack>, OciError> {
+        let reads: Vec<_> = entries.map(|entry| self.child(entry)).collect();
+        stream::iter(reads).buffered(AT_A_TIME).try_collect().await
     }
 
     async fn child(&self, entry: &Descriptor) -> Result<ReadBack, OciError> {

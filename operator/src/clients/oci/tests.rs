@@ -13,15 +13,15 @@ use gowindows_crds::conditions::Reason;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
+pub(super) const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
 /// What a request looked like: method, path with query, authorization.
-type Seen = Arc<Mutex<Vec<(String, String, String)>>>;
-type Answer = fn(&Request, &str) -> Response;
+pub(super) type Seen = Arc<Mutex<Vec<(String, String, String)>>>;
+pub(super) type Answer = fn(&Request, &str) -> Response;
 
-struct Fake {
-    host: String,
-    seen: Seen,
+pub(super) struct Fake {
+    pub(super) host: String,
+    pub(super) seen: Seen,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -32,7 +32,7 @@ impl Drop for Fake {
 }
 
 impl Fake {
-    async fn start(answer: Answer) -> Self {
+    pub(super) async fn start(answer: Answer) -> Self {
         let seen = Seen::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
@@ -63,7 +63,7 @@ async fn handle(State((seen, answer, host)): State<(Seen, Answer, String)>, requ
     answer(&request, &host)
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
     let mut builder = Response::builder().status(status);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
@@ -272,4 +272,55 @@ async fn a_registry_that_refuses_or_loses_a_push_is_told_apart() {
         let upload = registry.upload_bytes(&fake.reference(), &Digest::of(b"x"), b"x").await.expect_err("refused");
         assert_eq!((manifest.reason(), upload.reason()), (reason, reason));
     }
+}
+
+/// What stands under the tag of a list of referrers, and how often somebody wrote it.
+type List = Arc<Mutex<(Vec<serde_json::Value>, usize)>>;
+
+/// A registry without the referrers API at which, right after the first write of the list, another writer's one arrives that was made
+/// without knowing of it.
+async fn overtaken(State(list): State<List>, request: Request) -> Response {
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.expect("a body");
+    let mut list = list.lock().expect("no panic");
+    match (method.as_str(), path.contains("/manifests/sha256-")) {
+        ("GET", true) if list.0.is_empty() => answer(404, &[], ""),
+        ("GET", true) => {
+            let index = serde_json::json!({"schemaVersion": 2, "manifests": list.0});
+            answer(200, &[("content-type", media_type::INDEX)], index.to_string())
+        }
+        ("PUT", true) => {
+            list.1 += 1;
+            let written: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            list.0 = written["manifests"].as_array().expect("entries").clone();
+            if list.1 == 1 {
+                list.0 = vec![serde_json::json!({"mediaType": "m", "digest": "sha512:other", "size": 1, "data": "kept"})];
+            }
+            answer(201, &[], "")
+        }
+        ("HEAD", _) => answer(200, &[], ""),
+        ("PUT", _) => answer(201, &[], ""),
+        _ => answer(404, &[], ""),
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_another_writer_overwrote_is_written_once_more_and_theirs_stays() {
+    let list = List::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
+    let router = Router::new().fallback(overtaken).with_state(list.clone());
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("a server") });
+    let settings = RegistrySettings { host: host.clone(), plain_http: true, ..RegistrySettings::default() };
+    let registry = Registry::new(&[settings], Credentials::none()).expect("a registry");
+    let repository = parse_reference(&format!("{host}/shop/app")).expect("a reference");
+    let subject = Descriptor::new(media_type::MANIFEST, Digest::of(b"image"), 5);
+    let content = Blob { media_type: "text/plain", digest: Digest::of(b"x"), bytes: b"x".to_vec() };
+    let artifact = crate::image::artifact::Artifact::new("text/plain", &subject, content, Default::default()).expect("an artifact");
+    registry.attach(&repository, &artifact).await.expect("attached");
+    server.abort();
+    let (entries, writes) = list.lock().expect("no panic").clone();
+    assert_eq!((entries.len(), writes), (2, 2), "{entries:?}");
+    assert_eq!(entries[0]["data"], "kept", "an entry that we do not understand is not touched");
+    assert_eq!(entries[1]["digest"], artifact.manifest.digest.as_str());
 }

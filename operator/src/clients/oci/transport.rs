@@ -16,7 +16,6 @@ use std::time::Duration;
 /// Connecting and the answer to one request for metadata.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: usize = 5;
 /// Error bodies and tokens: longer ones are not read to their end.
 const SMALL_BODY: usize = 64 * 1024;
@@ -66,6 +65,11 @@ impl Transport {
         self.settings.get(host).is_some_and(|settings| settings.plain_http)
     }
 
+    /// Where the content of a registry is mirrored: `host[:port][/folder]`.
+    pub(super) fn mirror(&self, host: &str) -> Option<&str> {
+        self.settings.get(host)?.mirror.as_deref()
+    }
+
     /// `https://<host>/v2/<path>`
     pub(super) fn url(&self, purpose: &Purpose, path: &str) -> Result<Url, OciError> {
         let scheme = if self.plain_http(&purpose.host) { "http" } else { "https" };
@@ -110,9 +114,8 @@ impl Transport {
             if !error.transient() || tried >= self.tries {
                 return Err(error);
             }
-            let pause = error.retry_after().unwrap_or(Duration::from_millis(500) * 2_u32.pow(tried.min(6)));
             tracing::debug!(%error, tried, "registry call failed; it is tried again");
-            tokio::time::sleep(pause.min(LONGEST_WAIT)).await;
+            tokio::time::sleep(error.pause(tried)).await;
         }
     }
 

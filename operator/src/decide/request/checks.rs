@@ -104,10 +104,11 @@ pub(super) fn git_ref(field: &str, name: &str) -> Result<String, Refusal> {
     if name.contains("..") || name.ends_with(".lock") || name.ends_with('.') { Err(invalid(field, &name, remedy)) } else { Ok(name) }
 }
 
-pub(super) fn sub_path(path: &str) -> Result<String, Refusal> {
-    let remedy = "use a relative folder with forward slashes, without `..` or `.git`";
-    let path = Check::new("source.subPath", path, remedy).at_most(512).form(patterns::SUB_PATH)?;
-    if path.split('/').any(|part| part == ".." || part == ".git") { Err(invalid("source.subPath", &path, remedy)) } else { Ok(path) }
+/// A relative path with forward slashes that stays inside the repository.
+pub(super) fn inside(field: &str, path: &str) -> Result<String, Refusal> {
+    let remedy = "use a relative path inside the repository with forward slashes, without `..` or `.git`";
+    let path = Check::new(field, path, remedy).at_most(512).form(patterns::SUB_PATH)?;
+    if path.split('/').any(|part| part == ".." || part == ".git") { Err(invalid(field, &path, remedy)) } else { Ok(path) }
 }
 
 pub(super) fn package(package: &str) -> Result<String, Refusal> {
@@ -117,6 +118,10 @@ pub(super) fn package(package: &str) -> Result<String, Refusal> {
 }
 
 pub(super) fn go_env(name: String, value: String) -> Result<(String, String), Refusal> {
+    if ["GOARCH", "GOOS"].contains(&name.as_str()) {
+        let remedy = format!("images are built for windows/amd64 only ({name}={value} is asked for); leave it out");
+        return Err(invalid("go.env[].name", &name, &remedy));
+    }
     let name =
         Check::new("go.env[].name", &name, "only GOEXPERIMENT, GOFIPS140, GODEBUG and GOAMD64 are allowed").form(patterns::GO_ENV_NAME)?;
     let value = Check::new("go.env[].value", &value, "use letters, digits and _ . , = : + -").form(patterns::GO_ENV_VALUE)?;

@@ -166,7 +166,48 @@ fn a_lost_status_is_recovered_from_what_the_targets_run() {
         let served = Published { image: image(), violations: vec![] };
         world.answers.published.insert(built, Seen::Fresh(Some(served), world.now));
         let plan = settle(&mut world, None);
-        assert_eq!(effects(&plan), ["CreateJob"], "{runs}");
+        let expected: &[&str] = if recovered.is_some() { &["CreateJob", "Attest"] } else { &["CreateJob"] };
+        assert_eq!(effects(&plan), expected, "{runs}");
         assert_eq!(plan.conclusion.image.map(|image| image.digest), recovered, "{runs}");
     }
+}
+
+#[test]
+fn what_travels_to_a_build_is_limited() {
+    let long = |length: usize| "x".repeat(length);
+    let many = |count: usize, value: &str| (0..count).map(|number| (format!("k{number}"), json!(value))).collect::<serde_json::Map<_, _>>();
+    let table = [
+        (json!({"args": [long(4097)]}), "image.args"),
+        (json!({"args": vec![long(4000); 8]}), "30000 bytes together"),
+        (json!({"args": vec!["a"; 65]}), "at most 64"),
+        (json!({"args": ["a\0b"]}), "NUL"),
+        (json!({"env": [{"name": "A", "value": long(32_001)}]}), "image.env[].value"),
+        (json!({"labels": {"a": long(4097)}}), "image.labels[a]"),
+        (json!({"annotations": {"a": "\0"}}), "image.annotations[a]"),
+        (json!({"labels": many(65, "x")}), "at most 64"),
+        (json!({"labels": many(20, &long(4000))}), "65536 bytes together"),
+        (json!({"env": [{"name": "A", "value": "\u{1}".repeat(20_000)}]}), "65536 bytes together"),
+        (json!({"files": vec![json!({"from": "a", "to": "C:\\app\\a"}); 17]}), "at most 16"),
+    ];
+    for (image, says) in table {
+        let refusal = Request::new(&object(json!({"spec": {"image": image}})), &settings()).expect_err(says);
+        assert!(refusal.message.contains(says) && refusal.message.len() < 500, "{says}: {}", refusal.message);
+    }
+    assert!(Request::new(&object(json!({"spec": {"image": {"labels": many(14, &long(4000))}}})), &settings()).is_ok());
+}
+
+#[test]
+fn facts_of_the_source_are_inputs_unless_the_user_gives_them() {
+    let assembly = |image: Value| {
+        let request = Request::new(&object(json!({"spec": {"image": image}})), &settings()).expect("valid");
+        request.assembly(COMMIT, vec![])
+    };
+    let known = assembly(json!({}));
+    assert_eq!((known.revision.as_deref(), known.source.as_deref()), (Some(COMMIT), Some("https://git.example.com/shop.git")));
+    let given = assembly(json!({
+        "labels": {"org.opencontainers.image.source": "https://example.com"},
+        "annotations": {"org.opencontainers.image.revision": "$(revision)", "note": "at $(revision)"},
+    }));
+    assert_eq!((given.revision, given.source), (None, None));
+    assert_eq!(given.annotations["note"], format!("at {COMMIT}"));
 }

@@ -1,7 +1,8 @@
 //! What must hold for an image of any tool, as far as its manifest and configuration tell?
 
-use super::{Finding, ReadBack, Rule, Verdict, layer_count, media_types, os_version, platform};
+use super::{Finding, ReadBack, Rule, Verdict, layer_count, os_version, platform};
 use crate::image::config::{Execution, ImageConfig, USER, WORKING_DIR};
+use crate::image::manifest::{Manifest, media_type};
 
 /// The user that an empty one means.
 const ADMINISTRATOR: &str = "ContainerAdministrator";
@@ -36,6 +37,19 @@ pub fn program_path(config: &ImageConfig) -> Option<String> {
 
 fn program(execution: &Execution) -> Option<&str> {
     execution.entrypoint.first().or_else(|| execution.cmd.first()).map(String::as_str)
+}
+
+/// Nodes read both families, also mixed; the specification does not foresee the mixture.
+fn media_types(manifest: &Manifest) -> Finding {
+    if let Some(layer) = manifest.layers.iter().find(|layer| media_type::oci_layer(&layer.media_type).is_none()) {
+        return Finding::of(Rule::MediaTypes, false, format!("a layer is of type {:?}, which no node can import", layer.media_type));
+    }
+    let all = manifest.layers.iter().map(|layer| &layer.media_type).chain([&manifest.config.media_type]);
+    let (docker, oci): (Vec<_>, Vec<_>) = all.partition(|name| name.starts_with("application/vnd.docker."));
+    match (docker.first(), oci.first()) {
+        (Some(docker), Some(oci)) => Finding::new(Rule::MediaTypes, Verdict::Warning, format!("{docker} and {oci} stand in one manifest")),
+        _ => Finding::of(Rule::MediaTypes, true, "configuration and layers are of one family"),
+    }
 }
 
 fn user(execution: &Execution) -> Finding {
@@ -154,6 +168,33 @@ mod tests {
             change(&mut image.config.config);
             assert_eq!(verdicts(&image), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_mixture_of_families_is_a_warning_and_an_unknown_type_a_failure() {
+        let typed = |layers: &[&str]| {
+            let mut image = one();
+            for (layer, name) in image.manifest.layers.iter_mut().zip(layers) {
+                layer.media_type = (*name).into();
+            }
+            verdicts(&image)
+        };
+        let docker = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+        assert_eq!(typed(&[docker]), [(Rule::MediaTypes, Verdict::Warning)]);
+        assert_eq!(typed(&["application/x-estargz"]), [(Rule::MediaTypes, Verdict::Failed)]);
+        let mut all_docker = one();
+        all_docker.manifest.layers.iter_mut().for_each(|layer| layer.media_type = docker.into());
+        all_docker.manifest.config.media_type = "application/vnd.docker.container.image.v1+json".into();
+        assert_eq!(verdicts(&all_docker), []);
+    }
+
+    #[test]
+    fn what_kaniko_leaves_is_named() {
+        // Kaniko 1.28 on a Windows base, as measured: os.version lost, a Linux PATH.
+        let mut image = one();
+        image.config.os_version = None;
+        image.config.config.env = vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()];
+        assert_eq!(verdicts(&image), [(Rule::OsVersion, Verdict::Failed), (Rule::Path, Verdict::Failed)]);
     }
 
     #[test]

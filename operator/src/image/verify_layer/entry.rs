@@ -2,12 +2,12 @@
 
 use super::super::security::SecurityDescriptor;
 use super::super::verify::{Rule, Verdict};
+use super::super::windows_path::is_device;
 use std::io::{self, Read};
 use tar::EntryType;
 
 /// Windows' own folders: what a layer says of them replaces what the base says.
 const SYSTEM: [&str; 7] = ["windows", "program files", "program files (x86)", "programdata", "users", "perflogs", "$recycle.bin"];
-const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 const WHITEOUT: &str = ".wh.";
 
 type Complaint = (Rule, Verdict, String);
@@ -76,9 +76,6 @@ impl Entry {
     fn name(&self) -> Option<Complaint> {
         let name = self.last();
         let plain = name.strip_prefix(WHITEOUT).unwrap_or(name);
-        let stem = plain.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
-        let numbered =
-            |prefix: &str| stem.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|byte| byte.is_ascii_digit()));
         let why = match () {
             () if ["", ".", ".."].contains(&plain) || self.path.starts_with('/') => "is no name below the layer's root",
             () if plain.contains(':') => "names an alternate data stream: it is hidden in another file",
@@ -86,7 +83,7 @@ impl Entry {
                 "has a character that Windows names cannot have"
             }
             () if plain.ends_with(['.', ' ']) => "ends with a dot or a blank, which Windows drops",
-            () if DEVICES.contains(&stem.as_str()) || numbered("com") || numbered("lpt") => "has the name of a device",
+            () if is_device(plain) => "has the name of a device",
             () => return None,
         };
         Some((Rule::LayerNames, Verdict::Failed, why.to_owned()))

@@ -15,6 +15,7 @@ mod listing;
 mod module;
 
 pub use error::SourceError;
+pub(crate) use module::module_path;
 
 use super::source_request::{SourceFailure, SourceInfo, SourceReport, SourceRequest};
 use crate::clients::git::{self, Fetch, GitAuth, Stop};

@@ -45,6 +45,11 @@ pub fn inspect(root: &Path, sub_path: &str, package: &str, submodules: &[PathBuf
     }
 }
 
+/// The module path in a go.mod.
+pub(crate) fn module_path(go_mod: &str) -> Option<String> {
+    parse_go_mod(go_mod).map(|found| found.module)
+}
+
 /// What is wrong with a main package, if something is.
 fn main_problem(root: &Path, module: &Path, package: &Path) -> Option<String> {
     let nested = package.ancestors().take_while(|folder| *folder != module).find(|folder| root.join(folder).join("go.mod").is_file());

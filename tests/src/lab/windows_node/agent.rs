@@ -31,6 +31,8 @@ pub struct Node {
     pub client: Client,
     /// The Node's name.
     pub name: String,
+    /// The version of its containerd.
+    pub containerd: String,
     /// The Node's InternalIP.
     pub address: IpAddr,
     /// Its taints beside the usual one of Windows nodes.

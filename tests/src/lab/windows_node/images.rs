@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     layer,
-    platform::{Platform, WindowsVersion, choose},
+    platform::{Order, Platform, WindowsVersion, choose},
     registry::{Client, Reference},
 };
 
@@ -76,6 +76,7 @@ pub struct Images {
     folder: PathBuf,
     prefix: Option<PathBuf>,
     host: WindowsVersion,
+    order: Order,
     registry: Client,
     present: Mutex<BTreeMap<String, Arc<Image>>>,
     pulls: Mutex<Vec<Pull>>,
@@ -122,12 +123,12 @@ struct RootFs {
 impl Images {
     /// An empty store in `folder` for a node of version `host` whose layers will lie over `prefix`; without one no layer is
     /// pulled.
-    pub fn new(folder: PathBuf, prefix: Option<PathBuf>, host: WindowsVersion, registry: Client) -> Result<Self> {
+    pub fn new(folder: PathBuf, prefix: Option<PathBuf>, host: WindowsVersion, order: Order, registry: Client) -> Result<Self> {
         for part in ["blobs", "layers"] {
             fs::create_dir_all(folder.join(part)).with_context(|| format!("create {}", folder.display()))?;
         }
         let (present, pulls, turn) = Default::default();
-        Ok(Self { folder, prefix, host, registry, present, pulls, turn })
+        Ok(Self { folder, prefix, host, order, registry, present, pulls, turn })
     }
 
     /// The image that was last pulled under the name `reference`.
@@ -174,7 +175,7 @@ impl Images {
         let index: Index = serde_json::from_slice(&manifest).context("read the manifest")?;
         if let Some(children) = index.manifests {
             let candidates = children.into_iter().map(|child| (child.platform.unwrap_or_else(windows), child.digest));
-            let chosen = choose(self.host, candidates.collect()).context(NO_MATCH)?;
+            let chosen = choose(self.host, self.order, candidates.collect()).context(NO_MATCH)?;
             (_, manifest) = self.registry.manifest(&reference, &chosen).await?;
             downloaded += manifest.len() as u64;
         }

@@ -73,6 +73,8 @@ pub struct Options {
     pub name: String,
     /// The node's version of Windows, such as `10.0.20348.5499`.
     pub kernel_version: String,
+    /// The version of its containerd, such as `1.7.20`: which manifest of an index it takes depends on it.
+    pub containerd: String,
     /// Whether registries are spoken to over plain HTTP.
     pub registry_plain_http: bool,
     /// What runs the pods.
@@ -115,18 +117,18 @@ pub struct WindowsNode {
 impl WindowsNode {
     /// Prepares the runtime, registers the Node and begins to look after its pods.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { client, name, kernel_version, registry_plain_http, runner, taints, .. } = options;
+        let Options { client, name, kernel_version, containerd, registry_plain_http, runner, taints, .. } = options;
         let Options { address, port, identity, run, folder, logs, backoff, .. } = options;
         for folder in [&folder, &logs] {
             std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
         }
         let record = Arc::new(Record::open(&run)?);
-        let version = kernel_version.parse()?;
+        let (version, order) = (kernel_version.parse()?, platform::Order::of_containerd(&containerd));
         let runtime: Arc<dyn Runtime> = match runner {
-            Runner::Wine(cni) => Arc::new(Wine::prepare(&folder, cni, version, registry_plain_http, record).await?),
-            Runner::Paper(network) => Arc::new(Paper::new(&folder, network, version, registry_plain_http)?),
+            Runner::Wine(cni) => Arc::new(Wine::prepare(&folder, cni, version, order, registry_plain_http, record).await?),
+            Runner::Paper(network) => Arc::new(Paper::new(&folder, network, version, order, registry_plain_http)?),
         };
-        let node = Arc::new(Node { client, name, address, taints, runtime, folder, logs: logs.clone(), backoff });
+        let node = Arc::new(Node { client, name, containerd, address, taints, runtime, folder, logs: logs.clone(), backoff });
         let agent = Agent::new(node.clone());
         let (endpoint, serve) = logs::serve(SocketAddr::new(address, port), &identity, agent.clone(), logs).await?;
         node::register(&node, &kernel_version, endpoint.port()).await?;

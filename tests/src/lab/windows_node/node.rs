@@ -34,8 +34,6 @@ const LEASES: &str = "kube-node-lease";
 const LEASE_SECONDS: i32 = 40;
 const RENEWAL: Duration = Duration::from_secs(10);
 const KUBELET: &str = "v1.34.4";
-/// The runtime whose rule `platform` follows.
-const CONTAINERD: &str = "containerd://1.7.20";
 /// How many images a node tells of: a kubelet's `nodeStatusMaxImages`.
 const MOST_IMAGES: usize = 50;
 
@@ -104,7 +102,7 @@ fn status(node: &Node, kernel: &str, port: u16) -> NodeStatus {
         node_info: Some(NodeSystemInfo {
             architecture: "amd64".into(),
             boot_id: String::new(),
-            container_runtime_version: CONTAINERD.into(),
+            container_runtime_version: format!("containerd://{}", node.containerd),
             kernel_version: kernel.to_owned(),
             kube_proxy_version: KUBELET.into(),
             kubelet_version: KUBELET.into(),

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::{
     images::Images,
-    platform::WindowsVersion,
+    platform::{Order, WindowsVersion},
     registry::Client,
     runtime::{Container, NewContainer, Runtime, Sandbox},
 };
@@ -44,8 +44,8 @@ struct Addresses {
 
 impl Paper {
     /// The runtime of a node of version `host`, whose pods have addresses that begin with `network`.
-    pub fn new(folder: &Path, network: [u8; 3], host: WindowsVersion, plain_http: bool) -> Result<Self> {
-        let images = Images::new(folder.join("images"), None, host, Client::new(plain_http)?)?;
+    pub fn new(folder: &Path, network: [u8; 3], host: WindowsVersion, order: Order, plain_http: bool) -> Result<Self> {
+        let images = Images::new(folder.join("images"), None, host, order, Client::new(plain_http)?)?;
         Ok(Self { images, addresses: Arc::new(Addresses { network, taken: Mutex::default() }) })
     }
 }

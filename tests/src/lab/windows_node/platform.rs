@@ -1,10 +1,11 @@
 //! Which manifest of an image does this Windows node take?
 //!
-//! The rule of containerd 1.7 (`platforms/defaults_windows.go`, `platform_compat_windows.go`). The node's own
+//! The rule of containerd (`platforms/defaults_windows.go`, `platform_compat_windows.go`). The node's own
 //! platform is major.minor.build; the fourth number never decides whether an image matches. Before Windows Server
 //! 2022 (build 20348) the builds must be equal; from it on a host runs every build between 20348 and its own. An
-//! image without `os.version` always matches. Among the matches the highest *fourth* number comes first, whatever
-//! the build: that is containerd's order, not a slip.
+//! image without `os.version` always matches. Among the matches containerd up to 2.0 takes the highest *fourth* number,
+//! whatever the build (that is its order, not a slip); from 2.1 on the versions are compared as texts and the last one
+//! is taken, which is the newest build.
 
 use std::{cmp::Reverse, str::FromStr};
 
@@ -69,11 +70,32 @@ impl Platform {
     }
 }
 
-/// The candidate that containerd 1.7 on `host` takes, if any matches.
-pub fn choose<T>(host: WindowsVersion, candidates: Vec<(Platform, T)>) -> Option<T> {
+/// In which order a node's containerd takes the manifests that match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// 1.6 to 2.0: the highest fourth number first.
+    #[default]
+    Revision,
+    /// From 2.1 on: the last text first.
+    Text,
+}
+
+impl Order {
+    /// That of a version such as `1.7.20`.
+    pub fn of_containerd(version: &str) -> Self {
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+        if (numbers.next(), numbers.next()) >= (Some(2), Some(1)) { Self::Text } else { Self::Revision }
+    }
+}
+
+/// The candidate that containerd on `host` takes, if any matches.
+pub fn choose<T>(host: WindowsVersion, order: Order, candidates: Vec<(Platform, T)>) -> Option<T> {
     let mut matching: Vec<_> = candidates.into_iter().filter(|(platform, _)| platform.matches(host)).collect();
     let revision = |platform: &Platform| platform.os_version.parse::<WindowsVersion>().unwrap_or_default().revision;
-    matching.sort_by_key(|(platform, _)| Reverse(revision(platform)));
+    match order {
+        Order::Revision => matching.sort_by_key(|(platform, _)| Reverse(revision(platform))),
+        Order::Text => matching.sort_by_key(|(platform, _)| Reverse(platform.os_version.clone())),
+    }
     matching.into_iter().next().map(|(_, candidate)| candidate)
 }
 
@@ -90,7 +112,15 @@ mod tests {
     }
 
     fn chosen(host: &str, offered: &[&'static str]) -> Option<&'static str> {
-        choose(host.parse().unwrap(), offered.iter().map(|version| (windows(version), *version)).collect())
+        chosen_by("1.7.20", host, offered)
+    }
+
+    fn chosen_by(containerd: &str, host: &str, offered: &[&'static str]) -> Option<&'static str> {
+        choose(
+            host.parse().unwrap(),
+            Order::of_containerd(containerd),
+            offered.iter().map(|version| (windows(version), *version)).collect(),
+        )
     }
 
     #[test]
@@ -126,5 +156,14 @@ mod tests {
         assert_eq!(chosen(LTSC2025, &[LTSC2019, LTSC2022, LTSC2025]), Some(LTSC2025));
         assert_eq!(chosen(LTSC2025, &["10.0.26100.1", LTSC2022]), Some(LTSC2022));
         assert_eq!(chosen(LTSC2019, &[LTSC2022, LTSC2025]), None);
+    }
+
+    #[test]
+    fn later_versions_take_the_newest_build() {
+        for (containerd, taken) in [("1.6.35", LTSC2022), ("2.0.4", LTSC2022), ("2.1.6", "10.0.26100.1"), ("2.3.0", "10.0.26100.1")] {
+            assert_eq!(chosen_by(containerd, LTSC2025, &[LTSC2019, LTSC2022, "10.0.26100.1"]), Some(taken), "{containerd}");
+            assert_eq!(chosen_by(containerd, LTSC2022, &["10.0.26100.1", LTSC2022]), Some(LTSC2022), "{containerd}");
+            assert_eq!(chosen_by(containerd, LTSC2019, &[LTSC2022]), None, "{containerd}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     layer::Stack,
     network::{Cni, PodNetwork},
     overlay::Overlay,
-    platform::WindowsVersion,
+    platform::{Order, WindowsVersion},
     prefix::{self, Prefix},
     process::{Place, Program},
     registry::Client,
@@ -52,11 +52,18 @@ struct Shared {
 impl Wine {
     /// Prepares the runtime of a node of version `host`: it keeps its images and containers in `folder` and pulls from
     /// registries over plain HTTP if `plain_http`. The Wine prefix is made if the user's cache has none.
-    pub async fn prepare(folder: &Path, cni: Cni, host: WindowsVersion, plain_http: bool, record: Arc<Record>) -> Result<Self> {
+    pub async fn prepare(
+        folder: &Path,
+        cni: Cni,
+        host: WindowsVersion,
+        order: Order,
+        plain_http: bool,
+        record: Arc<Record>,
+    ) -> Result<Self> {
         let prefix = Prefix::prepare(&run::cache()?.join("wine")).await?;
         cni.clean();
         let registry = Client::new(plain_http)?;
-        let images = Images::new(folder.join("images"), Some(prefix.folder.clone()), host, registry)?;
+        let images = Images::new(folder.join("images"), Some(prefix.folder.clone()), host, order, registry)?;
         Ok(Self { shared: Arc::new(Shared { folder: folder.to_path_buf(), prefix, cni, record }), images })
     }
 }

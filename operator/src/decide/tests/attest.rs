@@ -1,0 +1,174 @@
+//! What is said of an image, when, and what waits for it.
+
+use super::*;
+
+const KEY: &str = "shop-signing";
+
+fn signed_world() -> World {
+    let mut world = with_job(world(json!({"spec": {"signing": {"keySecretRef": {"name": KEY}}}})), succeeded());
+    world.workloads = vec![Some(deployment("old:1"))];
+    world
+}
+
+fn attestation(plan: &Plan) -> Option<&Attestation> {
+    plan.effects.iter().find_map(|effect| if let Effect::Attest(attestation) = effect { Some(attestation.as_ref()) } else { None })
+}
+
+/// A pass in which the registry is away, or refuses.
+fn refused(world: &mut World, plan: &Plan, reason: Reason) {
+    let position = plan.effects.iter().position(|effect| matches!(effect, Effect::Attest(_))).expect("an attestation");
+    let miss = Miss { reason, message: "No.".into() };
+    let failure = Some(Failed { effect: plan.effects[position].clone(), miss });
+    let tags = |effect: &Effect| if let Effect::MoveTags { tags, .. } = effect { Some(tags.clone()) } else { None };
+    let tagged = plan.effects[..position].iter().find_map(tags);
+    let outcome = Outcome { performed: position, tagged, failure, ..Outcome::default() };
+    let mut object = (*world.object).clone();
+    object.status = Some(crate::report::status(world, plan, &outcome));
+    world.object = Arc::new(object);
+    world.answers.asked.clear();
+}
+
+fn condition(world: &World, kind: ConditionType) -> (String, String) {
+    let found = find(&world.status().conditions, kind).expect("the condition");
+    (found.status.clone(), found.reason.clone())
+}
+
+#[test]
+fn provenance_names_what_was_built_from_what_by_which_job() {
+    let mut world = with_job(world(json!({})), succeeded());
+    let plan = settle(&mut world, Some(&image()));
+    let attestation = attestation(&plan).expect("an attestation");
+    assert!(!attestation.sign);
+    assert_eq!(attestation.digests, [DIGEST]);
+    let provenance = attestation.provenance.as_ref().expect("the Job is there");
+    assert_eq!((provenance.commit.as_str(), provenance.reference.as_str()), (COMMIT, "main"));
+    assert_eq!(provenance.bases, [format!("{BASE}@{DIGEST}")]);
+    assert_eq!(provenance.witness.job, world.builds[0].job);
+    report(&mut world, &plan);
+    assert_eq!(condition(&world, ConditionType::Attested), ("True".into(), "Succeeded".into()));
+    assert_eq!(world.status().image.as_ref().and_then(|image| image.sbom.as_deref()), Some("sha256:5b"));
+}
+
+#[test]
+fn each_platform_of_an_index_is_told_of() {
+    let other = format!("sha256:{}", "7".repeat(64));
+    let platform = |digest: &str| gowindows_crds::v1alpha1::PlatformStatus { digest: digest.into(), ..Default::default() };
+    let index = ImageStatus { platforms: vec![platform(&other), platform(DIGEST)], ..image() };
+    let mut world = with_job(world(json!({})), succeeded());
+    let plan = settle(&mut world, Some(&index));
+    assert_eq!(attestation(&plan).expect("an attestation").digests, [DIGEST.to_owned(), other]);
+}
+
+#[test]
+fn without_a_key_nothing_waits_for_provenance() {
+    let mut world = with_job(world(json!({})), succeeded());
+    world.workloads = vec![Some(deployment("old:1"))];
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), ["MoveTags", "Attest"]);
+    refused(&mut world, &plan, Reason::RegistryUnreachable);
+    assert_eq!(condition(&world, ConditionType::Attested), ("Unknown".into(), "RegistryUnreachable".into()));
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), ["Roll", "Attest"], "it is rolled, and provenance is tried again");
+    refused(&mut world, &plan, Reason::RegistryInvalid);
+    assert_ne!(world.status().phase, Some(gowindows_crds::v1alpha1::Phase::Failed));
+}
+
+#[test]
+fn with_a_key_nothing_is_tagged_or_rolled_or_in_status_before_it_is_signed() {
+    let mut world = signed_world();
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), ["Attest", "MoveTags"]);
+    assert!(attestation(&plan).expect("an attestation").sign);
+    for (reason, truth) in [(Reason::RegistryUnreachable, "Unknown"), (Reason::SecretInvalid, "False")] {
+        refused(&mut world, &plan, reason);
+        assert_eq!(condition(&world, ConditionType::Attested), (truth.into(), reason.to_string()));
+        assert_eq!(condition(&world, ConditionType::Ready).1, reason.to_string(), "Ready says what is being waited for");
+        assert_eq!(world.status().image, None, "others take the digest from here");
+        assert_eq!(effects(&settle(&mut world, Some(&image()))), ["Attest", "MoveTags"]);
+    }
+    report(&mut world, &plan);
+    let image_status = world.status().image.clone().expect("an image");
+    assert_eq!((image_status.signature.as_deref(), image_status.signed_by.as_deref()), (Some("sha256:51"), Some(KEY)));
+    assert_eq!(
+        effects(&settle(&mut world, Some(&image()))),
+        ["Attest", "Roll"],
+        "a status can be edited: the signature is looked for again"
+    );
+}
+
+#[test]
+fn a_settled_signed_world_does_nothing() {
+    let mut world = signed_world();
+    world.workloads = vec![Some(deployment(&image().reference))];
+    let plan = settle(&mut world, Some(&image()));
+    report(&mut world, &plan);
+    assert_eq!(effects(&settle(&mut world, Some(&image()))), Vec::<&str>::new());
+    assert_eq!(condition(&world, ConditionType::Ready).0, "True");
+}
+
+#[test]
+fn a_key_that_comes_later_or_is_another_one_signs_what_is_published() {
+    for name in [KEY, "another-key"] {
+        let mut world = if name == KEY { settled_world() } else { signed_world() };
+        world.workloads = vec![Some(deployment(&image().reference))];
+        let plan = settle(&mut world, Some(&image()));
+        report(&mut world, &plan);
+        let mut object = (*world.object).clone();
+        let key_secret_ref = gowindows_crds::v1alpha1::SecretReference { name: name.into() };
+        object.spec.signing = Some(gowindows_crds::v1alpha1::SigningSpec { key_secret_ref });
+        object.metadata.generation = Some(2);
+        world.object = Arc::new(object);
+        assert_eq!(effects(&settle(&mut world, Some(&image()))), ["Attest"], "{name}");
+    }
+}
+
+#[test]
+fn what_nobody_saw_being_built_is_built_again_before_it_is_signed() {
+    let mut world = signed_world();
+    let newest = world.builds.pop().expect("a build");
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), ["Attest", "MoveTags"], "it may be signed already");
+    assert_eq!(attestation(&plan).expect("an attestation").provenance, None);
+    refused(&mut world, &plan, Reason::NotWitnessed);
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), ["CreateJob"]);
+
+    // A Job whose pod says nothing, or something else, is no witness either.
+    let other = BuildResult { digest: format!("sha256:{}", "9".repeat(64)), binary: None, sbom: None };
+    let nothing = BuildState::Succeeded(None);
+    world.builds = vec![Build { state: nothing, ..newest.clone() }];
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), Vec::<&str>::new(), "its pod's words may still come");
+    assert!(plan.next.is_some_and(|next| next <= Duration::from_secs(10)));
+    world.now = at(60 + 500);
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), ["CreateJob"]);
+    assert_eq!(created(&plan).and_then(|job| job.metadata.labels.clone()).expect("labels")[gowindows_crds::names::LABEL_ATTEMPT], "2");
+    world.builds = vec![Build { state: BuildState::Succeeded(Some(other)), ..newest.clone() }];
+    assert!(settle(&mut world, Some(&image())).effects.iter().all(|effect| !matches!(effect, Effect::Attest(_))));
+
+    world.builds = vec![newest];
+    assert_eq!(effects(&settle(&mut world, Some(&image()))), ["Attest", "MoveTags"]);
+}
+
+#[test]
+fn without_a_key_an_image_that_nobody_saw_being_built_is_left_at_that() {
+    let mut world = settled_world();
+    world.builds.clear();
+    let mut object = (*world.object).clone();
+    let status = object.status.as_mut().expect("a status");
+    if let Some(image) = &mut status.image {
+        image.provenance = None;
+    }
+    status.conditions.retain(|condition| condition.type_ != "Attested");
+    world.object = Arc::new(object);
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(effects(&plan), ["Attest"], "it may be there");
+    let outcome = Outcome { performed: 1, attested: Some(Attested::default()), ..Outcome::default() };
+    let mut object = (*world.object).clone();
+    object.status = Some(crate::report::status(&world, &plan, &outcome));
+    world.object = Arc::new(object);
+    assert_eq!(condition(&world, ConditionType::Attested), ("False".into(), "NotWitnessed".into()));
+    assert_eq!(condition(&world, ConditionType::Ready).0, "True");
+    assert_eq!(effects(&settle(&mut world, Some(&image()))), Vec::<&str>::new(), "not again and again");
+}

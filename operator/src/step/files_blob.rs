@@ -1,0 +1,69 @@
+//! How does the layer of `image.files` get from the source into the registry?
+
+use super::assemble_error::AssembleError;
+use super::assemble_pipeline::{Program, Say, digest_of_file, megabytes, place, read_back, shown};
+use super::files::{self, FilesError};
+use crate::clients::oci::{Progress, Reference, Registry};
+use crate::image::Assembly;
+use crate::image::files::{self as image_files, FilesLayer, Tree};
+use crate::image::layer::Packing;
+use crate::image::manifest::Descriptor;
+use std::path::Path;
+
+/// The layer and a temporary file with its bytes.
+pub(super) struct FilesBlob {
+    pub(super) layer: FilesLayer,
+    pub(super) file: tempfile::NamedTempFile,
+}
+
+impl FilesBlob {
+    /// Compresses the files of `source` that belong to the image; none where it wants none.
+    pub(super) async fn write(
+        assembly: &Assembly,
+        program: &Program,
+        source: Option<&Path>,
+        packing: Packing,
+        say: Say<'_>,
+    ) -> Result<Option<Self>, AssembleError> {
+        if assembly.files.is_empty() {
+            return Ok(None);
+        }
+        let root = source.ok_or(FilesError::NoSource)?.to_path_buf();
+        let (mappings, name) = (assembly.files.clone(), program.name.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            let tree = Tree::new(files::find(&root, &mappings)?, &name).map_err(FilesError::Files)?;
+            let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
+            let out = std::io::BufWriter::with_capacity(256 * 1024, file.as_file());
+            let layer = image_files::write(&tree, |file| files::open(&root, file), packing, out);
+            Ok::<_, AssembleError>(Self { layer: layer.map_err(AssembleError::WriteLayer)?, file })
+        });
+        let blob = written.await.map_err(|_| AssembleError::Interrupted)??;
+        let (count, raw, size) = (blob.layer.files, megabytes(blob.layer.bytes), megabytes(blob.layer.size));
+        say(format!("layer: {count} files of {raw} compressed to {size}"));
+        Ok(Some(blob))
+    }
+
+    pub(super) async fn push(&self, registry: &Registry, repository: &Reference, say: Say<'_>) -> Result<(), AssembleError> {
+        let Self { layer, file } = self;
+        if registry.blob_exists(repository, &layer.digest).await? {
+            return Ok(());
+        }
+        let progress = Progress::default();
+        let upload = registry.upload_file(repository, &layer.digest, layer.size, file.path(), &progress);
+        Ok(shown("push: layer of files", layer.size, &progress, say, upload).await?)
+    }
+
+    /// It has to be what was written, to the byte.
+    pub(super) async fn read_back(&self, registry: &Registry, repository: &Reference) -> Result<(), AssembleError> {
+        let layer = &self.layer;
+        let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
+        let copy = file.reopen().map_err(AssembleError::WriteLayer)?;
+        let descriptor = Descriptor::new(layer.media_type, layer.digest.clone(), layer.size);
+        registry.read_blob(repository, &descriptor, &mut tokio::fs::File::from_std(copy)).await?;
+        let digest = digest_of_file(file.path().to_path_buf()).await?;
+        if digest == layer.digest {
+            return Ok(());
+        }
+        Err(read_back(&place(repository), format!("layer {} of files has content of digest {digest}", layer.digest)))
+    }
+}
