@@ -98,6 +98,7 @@ fn provenance() -> Provenance {
         bases: vec![format!("registry.example.com/nanoserver:ltsc2022@sha256:{}", "b".repeat(64))],
         toolchain: format!("registry.example.com/golang@sha256:{}", "c".repeat(64)),
         step_image: "registry.example.com/gowindows:1".into(),
+        engine: "Go".into(),
         witness: Witness {
             job: "shop-1".into(),
             uid: "0d3f".into(),
