@@ -45,6 +45,7 @@ fn main() {
         failures::unknown_reference,
         failures::registry_refuses_the_login,
         build::the_laptop_makes_the_same_digest,
+        build::what_changes_the_image_alone_needs_no_compiler,
         inputs::secrets_absent_and_wrong,
         inputs::no_program_in_the_source,
         inputs::bases_that_cannot_be_built_on,

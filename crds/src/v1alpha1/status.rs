@@ -178,6 +178,10 @@ pub struct BinaryStatus {
     pub bytes: i64,
     /// sha256 in hex.
     pub sha256: String,
+    /// sha256, in hex, over what determined it: commit, module folder, toolchain and compiler settings. An image with the same is made
+    /// without a compiler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
 }
 
 /// What a node has to pull for the newest release.

@@ -105,6 +105,7 @@ fn provenance(request: &Request, settings: &Settings, build: &Build, inputs: &In
         fingerprint: inputs.fingerprint(),
         bases: inputs.pins().bases,
         toolchain: inputs.toolchain.clone(),
+        program_of: build.program_of.clone(),
         step_image: settings.step_image.clone(),
         witness: Witness {
             job: build.job.clone(),

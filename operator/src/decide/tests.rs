@@ -4,6 +4,7 @@ mod attest;
 mod bases;
 mod budget;
 mod edges;
+mod program;
 
 use super::*;
 use crate::observe::*;
@@ -118,7 +119,7 @@ fn with_job(mut world: World, state: BuildState) -> World {
 }
 
 fn succeeded() -> BuildState {
-    let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into() };
+    let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into(), inputs: None };
     BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary), sbom: None }))
 }
 

@@ -115,6 +115,8 @@ pub struct Build {
     pub cause: String,
     /// The rebuild token that asked for it.
     pub rebuild_token: Option<String>,
+    /// The image whose program was taken over, where nothing was compiled.
+    pub program_of: Option<String>,
     /// When the Job was created.
     pub created: Timestamp,
     /// When it ended.

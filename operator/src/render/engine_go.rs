@@ -12,6 +12,7 @@ use super::{claim_name, job_name};
 use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
+use crate::step::known_program::KnownProgram;
 use crate::step::program_check::Expected;
 use crate::step::source_request::SourceRequest;
 use gowindows_crds::{GoWindowsImage, names};
@@ -57,6 +58,8 @@ pub struct BuildOrder<'a> {
     pub cause: &'a str,
     /// The rebuild token that asked for it.
     pub rebuild_token: Option<&'a str>,
+    /// Where the program is already: then nothing is compiled.
+    pub known_program: Option<KnownProgram>,
 }
 
 /// The build Job. The same order for the same object gives the same name.
@@ -77,6 +80,9 @@ pub fn job(object: &GoWindowsImage, request: &Request, settings: &Settings, orde
     };
     annotations.insert(names::ANNOTATION_INPUTS.to_owned(), serde_json::to_string(order.inputs).unwrap_or_default());
     annotations.insert(names::ANNOTATION_CAUSE.to_owned(), order.cause.to_owned());
+    if let Some(known) = &order.known_program {
+        annotations.insert(names::ANNOTATION_PROGRAM_OF.to_owned(), known.image.clone());
+    }
     if let Some(token) = order.rebuild_token {
         annotations.insert(names::ANNOTATION_REBUILD_TOKEN.to_owned(), token.to_owned());
     }
@@ -157,12 +163,16 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
     let mut selector = request.build.nodes.selector.clone();
     selector.insert("kubernetes.io/os".into(), "linux".into());
     selector.insert("kubernetes.io/arch".into(), "amd64".into());
+    let mut before = vec![source(request, settings, order)];
+    if order.known_program.is_none() {
+        before.push(compile(request, settings, order));
+    }
     PodSpec {
         affinity: request.build.nodes.affinity.clone(),
         automount_service_account_token: Some(false),
         containers: vec![assemble(request, settings, order)],
         enable_service_links: Some(false),
-        init_containers: Some(vec![source(request, settings, order), compile(request, settings, order)]),
+        init_containers: Some(before),
         node_selector: Some(selector),
         priority_class_name: request.build.nodes.priority_class_name.clone(),
         restart_policy: Some("Never".into()),
@@ -178,12 +188,12 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
         }),
         termination_grace_period_seconds: Some(10),
         tolerations: request.build.tolerations(),
-        volumes: Some(volumes(object, request)),
+        volumes: Some(volumes(object, request, order)),
         ..PodSpec::default()
     }
 }
 
-fn volumes(object: &GoWindowsImage, request: &Request) -> Vec<Volume> {
+fn volumes(object: &GoWindowsImage, request: &Request, order: &BuildOrder<'_>) -> Vec<Volume> {
     let scratch = |name: &str| Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
     let secret = |name: &str, secret: &str, items: Option<Vec<KeyToPath>>| Volume {
         name: name.into(),
@@ -191,13 +201,15 @@ fn volumes(object: &GoWindowsImage, request: &Request) -> Vec<Volume> {
         ..Volume::default()
     };
     let mut volumes = vec![scratch("workspace"), scratch("tmp")];
-    volumes.push(if request.build.cache.is_some() {
-        let claim_name = claim_name(&object.name_any(), &object.uid().unwrap_or_default());
-        let claim = PersistentVolumeClaimVolumeSource { claim_name, read_only: None };
-        Volume { name: "cache".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
-    } else {
-        scratch("cache")
-    });
+    if order.known_program.is_none() {
+        volumes.push(if request.build.cache.is_some() {
+            let claim_name = claim_name(&object.name_any(), &object.uid().unwrap_or_default());
+            let claim = PersistentVolumeClaimVolumeSource { claim_name, read_only: None };
+            Volume { name: "cache".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
+        } else {
+            scratch("cache")
+        });
+    }
     if let Some(name) = &request.git_secret {
         volumes.push(secret("git-auth", name, None));
     }
@@ -272,11 +284,15 @@ fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> C
             sub_path: order.inputs.sub_path.clone(),
         }),
         registries: relevant(&settings.registries, request),
+        known_program: order.known_program.clone(),
         absent_apis: settings.absent_apis.clone(),
         timeout_seconds: seconds(request.build.push).unsigned_abs(),
     };
     let mut args = step_args(ASSEMBLE, &step);
-    args.extend(["--program-dir", "/build/out", "--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));
+    if order.known_program.is_none() {
+        args.extend(["--program-dir", "/build/out"].map(String::from));
+    }
+    args.extend(["--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));
     let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
     if request.push_secret.is_some() {
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);
