@@ -340,6 +340,10 @@ pub struct TargetStatus {
     /// What is wrong, or what is being waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What its pod template misses that a Windows program needs, each with the remedy: the selector of its nodes, tolerations, the two
+    /// variables that tell Go of its limits, the patience for a large base. The operator writes none of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A finished build.
