@@ -123,6 +123,7 @@ mod tests {
             total_bytes: i64::MAX,
             base_bytes: i64::MAX,
             app_bytes: i64::MAX,
+            app_unpacked_bytes: Some(i64::MAX),
             layers: i32::MAX,
         };
         let status = ImageStatus {
