@@ -32,6 +32,8 @@ pub struct Provenance {
     pub program_of: Option<String>,
     /// The image of the operator's own steps.
     pub step_image: String,
+    /// What compiled: the image of the go command, or a builder that ran it in that image.
+    pub engine: String,
     /// The Job that built it.
     pub witness: Witness,
 }
@@ -55,7 +57,8 @@ pub struct Witness {
 impl Provenance {
     /// The predicate, with the digest of the bill's referrer where there is one. Equal builds and bills give equal bytes.
     pub fn predicate(&self, sbom: Option<&Digest>) -> Value {
-        let Self { repository, reference, commit, parameters, fingerprint, bases, toolchain, program_of, step_image, witness } = self;
+        let Self { repository, reference, commit, parameters, fingerprint, bases, toolchain, program_of, step_image, engine, witness } =
+            self;
         let Witness { job, uid, attempt, started, finished } = witness;
         let mut dependencies = vec![json!({"uri": format!("git+{repository}"), "digest": {"gitCommit": commit}})];
         dependencies.extend(bases.iter().chain([toolchain]).chain(program_of).map(|image| image_dependency(image)));
@@ -63,7 +66,7 @@ impl Provenance {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"source": {"repository": repository, "ref": reference}, "build": parameters},
-                "internalParameters": {"fingerprint": fingerprint, "job": job, "attempt": attempt},
+                "internalParameters": {"fingerprint": fingerprint, "job": job, "attempt": attempt, "engine": engine},
                 "resolvedDependencies": dependencies,
             },
             "runDetails": {
@@ -111,6 +114,7 @@ mod tests {
             toolchain: format!("r.example.com/go@sha256:{go}"),
             program_of: Some(format!("r.example.com/shop@sha256:{base}")),
             step_image: "r.example.com/gowindows:1".into(),
+            engine: "Go".into(),
             witness: Witness {
                 job: "shop-1".into(),
                 uid: "0000".into(),

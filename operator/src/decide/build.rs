@@ -13,7 +13,7 @@
 mod retry;
 
 use super::request::budget;
-use super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request};
+use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
@@ -47,6 +47,10 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
     if let Some(base) = inputs.assembly.bases.first().filter(|_| request.pull_secret.is_some()) {
         world.ask(vec![Question::Base(base.clone())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
+    }
+    if matches!(request.build.engine, Engine::BuildKit(_)) {
+        world.ask(vec![Question::Builder])?;
+        trouble = trouble.filter(is_secrets).or_else(|| world.answers.builder.trouble().cloned());
     }
     if let Some(trouble) = trouble.filter(is_secrets) {
         plan.effects.retain(|effect| !creates(effect));
@@ -243,6 +247,7 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
         (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
         (image.sbom, image.provenance) = (known.sbom, known.provenance);
         (image.signature, image.signed_by) = (known.signature, known.signed_by);
+        image.engine = known.engine;
     }
     if let Some(build) = build {
         if let BuildState::Succeeded(Some(result)) = &build.state {
@@ -251,6 +256,7 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
         image.built_at = build.finished.map(whole_second);
         image.duration = build.finished.map(|end| go_duration(end.duration_since(build.created)));
         image.cause = Some(build.cause.clone());
+        image.engine = Some(build.engine);
     } else {
         image.built_at = Some(whole_second(world.now));
         image.cause = Some("Adopted: the registry already had the image of these inputs".into());

@@ -80,7 +80,7 @@ impl Inputs {
 
     /// sha256, in hex, over what determines the program alone: equal for images that differ in base, labels, files and the like.
     pub fn program_fingerprint(&self) -> String {
-        let Self { format, revision: _, commit, sub_path, toolchain, base_choice: _, compile, assembly: _ } = self;
+        let Self { format, repository: _, revision: _, commit, sub_path, toolchain, base_choice: _, compile, assembly: _ } = self;
         let canonical = serde_json::to_vec(&(format, commit, sub_path, toolchain, compile)).unwrap_or_default();
         hex::encode(Sha256::digest(canonical))
     }

@@ -4,6 +4,7 @@ mod attest;
 mod bases;
 mod budget;
 mod edges;
+mod engines;
 mod program;
 mod template;
 
@@ -25,6 +26,8 @@ fn settings() -> Settings {
     Settings {
         toolchains: [("1.9".into(), "r.example.com/go:1.9".into()), ("1.26".into(), format!("r.example.com/go@{DIGEST}"))].into(),
         step_image: "r.example.com/gowindows:1".into(),
+        buildctl_image: Some("r.example.com/buildctl:1".into()),
+        kaniko_image: Some("r.example.com/kaniko:1".into()),
         bases: [("NanoServer".into(), "registry.example.com/nanoserver".into())].into(),
         ..Settings::default()
     }

@@ -3,7 +3,7 @@
 use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{Program, find_bases, megabytes, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
-use super::program_check;
+use super::{program_check, program_image};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::manifest::media_type;
 use anyhow::Context as _;
@@ -30,8 +30,11 @@ pub struct AssembleArgs {
     #[arg(long, value_name = "JSON")]
     request: String,
     /// Folder that holds exactly one compiled .exe; not needed where the request names an image that has the program
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "program_image")]
     program_dir: Option<PathBuf>,
+    /// In place of it an image, as `docker save` writes it, whose only file is the .exe
+    #[arg(long, value_name = "FILE")]
+    program_image: Option<PathBuf>,
     /// Root of the source: files of the image come from it, and the program is held against its go.mod and go.sum
     #[arg(long, value_name = "DIR")]
     source_dir: Option<PathBuf>,
@@ -125,15 +128,19 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
     let work = async {
         let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
-        let folder = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
-        let program = match (&known_program, &args.program_dir) {
-            (Some(known), _) => {
-                let program = known.fetch(&registry, folder.path()).await?;
+        let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
+        let program = match (&known_program, &args.program_image, &args.program_dir) {
+            (Some(known), _, _) => {
+                let program = known.fetch(&registry, unpacked.path()).await?;
                 say(format!("program: {} from {}", megabytes(program.size), known.image));
                 program
             }
-            (None, Some(folder)) => Program::in_folder(folder)?,
-            (None, None) => return Err(AssembleError::Mismatch("there is neither --program-dir nor an image that has it".into())),
+            (None, Some(image), _) => {
+                program_image::unpack(image, unpacked.path())?;
+                Program::in_folder(unpacked.path())?
+            }
+            (None, None, Some(folder)) => Program::in_folder(folder)?,
+            (None, None, None) => return Err(AssembleError::Mismatch("nothing says where it is (--program-dir)".into())),
         };
         if let Some(expected) = &expected {
             let source =

@@ -35,6 +35,14 @@ pub enum AssembleError {
         /// Why not.
         why: String,
     },
+    /// The image that should hold the program alone holds something else.
+    #[error("{path} should be an image whose only file is the program, and is not", path = path.display())]
+    ProgramImage {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
     /// Its name.
     #[error(transparent)]
     ProgramName(#[from] layer::InvalidProgramName),

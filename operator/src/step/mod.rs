@@ -10,6 +10,7 @@ mod files_blob;
 pub mod known_program;
 mod program;
 pub mod program_check;
+mod program_image;
 pub mod source;
 pub mod source_request;
 

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 mod apiserver;
+pub mod builders;
 pub mod cgroup;
 mod cleaning;
 pub mod cni;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the input's fault | compile error, invalid source, invalid base | never: a new commit or specification is a new build |
 //! | passing | lost pod or Job, module download, memory | `build.retries` times, after 10 s, 20 s, ... |
-//! | the surroundings' | unreachable source or registry, a registry that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
+//! | the surroundings' | unreachable source, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
 use super::super::{BuildVerdict, Plan, Request, backoff, later};
@@ -36,6 +36,9 @@ fn class(reason: Reason) -> Class {
         | Reason::SourceAuthFailed
         | Reason::SecretUnavailable
         | Reason::SecretInvalid
+        | Reason::BuilderUnreachable
+        | Reason::BuilderAuthFailed
+        | Reason::BuilderFailed
         | Reason::JobRefused
         // The next attempt compiles.
         | Reason::ProgramUnavailable => Class::Surroundings,
