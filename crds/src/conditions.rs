@@ -114,6 +114,8 @@ reasons! {
     SizeBudgetExceeded,
     /// The program is not the one that was asked for: another package, other modules, another Go release or other flags.
     ProgramMismatch,
+    /// The program of an earlier image could not be taken over; it is compiled instead.
+    ProgramUnavailable,
     /// The operator has not seen the build of this image, so it neither signs it nor says how it was built.
     NotWitnessed,
     /// A stage took longer than its limit.

@@ -17,11 +17,13 @@ use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request}
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
+use crate::step::known_program::KnownProgram;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BuildPhase, ImageStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use std::time::Duration;
 
 pub(super) use retry::LONGEST_BACKOFF;
@@ -47,7 +49,9 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
         world.ask(vec![Question::Base(base.clone())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
     }
-    if matches!(request.build.engine, Engine::BuildKit(_)) {
+    let compiles =
+        |effect: &Effect| matches!(effect, Effect::CreateJob(job) if !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF));
+    if matches!(request.build.engine, Engine::BuildKit(_)) && plan.effects.iter().any(compiles) {
         world.ask(vec![Question::Builder])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.builder.trouble().cloned());
     }
@@ -255,10 +259,15 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
         image.built_at = build.finished.map(whole_second);
         image.duration = build.finished.map(|end| go_duration(end.duration_since(build.created)));
         image.cause = Some(build.cause.clone());
-        image.engine = Some(build.engine);
+        // A program that was taken over was compiled by what compiled it then.
+        let before = world.status().image.as_ref().and_then(|image| image.engine);
+        image.engine = if build.program_of.is_some() { before } else { Some(build.engine) };
     } else {
         image.built_at = Some(whole_second(world.now));
         image.cause = Some("Adopted: the registry already had the image of these inputs".into());
+    }
+    if let Some(binary) = &mut image.binary {
+        binary.inputs = inputs.map(Inputs::program_fingerprint);
     }
     image
 }
@@ -318,12 +327,21 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     if let Some(claim) = render::cache_claim(&world.object, request) {
         plan.effects.push(Effect::EnsureClaim(Box::new(claim)));
     }
-    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref() };
+    let known_program = known_program(world, request, &inputs).filter(|_| attempt == 1 && token.is_none());
+    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref(), known_program };
     let job = render::job(&world.object, request, settings, &order);
     let name = job.metadata.name.clone().unwrap_or_default();
     plan.effects.push(Effect::CreateJob(Box::new(job)));
     plan.look_again(WATCH);
     plan.conclusion.build = BuildVerdict::Starting { job: name, attempt, cause };
+}
+
+/// The image of the status that has the program of these inputs already. What is signed must have been signed when it was compiled.
+fn known_program(world: &World, request: &Request, inputs: &Inputs) -> Option<KnownProgram> {
+    let image = world.status().image.as_ref().filter(|image| request.signing.is_none() || image.signature.is_some())?;
+    let here = image.reference == format!("{}@{}", request.repository, image.digest);
+    let binary = image.binary.as_ref().filter(|binary| here && binary.inputs == Some(inputs.program_fingerprint()))?;
+    Some(KnownProgram { image: image.reference.clone(), sha256: binary.sha256.clone() })
 }
 
 /// A new cancel token stops whatever runs.

@@ -22,6 +22,7 @@ mod request;
 mod retention;
 mod rollout;
 mod source;
+mod template;
 
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};

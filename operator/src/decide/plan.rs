@@ -265,4 +265,6 @@ pub struct TargetVerdict {
     pub started_at: Option<Timestamp>,
     /// What is wrong, or what is being waited for.
     pub message: Option<String>,
+    /// What its pod template misses.
+    pub warnings: Vec<String>,
 }

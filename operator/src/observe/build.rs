@@ -53,6 +53,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         engine,
         cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
         rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
+        program_of: annotation(names::ANNOTATION_PROGRAM_OF),
         created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         finished: status.completion_time.or(failed_at).map(|time| time.0),
         stages: pod.map(stages).unwrap_or_default(),
@@ -101,7 +102,10 @@ fn stages(pod: &Pod) -> Vec<StageStatus> {
             exit_code: ended.map(|ended| ended.exit_code),
         }
     };
-    STAGES.iter().map(|name| stage(name)).collect()
+    // A pod that takes over a program compiles nothing.
+    let spec = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let there: Vec<&str> = spec.map(|container| container.name.as_str()).collect();
+    STAGES.iter().filter(|name| there.contains(name)).map(|name| stage(name)).collect()
 }
 
 #[derive(Deserialize)]

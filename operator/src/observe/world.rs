@@ -4,7 +4,7 @@
 //! read them ends the pass); facts of the outside world are answers to [`Question`]s that `decide` asks when it needs them,
 //! and a failure to get one is an answer too.
 
-use super::{Nodes, ResolvedBase};
+use super::{Nodes, Placement, ResolvedBase};
 use crate::decide::{Inputs, Question};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
@@ -12,6 +12,7 @@ use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, ImageStatus, StageStat
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that a decision may depend on, the time included.
 #[derive(Clone, Debug)]
@@ -119,6 +120,8 @@ pub struct Build {
     pub cause: String,
     /// The rebuild token that asked for it.
     pub rebuild_token: Option<String>,
+    /// The image whose program was taken over, where nothing was compiled.
+    pub program_of: Option<String>,
     /// When the Job was created.
     pub created: Timestamp,
     /// When it ended.
@@ -181,6 +184,10 @@ pub struct Workload {
     pub uid: String,
     /// Its containers.
     pub containers: Vec<WorkloadContainer>,
+    /// Where its pods may run.
+    pub placement: Placement,
+    /// How long its own controller waits for it to progress; none where nothing is said.
+    pub progress_deadline: Option<Duration>,
     /// `spec.paused`.
     pub paused: bool,
     /// Its controller has seen the newest template.
@@ -208,6 +215,10 @@ pub struct WorkloadContainer {
     pub image: String,
     /// The other manager that owns the image field through server-side apply.
     pub applied_by: Option<String>,
+    /// It has a limit of processors, and nothing tells Go of it (`GOMAXPROCS`).
+    pub processors_untold: bool,
+    /// It has a limit of memory, and nothing tells Go of it (`GOMEMLIMIT`).
+    pub memory_untold: bool,
 }
 
 /// A pod of a target that does not come up.

@@ -13,6 +13,7 @@ use super::stages::{assemble, source};
 use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
+use crate::step::known_program::KnownProgram;
 use crate::step::source_request::ContextRequest;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};
@@ -56,6 +57,8 @@ pub(super) enum Program {
     File,
     /// An image whose only file is the program.
     Image(&'static str),
+    /// Nothing: an image at the registry has the program.
+    Known,
 }
 
 /// What a Job is created for.
@@ -68,6 +71,8 @@ pub struct BuildOrder<'a> {
     pub cause: &'a str,
     /// The rebuild token that asked for it.
     pub rebuild_token: Option<&'a str>,
+    /// Where the program is already: then nothing is compiled.
+    pub known_program: Option<KnownProgram>,
 }
 
 /// The build Job. The same order for the same object gives the same name.
@@ -89,6 +94,9 @@ pub fn job(object: &GoWindowsImage, request: &Request, settings: &Settings, orde
     annotations.insert(names::ANNOTATION_ENGINE.to_owned(), format!("{:?}", request.build.engine.kind()));
     annotations.insert(names::ANNOTATION_INPUTS.to_owned(), serde_json::to_string(order.inputs).unwrap_or_default());
     annotations.insert(names::ANNOTATION_CAUSE.to_owned(), order.cause.to_owned());
+    if let Some(known) = &order.known_program {
+        annotations.insert(names::ANNOTATION_PROGRAM_OF.to_owned(), known.image.clone());
+    }
     if let Some(token) = order.rebuild_token {
         annotations.insert(names::ANNOTATION_REBUILD_TOKEN.to_owned(), token.to_owned());
     }
@@ -170,17 +178,27 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
     let mut selector = request.build.nodes.selector.clone();
     selector.insert("kubernetes.io/os".into(), "linux".into());
     selector.insert("kubernetes.io/arch".into(), "amd64".into());
-    let CompileStage { container: compile, volumes: own, context, program } = match &request.build.engine {
-        Engine::Go => engine_go::compile(request, settings, order),
-        Engine::BuildKit(buildkit) => engine_buildkit::compile(object, buildkit, settings, order),
-        Engine::Kaniko { image } => engine_kaniko::compile(image, request, settings, order),
+    let mut volumes = volumes(request);
+    let (compile, context, program) = match &order.known_program {
+        Some(_) => (None, None, Program::Known),
+        None => {
+            let stage = match &request.build.engine {
+                Engine::Go => engine_go::compile(request, settings, order),
+                Engine::BuildKit(buildkit) => engine_buildkit::compile(object, buildkit, settings, order),
+                Engine::Kaniko { image } => engine_kaniko::compile(image, request, settings, order),
+            };
+            volumes.push(cache(object, request));
+            volumes.extend(stage.volumes);
+            (Some(stage.container), stage.context, stage.program)
+        }
     };
+    let source = source(request, settings, order, context);
     PodSpec {
         affinity: request.build.nodes.affinity.clone(),
         automount_service_account_token: Some(false),
         containers: vec![assemble(request, settings, order, &program)],
         enable_service_links: Some(false),
-        init_containers: Some(vec![source(request, settings, order, context), compile]),
+        init_containers: Some([source].into_iter().chain(compile).collect()),
         node_selector: Some(selector),
         priority_class_name: request.build.nodes.priority_class_name.clone(),
         restart_policy: Some("Never".into()),
@@ -196,21 +214,27 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
         }),
         termination_grace_period_seconds: Some(10),
         tolerations: request.build.tolerations(),
-        volumes: Some(volumes(object, request).into_iter().chain(own).collect()),
+        volumes: Some(volumes),
         ..PodSpec::default()
     }
 }
 
-fn volumes(object: &GoWindowsImage, request: &Request) -> Vec<Volume> {
-    let scratch = |name: &str| Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
+fn scratch(name: &str) -> Volume {
+    Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
+}
+
+/// Of compiler and modules.
+fn cache(object: &GoWindowsImage, request: &Request) -> Volume {
+    if request.build.cache.is_none() {
+        return scratch("cache");
+    }
+    let claim_name = claim_name(&object.name_any(), &object.uid().unwrap_or_default());
+    let claim = PersistentVolumeClaimVolumeSource { claim_name, read_only: None };
+    Volume { name: "cache".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
+}
+
+fn volumes(request: &Request) -> Vec<Volume> {
     let mut volumes = vec![scratch("workspace"), scratch("tmp")];
-    volumes.push(if request.build.cache.is_some() {
-        let claim_name = claim_name(&object.name_any(), &object.uid().unwrap_or_default());
-        let claim = PersistentVolumeClaimVolumeSource { claim_name, read_only: None };
-        Volume { name: "cache".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
-    } else {
-        scratch("cache")
-    });
     if let Some(name) = &request.git_secret {
         volumes.push(secret_volume("git-auth", name, None));
     }

@@ -57,14 +57,16 @@ pub(super) fn assemble(request: &Request, settings: &Settings, order: &BuildOrde
             sub_path: order.inputs.sub_path.clone(),
         }),
         registries: relevant(&settings.registries, request),
+        known_program: order.known_program.clone(),
         absent_apis: settings.absent_apis.clone(),
         timeout_seconds: seconds(request.build.push).unsigned_abs(),
     };
     let mut args = step_args(ASSEMBLE, &step);
-    args.extend(match program {
-        Program::File => ["--program-dir".to_owned(), "/build/out".to_owned()],
-        Program::Image(file) => ["--program-image".to_owned(), format!("/build/out/{file}")],
-    });
+    match program {
+        Program::File => args.extend(["--program-dir".to_owned(), "/build/out".to_owned()]),
+        Program::Image(file) => args.extend(["--program-image".to_owned(), format!("/build/out/{file}")]),
+        Program::Known => {}
+    }
     args.extend(["--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));
     let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
     if request.push_secret.is_some() {

@@ -44,6 +44,12 @@ pub const WINE: &[Package] = &[
     package("wine64", "/usr/lib/wine/wine64"),
 ];
 
+/// What the daemon of another image builder needs.
+pub const BUILDERS: &[Package] = &[package("runc", "runc"), package("util-linux", "unshare")];
+
+/// Another image builder, for comparisons.
+pub const BUILDAH: &[Package] = &[package("buildah", "buildah"), package("netavark", "/usr/lib/podman/netavark")];
+
 /// Installs those of `wanted` that are missing, with progress.
 pub async fn ensure(wanted: &[Package], progress: &Progress) -> Result<()> {
     let missing = || wanted.iter().filter(|package| !package.is_present()).map(|package| package.name).collect::<Vec<_>>();

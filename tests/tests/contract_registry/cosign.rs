@@ -90,6 +90,8 @@ async fn digests(door: &Door) -> Result<Vec<String>> {
 
 fn provenance() -> Provenance {
     Provenance {
+        program_of: None,
+        engine: Some("Go".into()),
         repository: "https://git.example.com/shop.git".into(),
         reference: "main".into(),
         commit: "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567".into(),
@@ -98,7 +100,6 @@ fn provenance() -> Provenance {
         bases: vec![format!("registry.example.com/nanoserver:ltsc2022@sha256:{}", "b".repeat(64))],
         toolchain: format!("registry.example.com/golang@sha256:{}", "c".repeat(64)),
         step_image: "registry.example.com/gowindows:1".into(),
-        engine: "Go".into(),
         witness: Witness {
             job: "shop-1".into(),
             uid: "0d3f".into(),

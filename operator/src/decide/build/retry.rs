@@ -39,7 +39,9 @@ fn class(reason: Reason) -> Class {
         | Reason::BuilderUnreachable
         | Reason::BuilderAuthFailed
         | Reason::BuilderFailed
-        | Reason::JobRefused => Class::Surroundings,
+        | Reason::JobRefused
+        // The next attempt compiles.
+        | Reason::ProgramUnavailable => Class::Surroundings,
         _ => Class::Input,
     }
 }
@@ -63,8 +65,9 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
         Class::Passing => attempt <= request.build.retries,
         Class::Surroundings => true,
     };
-    // A build that an input made pointless and that is wanted again was no failed attempt.
-    let wait = if reason == Reason::Superseded { Duration::ZERO } else { backoff(tries, LONGEST_BACKOFF, world.spread()) };
+    // A build that an input made pointless and that is wanted again was no failed attempt, nor was a short cut that led nowhere.
+    let no_fault = matches!(reason, Reason::Superseded | Reason::ProgramUnavailable);
+    let wait = if no_fault { Duration::ZERO } else { backoff(tries, LONGEST_BACKOFF, world.spread()) };
     let retry_at = later(build.finished.unwrap_or(build.created), wait);
     if allowed && retry_at <= world.now {
         start(world, request, settings, plan, attempt + 1, None);

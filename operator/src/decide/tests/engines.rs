@@ -134,7 +134,7 @@ fn every_engine_compiles_the_same_inputs_with_the_same_words() {
         let source = containers(&pod)[0].args.clone().expect("arguments");
         let step: crate::step::source_request::SourceRequest = serde_json::from_str(&source[3].replace("$$", "$")).expect("a request");
         let text = step.context.expect("a context").dockerfile.text(false).expect("a Dockerfile");
-        assert!(text.contains(&serde_json::to_string(&argv).expect("JSON").replace("/build/out/", "/build/out/")), "{text}");
+        assert!(text.contains(&serde_json::to_string(&argv).expect("JSON")), "{text}");
         assert!(text.contains(&format!("FROM --platform=linux/amd64 {} AS compile", inputs(engine).toolchain)), "{text}");
         assert!(source.join(" ").contains("--context /build/context"), "{source:?}");
     }
@@ -168,7 +168,7 @@ fn kaniko_reaches_the_toolchains_registry_as_the_settings_say() {
     let object = object(json!({"spec": {"build": build(BuildEngine::Kaniko)}}));
     let request = Request::new(&object, &settings).expect("valid");
     let inputs = plan_of(BuildEngine::Kaniko).conclusion.inputs.expect("inputs");
-    let order = crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None };
+    let order = crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None };
     let job = crate::render::job(&object, &request, &settings, &order);
     let args = compile(&job.spec.and_then(|job| job.template.spec).expect("a pod")).args.expect("arguments").join(" ");
     for part in [
