@@ -29,6 +29,7 @@ fn main() {
     let scenarios = scenarios![
         engines::all_make_the_same_program_and_image,
         engines::a_small_change_is_built_on_warm_caches,
+        engines::a_pruned_buildkitd_downloads_no_module_again,
         engines::a_program_that_does_not_compile_reads_the_same,
         failures::kaniko_where_pods_must_be_restricted,
         failures::buildkitd_down_dying_and_untrusted,
@@ -147,6 +148,8 @@ mod engines {
         let builders = builders()?.read().await;
         let login = Access::Password { user: "git".into(), password: "sesame".into() };
         let storefront = Storefront::create(&stage.lab, "warm/storefront", login).await?;
+        // What another scenario has built is not cold.
+        storefront.greet("Still cold.").await?;
         let mut tenants = Vec::new();
         for engine in ENGINES {
             let tenant = tenant(&stage, "warm", engine, &builders).await?;
@@ -168,6 +171,50 @@ mod engines {
         }
         ensure!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
         Ok(())
+    }
+
+    pub async fn a_pruned_buildkitd_downloads_no_module_again(stage: Arc<Stage>) -> Result<()> {
+        let builders = builders()?.write().await;
+        let module = stage.lab.toolchain().download("github.com/rakyll/hey@v0.1.4").await?;
+        let repository = stage.lab.git().create("pruned/hey", Access::Public).await?;
+        repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
+        let tenant = tenant(&stage, "pruned", BuildEngine::BuildKit, &builders).await?;
+        let mut object = object(&stage, &tenant, repository.url(), BuildEngine::BuildKit, &builders.buildkitd.address());
+        object["spec"]["go"]["package"] = json!(".");
+        object["spec"]["image"]["pushSecretRef"] = json!({"name": "registry-auth"});
+        object["spec"]["build"]["cache"] = json!({"registry": {"repository": format!("{}/pruned/cache", stage.lab.registry())}});
+        // A build that starts with nothing, and one that has the registry alone.
+        builders.buildkitd.prune().await?;
+        tenant.kubectl.apply(&object.to_string()).await?;
+        published(&stage, &tenant, "").await?;
+        let first = progress(&tenant).await?;
+        ensure!(!first.contains(DOWNLOAD_CACHED) && first.contains(DOWNLOAD), "{first}");
+        builders.buildkitd.prune().await?;
+        let commit = repository.commit_files(&[("note.go", "package main\n")], "Change only source", "2026-01-05T03:04:05Z").await?;
+        published(&stage, &tenant, &commit).await?;
+        let second = progress(&tenant).await?;
+        ensure!(second.contains(DOWNLOAD_CACHED), "{second}");
+        Ok(())
+    }
+
+    const DOWNLOAD: &str = r#"RUN ["go","mod","download"]"#;
+    const DOWNLOAD_CACHED: &str = r#"RUN ["go","mod","download"] CACHED"#;
+
+    /// What BuildKit said of each step of the newest build: `<step> CACHED` or `<step> DONE 1.2s`.
+    async fn progress(tenant: &Tenant) -> Result<String> {
+        let newest = ["get", "pods", "--sort-by=.metadata.creationTimestamp", "--output", "name"];
+        let pods = tenant.kubectl.run(&newest).await?;
+        let pod = pods.lines().next_back().context("a pod")?;
+        let log = tenant.kubectl.run(&["logs", pod, "--container", "compile"]).await?;
+        let mut steps = std::collections::BTreeMap::new();
+        for (number, rest) in log.lines().filter_map(|line| line.strip_prefix('#')?.split_once(' ')) {
+            let step: &mut String = steps.entry(number).or_default();
+            if rest.starts_with('[') || rest == "CACHED" || rest.starts_with("DONE") {
+                step.push_str(if step.is_empty() { "" } else { " " });
+                step.push_str(rest);
+            }
+        }
+        Ok(steps.into_values().collect::<Vec<_>>().join("\n"))
     }
 
     pub async fn a_program_that_does_not_compile_reads_the_same(stage: Arc<Stage>) -> Result<()> {

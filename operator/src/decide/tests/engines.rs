@@ -194,6 +194,24 @@ fn buildctl_gets_certificates_as_files_and_nothing_else() {
 }
 
 #[test]
+fn layers_at_a_registry_are_of_one_object() {
+    let mut build = build(BuildEngine::BuildKit);
+    build["cache"] = json!({"registry": {"repository": "registry.example.com/cache/shop"}});
+    let object = object(json!({"spec": {"build": build, "image": {"pushSecretRef": {"name": "push"}}}}));
+    let request = Request::new(&object, &settings()).expect("valid");
+    let inputs = plan_of(BuildEngine::BuildKit).conclusion.inputs.expect("inputs");
+    let order = crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None };
+    let job = crate::render::job(&object, &request, &settings(), &order);
+    let pod = job.spec.and_then(|job| job.template.spec).expect("a pod");
+    let compile = compile(&pod);
+    let args = compile.args.expect("arguments").join(" ");
+    let place = "type=registry,ref=registry.example.com/cache/shop:gowindows-0000-1111";
+    assert!(args.contains(&format!("--import-cache={place}")) && args.contains(&format!("--export-cache={place},mode=max,")), "{args}");
+    assert!(compile.env.iter().flatten().any(|variable| variable.name == "DOCKER_CONFIG"));
+    assert_eq!(above_restricted(&pod), Vec::<String>::new());
+}
+
+#[test]
 fn combinations_that_are_not_built_say_what_is() {
     let windows = |engine| {
         let mut build = build(engine);
