@@ -99,6 +99,9 @@ fn seconds(stage: &StageStatus) -> String {
 mod engines {
     use super::*;
 
+    /// A program with modules of others that are not in its repository.
+    const GRON: &str = "github.com/tomnomnom/gron@v0.7.1";
+
     /// Waits until the image of a commit, or any where none is given, is published, and tells how long its stages took.
     async fn published(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
         let there = |status: &GoWindowsImageStatus| {
@@ -135,13 +138,16 @@ mod engines {
 
     pub async fn all_make_the_same_program_and_image(stage: Arc<Stage>) -> Result<()> {
         let login = Access::Password { user: "git".into(), password: "sesame".into() };
-        // One with embedded files, below the module's root; one with modules of others, in it.
+        // One with an embedded file, below the module's root; one in it, with modules that are downloaded; one with modules that are vendored.
         let storefront = Storefront::create(&stage.lab, "engines/storefront", login).await?;
         same_by_all(&stage, "storefront", storefront.repository.url(), "./cmd/storefront").await?;
-        let module = stage.lab.toolchain().download("github.com/rakyll/hey@v0.1.4").await?;
-        let repository = stage.lab.git().create("engines/hey", Access::Public).await?;
-        repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
-        same_by_all(&stage, "hey", repository.url(), ".").await
+        for (name, module) in [("gron", GRON), ("hey", "github.com/rakyll/hey@v0.1.4")] {
+            let folder = stage.lab.toolchain().download(module).await?;
+            let repository = stage.lab.git().create(&format!("engines/{name}"), Access::Public).await?;
+            repository.commit_folder(&folder, "Take it as it is", "2026-01-02T03:04:05Z").await?;
+            same_by_all(&stage, name, repository.url(), ".").await?;
+        }
+        Ok(())
     }
 
     pub async fn a_small_change_is_built_on_warm_caches(stage: Arc<Stage>) -> Result<()> {
@@ -175,8 +181,8 @@ mod engines {
 
     pub async fn a_pruned_buildkitd_downloads_no_module_again(stage: Arc<Stage>) -> Result<()> {
         let builders = builders()?.write().await;
-        let module = stage.lab.toolchain().download("github.com/rakyll/hey@v0.1.4").await?;
-        let repository = stage.lab.git().create("pruned/hey", Access::Public).await?;
+        let module = stage.lab.toolchain().download(GRON).await?;
+        let repository = stage.lab.git().create("pruned/gron", Access::Public).await?;
         repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
         let tenant = tenant(&stage, "pruned", BuildEngine::BuildKit, &builders).await?;
         let mut object = object(&stage, &tenant, repository.url(), BuildEngine::BuildKit, &builders.buildkitd.address());
