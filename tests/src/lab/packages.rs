@@ -44,6 +44,12 @@ pub const WINE: &[Package] = &[
     package("wine64", "/usr/lib/wine/wine64"),
 ];
 
+/// What shows programs another time than the machine's.
+pub const OTHER_TIMES: &[Package] = &[package("libfaketime", FAKE_CLOCK), package("util-linux", "taskset")];
+
+/// The library that does it.
+pub const FAKE_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
 /// Installs those of `wanted` that are missing, with progress.
 pub async fn ensure(wanted: &[Package], progress: &Progress) -> Result<()> {
     let missing = || wanted.iter().filter(|package| !package.is_present()).map(|package| package.name).collect::<Vec<_>>();
