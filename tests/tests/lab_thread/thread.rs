@@ -26,7 +26,7 @@ pub fn object(tenant: &Tenant) -> Result<String> {
     Ok(tenant.sample("storefront.yaml", "storefront")?.replace("interval: 1m", "interval: 5s"))
 }
 
-async fn service(tenant: &Tenant) -> Result<String> {
+pub async fn service(tenant: &Tenant) -> Result<String> {
     let address = tenant.kubectl.run(&["get", "service", "storefront", "--output", "jsonpath={.spec.clusterIP}"]).await?;
     Ok(format!("http://{address}/"))
 }

@@ -281,6 +281,7 @@ fn image_status(repository: &str, digest: &str) -> ImageStatus {
         total_bytes: 120_000_000,
         base_bytes: 117_000_000,
         app_bytes: 3_000_000,
+        app_unpacked_bytes: Some(5_900_000),
         layers: 2,
     };
     ImageStatus {
