@@ -3,6 +3,7 @@
 //! Everything here can be derived again from Jobs, registry and workloads: the whole status may be deleted and comes
 //! back without a build or a rollout. Sizes are bytes as the registry stores them (compressed) unless a field says otherwise.
 
+use super::BuildEngine;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -117,6 +118,9 @@ pub struct ImageStatus {
     /// Why it was built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// What compiled its program; none where its build was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<BuildEngine>,
     /// One entry per Windows release, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<PlatformStatus>,
@@ -185,6 +189,10 @@ pub struct BinaryStatus {
     pub bytes: i64,
     /// sha256 in hex.
     pub sha256: String,
+    /// sha256, in hex, over what determined it: commit, module folder, toolchain and compiler settings. An image with the same is made
+    /// without a compiler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
 }
 
 /// What a node has to pull for the newest release. A node passes over each layer whose chain ID it has unpacked before, whichever registry,

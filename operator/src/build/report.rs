@@ -70,7 +70,7 @@ mod tests {
             digest: "sha256:abc".into(),
             tags: vec!["v1".into()],
             sbom: Some("sha256:5b0".into()),
-            binary: Some(BinaryStatus { name: "a.exe".into(), bytes: 5_923_840, sha256: "0123456789abcdef".into() }),
+            binary: Some(BinaryStatus { name: "a.exe".into(), bytes: 5_923_840, sha256: "0123456789abcdef".into(), inputs: None }),
             pull_bytes: Some(PullBytes { base_cached: 2_467_565, cold: 122_846_208 }),
             platforms: vec![PlatformStatus {
                 os_version: "10.0.20348.5499".into(),

@@ -106,7 +106,9 @@ fn provenance(settings: &Settings, build: &Build, inputs: &Inputs) -> Provenance
         fingerprint: inputs.fingerprint(),
         bases: inputs.pins().bases,
         toolchain: inputs.toolchain.clone(),
+        program_of: build.program_of.clone(),
         step_image: settings.step_image.clone(),
+        engine: format!("{:?}", build.engine),
         witness: Witness {
             job: build.job.clone(),
             uid: build.uid.clone(),

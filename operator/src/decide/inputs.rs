@@ -78,6 +78,13 @@ impl Inputs {
         hex::encode(Sha256::digest(canonical))
     }
 
+    /// sha256, in hex, over what determines the program alone: equal for images that differ in base, labels, files and the like.
+    pub fn program_fingerprint(&self) -> String {
+        let Self { format, repository: _, revision: _, commit, sub_path, toolchain, base_choice: _, compile, assembly: _ } = self;
+        let canonical = serde_json::to_vec(&(format, commit, sub_path, toolchain, compile)).unwrap_or_default();
+        hex::encode(Sha256::digest(canonical))
+    }
+
     /// The tag under which the registry keeps the image of these inputs.
     pub fn tag(&self) -> String {
         names::fingerprint_tag(&self.fingerprint())

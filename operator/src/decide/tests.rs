@@ -4,6 +4,8 @@ mod attest;
 mod bases;
 mod budget;
 mod edges;
+mod engines;
+mod program;
 mod template;
 
 use super::*;
@@ -24,6 +26,8 @@ fn settings() -> Settings {
     Settings {
         toolchains: [("1.9".into(), "r.example.com/go:1.9".into()), ("1.26".into(), format!("r.example.com/go@{DIGEST}"))].into(),
         step_image: "r.example.com/gowindows:1".into(),
+        buildctl_image: Some("r.example.com/buildctl:1".into()),
+        kaniko_image: Some("r.example.com/kaniko:1".into()),
         bases: [("NanoServer".into(), "registry.example.com/nanoserver".into())].into(),
         ..Settings::default()
     }
@@ -120,7 +124,7 @@ fn with_job(mut world: World, state: BuildState) -> World {
 }
 
 fn succeeded() -> BuildState {
-    let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into() };
+    let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into(), inputs: None };
     BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary), sbom: None }))
 }
 

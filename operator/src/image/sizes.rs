@@ -123,6 +123,7 @@ fn binary_status(platform: &ReadBack) -> Option<BinaryStatus> {
         name: entrypoint.rsplit('\\').next()?.to_string(),
         bytes: notes.get(PROGRAM_BYTES)?.parse().ok()?,
         sha256: notes.get(PROGRAM_SHA256)?.clone(),
+        inputs: None,
     })
 }
 

@@ -1,12 +1,14 @@
 //! What is the state of things? Reads only; owns the traits that the clients of the outside world implement.
 
 mod build;
+mod builder;
 mod cluster;
 mod guarded;
 mod memory;
 mod nodes;
 mod outside;
 mod placement;
+mod refused_pods;
 mod secrets;
 mod workload;
 mod world;

@@ -8,7 +8,7 @@ use super::{Nodes, Placement, ResolvedBase};
 use crate::decide::{Inputs, Question};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, StageStatus, TargetKind};
+use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, ImageStatus, StageStatus, TargetKind};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub struct Answers {
     pub digests: BTreeMap<String, Seen<String>>,
     /// Bases that have been resolved, by reference.
     pub bases: BTreeMap<String, Seen<ResolvedBase>>,
+    /// Whether the Secret with the certificates for buildkitd can be used.
+    pub builder: Seen<()>,
     /// Images found at the registry, by `gw-` tag; `None` where the registry has none.
     pub published: BTreeMap<String, Seen<Option<Published>>>,
 }
@@ -112,10 +114,14 @@ pub struct Build {
     pub inputs: Option<Inputs>,
     /// Which attempt at these inputs, from 1.
     pub attempt: i32,
+    /// What compiles.
+    pub engine: BuildEngine,
     /// Why it was started.
     pub cause: String,
     /// The rebuild token that asked for it.
     pub rebuild_token: Option<String>,
+    /// The image whose program was taken over, where nothing was compiled.
+    pub program_of: Option<String>,
     /// When the Job was created.
     pub created: Timestamp,
     /// When it ended.

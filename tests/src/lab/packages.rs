@@ -50,6 +50,12 @@ pub const OTHER_TIMES: &[Package] = &[package("libfaketime", FAKE_CLOCK), packag
 /// The library that does it.
 pub const FAKE_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
+/// What the daemon of another image builder needs.
+pub const BUILDERS: &[Package] = &[package("runc", "runc"), package("util-linux", "unshare")];
+
+/// Another image builder, for comparisons.
+pub const BUILDAH: &[Package] = &[package("buildah", "buildah"), package("netavark", "/usr/lib/podman/netavark")];
+
 /// Installs those of `wanted` that are missing, with progress.
 pub async fn ensure(wanted: &[Package], progress: &Progress) -> Result<()> {
     let missing = || wanted.iter().filter(|package| !package.is_present()).map(|package| package.name).collect::<Vec<_>>();

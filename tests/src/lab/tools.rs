@@ -59,6 +59,15 @@ pub const SPDX: Module = Module { directory: "spdx", programs: &[("spdx", "gowin
 /// Google's image builder for Go programs.
 pub const KO: Module = Module { directory: "ko", programs: &[("ko", "github.com/google/ko")] };
 
+/// BuildKit's daemon and client.
+pub const BUILDKIT: Module = Module {
+    directory: "buildkit",
+    programs: &[("buildctl", "github.com/moby/buildkit/cmd/buildctl"), ("buildkitd", "github.com/moby/buildkit/cmd/buildkitd")],
+};
+
+/// Kaniko's executor: what its image consists of.
+pub const KANIKO: Module = Module { directory: "kaniko", programs: &[("executor", "github.com/GoogleContainerTools/kaniko/cmd/executor")] };
+
 /// The program that holds a pod's namespaces.
 pub const PAUSE: Module = Module { directory: "pause", programs: &[("pause", "gowindows.dev/lab/pause")] };
 

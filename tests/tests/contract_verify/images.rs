@@ -1,27 +1,31 @@
 //! The same program as an image, made by each tool.
 
-use crate::registry::{BASE, Registry};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gowindows_operator::build::{BuildArgs, run};
 use gowindows_tests::lab::go::go;
+use gowindows_tests::lab::host::run_async;
+use gowindows_tests::lab::packages;
 use gowindows_tests::lab::progress::Progress;
-use gowindows_tests::lab::tools::{KO, Tools};
+use gowindows_tests::lab::tools::{KANIKO, KO, Tools};
+use gowindows_tests::lab::windows_base::{Base, Flavor, publish_release};
+use gowindows_tests::peers::buildkit::Buildkit;
+use gowindows_tests::peers::kaniko::Executor;
+use gowindows_tests::peers::registry::Registry;
+use gowindows_tests::peers::{self, finished};
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 use tempfile::TempDir;
-use tokio::process::Command;
 
 const MAIN: &str = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n";
-/// Longer than any build on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(540);
+/// The base, below the registry's host.
+const BASE: &str = "windows/nanoserver:ltsc2022";
+const OS_VERSION: &str = "10.0.20348.5499";
 
-/// A registry, and the source of the program.
+/// A registry with a base in it, and the source of the program.
 pub struct Workshop {
     pub registry: Registry,
     module: TempDir,
+    base: Base,
 }
 
 impl Workshop {
@@ -31,7 +35,9 @@ impl Workshop {
         fs::write(module.path().join("main.go"), MAIN)?;
         // One TLS provider, as in the program itself; another test may have installed it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Ok(Self { registry: Registry::start().await?, module })
+        let (registry, base) = (Registry::start(&Progress::stderr()).await?, Base::generate(Flavor::Nanoserver, OS_VERSION, 1 << 20)?);
+        publish_release(&registry.host, Flavor::Nanoserver, "ltsc2022", &base).await?;
+        Ok(Self { registry, module, base })
     }
 
     fn image(&self, name: &str) -> String {
@@ -41,14 +47,18 @@ impl Workshop {
     fn base(&self) -> String {
         self.image(BASE)
     }
-}
 
-async fn finished(command: &mut Command) -> Result<String> {
-    let output = tokio::time::timeout(PATIENCE, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
-    let output = output.with_context(|| format!("{command:?} has not ended after {PATIENCE:?}"))??;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    ensure!(output.status.success(), "{command:?}: {}\n{}", said(&output.stdout), said(&output.stderr));
-    Ok(said(&output.stdout))
+    /// A build context of the compiled program and a Dockerfile, which begins with the base, by digest.
+    async fn context(&self, dockerfile: &str) -> Result<TempDir> {
+        let context = tempfile::tempdir()?;
+        let mut compile = go(self.module.path())?;
+        compile.args(["build", "-trimpath", "-o"]).arg(context.path().join("hello.exe")).arg(".");
+        compile.envs([("GOOS", "windows"), ("GOARCH", "amd64"), ("CGO_ENABLED", "0")]);
+        run_async(compile).await?;
+        let base = format!("{}@{}", self.image("windows/nanoserver"), self.base.manifest.digest);
+        fs::write(context.path().join("Dockerfile"), format!("FROM {base}\n{dockerfile}"))?;
+        Ok(context)
+    }
 }
 
 #[derive(Parser)]
@@ -70,13 +80,27 @@ pub async fn ours(workshop: &Workshop) -> Result<String> {
 /// ko, as its documentation says for Windows.
 pub async fn ko(workshop: &Workshop) -> Result<String> {
     let tools = Tools::ensure(&[KO], &Progress::stderr()).await?;
-    let go = go(workshop.module.path())?;
-    let go_folder = Path::new(go.get_program()).parent().map(Path::to_path_buf).unwrap_or_default();
-    let path =
-        std::env::join_paths(std::iter::once(go_folder).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())))?;
-    let mut command = Command::new(tools.path("ko")?);
-    command.current_dir(workshop.module.path()).args(["build", ".", "--bare", "--tags=v1", "--platform=windows/amd64", "--sbom=none"]);
-    command.envs([("KO_DOCKER_REPO", workshop.image("ko")), ("KO_DEFAULTBASEIMAGE", workshop.base())]).env("PATH", path);
-    finished(&mut command).await?;
+    let mut command = peers::ko::command(&tools, workshop.module.path(), ".", &workshop.base(), (&workshop.image("ko"), "v1"))?;
+    command.arg("--sbom=none");
+    finished(command).await?;
     Ok(workshop.image("ko:v1"))
+}
+
+/// BuildKit, whose `COPY` is `copy` (with or without `--link`).
+pub async fn buildkit(workshop: &Workshop, copy: &str) -> Result<String> {
+    let context = workshop.context(&format!("{copy} hello.exe /app/hello.exe\nENTRYPOINT [\"C:\\\\app\\\\hello.exe\"]\n")).await?;
+    let buildkit = Buildkit::start(&[&workshop.registry.host], &Progress::stderr()).await?;
+    let image = workshop.image("buildkit:v1");
+    finished(buildkit.command(context.path(), &image, &[], &[])?).await?;
+    Ok(image)
+}
+
+/// Kaniko.
+pub async fn kaniko(workshop: &Workshop) -> Result<String> {
+    packages::ensure(packages::BUILDERS, &Progress::stderr()).await?;
+    let tools = Tools::ensure(&[KANIKO], &Progress::stderr()).await?;
+    let context = workshop.context("COPY hello.exe /app/hello.exe\nENTRYPOINT [\"C:\\\\app\\\\hello.exe\"]\n").await?;
+    let image = workshop.image("kaniko:v1");
+    finished(Executor::new(&tools, context.path())?.command(&image, &[])?).await?;
+    Ok(image)
 }

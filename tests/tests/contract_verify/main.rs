@@ -2,12 +2,39 @@
 //! real tool, of the same program, on the same base, in the same registry.
 
 mod images;
-mod registry;
 
 use anyhow::{Context, Result, ensure};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use gowindows_operator::image::verify::{Rule, Verdict};
 use gowindows_operator::verify::{Verified, VerifyArgs, verify};
-use images::{Workshop, ko, ours};
+use gowindows_tests::lab::available;
+use images::{Workshop, buildkit, kaniko, ko, ours};
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+type Test = fn() -> BoxFuture<'static, Result<()>>;
+
+/// Whether a test needs root, as the lab does.
+const TESTS: [(&str, bool, Test); 5] = [
+    ("ours_passes", false, || ours_passes().boxed()),
+    ("the_defect_of_an_image_by_ko_is_named", false, || the_defect_of_an_image_by_ko_is_named().boxed()),
+    ("the_defect_of_a_copy_with_link_by_buildkit_is_named", true, || the_defect_of_a_copy_with_link_by_buildkit_is_named().boxed()),
+    ("a_plain_copy_by_buildkit_works_and_is_writable", true, || a_plain_copy_by_buildkit_works_and_is_writable().boxed()),
+    ("the_defects_of_an_image_by_kaniko_are_named", true, || the_defects_of_an_image_by_kaniko_are_named().boxed()),
+];
+
+fn main() {
+    let reason = available().err();
+    if let Some(reason) = &reason {
+        eprintln!("BuildKit and Kaniko are ignored: {reason}");
+    }
+    let trials = TESTS.iter().map(|(name, needs_root, test)| {
+        let run = || Runtime::new()?.block_on(test()).map_err(|error| Failed::from(format!("{error:#}")));
+        Trial::test(*name, run).with_ignored_flag(*needs_root && reason.is_some())
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
 
 #[derive(clap::Parser)]
 struct Command {
@@ -38,7 +65,6 @@ fn says(answers: &[(Rule, String)], rule: Rule) -> Result<&str> {
         .with_context(|| format!("{rule:?} is not in {answers:?}"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn ours_passes() -> Result<()> {
     let workshop = &Workshop::open().await?;
     let verified = verified(workshop, &ours(workshop).await?).await?;
@@ -51,7 +77,6 @@ async fn ours_passes() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn the_defect_of_an_image_by_ko_is_named() -> Result<()> {
     let workshop = &Workshop::open().await?;
     let verified = verified(workshop, &ko(workshop).await?).await?;
@@ -60,5 +85,32 @@ async fn the_defect_of_an_image_by_ko_is_named() -> Result<()> {
     ensure!(says(&failed, Rule::Path)?.contains(r"lacks C:\Windows\System32"), "{failed:?}");
     ensure!(says(&warned, Rule::Entrypoint)?.contains("no .exe"), "{warned:?}");
     ensure!(says(&warned, Rule::LayerAcl)?.contains("no DACL at all"), "{warned:?}");
+    Ok(())
+}
+
+async fn the_defect_of_a_copy_with_link_by_buildkit_is_named() -> Result<()> {
+    let workshop = &Workshop::open().await?;
+    let verified = verified(workshop, &buildkit(workshop, "COPY --link").await?).await?;
+    let failed = answers(&verified, Verdict::Failed);
+    ensure!(says(&failed, Rule::LayerTree)?.contains("plain Linux layer"), "{failed:?}");
+    Ok(())
+}
+
+/// So the defect above is that of `--link` alone.
+async fn a_plain_copy_by_buildkit_works_and_is_writable() -> Result<()> {
+    let workshop = &Workshop::open().await?;
+    let verified = verified(workshop, &buildkit(workshop, "COPY").await?).await?;
+    let (failed, warned) = (answers(&verified, Verdict::Failed), answers(&verified, Verdict::Warning));
+    ensure!(verified.passed(), "{failed:?}");
+    ensure!(says(&warned, Rule::LayerAcl)?.contains("members of Users may create files"), "{warned:?}");
+    Ok(())
+}
+
+async fn the_defects_of_an_image_by_kaniko_are_named() -> Result<()> {
+    let workshop = &Workshop::open().await?;
+    let verified = verified(workshop, &kaniko(workshop).await?).await?;
+    let failed = answers(&verified, Verdict::Failed);
+    ensure!(says(&failed, Rule::LayerTree)?.contains("plain Linux layer"), "{failed:?}");
+    ensure!(says(&failed, Rule::Path)?.contains("folders of Linux"), "{failed:?}");
     Ok(())
 }

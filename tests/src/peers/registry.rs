@@ -1,20 +1,17 @@
-//! A registry on loopback, with a base in it.
+//! A registry on loopback.
 
-use anyhow::{Context, Result};
-use gowindows_tests::lab::progress::Progress;
-use gowindows_tests::lab::tools::{REGISTRY, Tools};
-use gowindows_tests::lab::windows_base::{Base, Flavor, publish_release};
 use std::process::Stdio;
 use std::time::Duration;
+
+use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::task::AbortOnDropHandle;
 
-/// The base, below the registry's host.
-pub const BASE: &str = "windows/nanoserver:ltsc2022";
-const OS_VERSION: &str = "10.0.20348.5499";
+use crate::lab::progress::Progress;
+use crate::lab::tools::{REGISTRY, Tools};
 
-/// crane's registry: it keeps everything in memory and chooses a free port.
+/// crane's registry: it keeps everything in memory and chooses a free port where none is named. Dropping it ends it.
 pub struct Registry {
     /// `127.0.0.1:port`
     pub host: String,
@@ -23,10 +20,16 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub async fn start() -> Result<Self> {
-        let tools = Tools::ensure(&[REGISTRY], &Progress::stderr()).await?;
+    /// Starts it.
+    pub async fn start(progress: &Progress) -> Result<Self> {
+        Self::start_at(0, progress).await
+    }
+
+    /// Starts it at this port.
+    pub async fn start_at(port: u16, progress: &Progress) -> Result<Self> {
+        let tools = Tools::ensure(&[REGISTRY], progress).await?;
         let mut command = Command::new(tools.path("crane")?);
-        command.args(["registry", "serve", "--address", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["registry", "serve", "--address", &format!("127.0.0.1:{port}")]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut process = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().context("start the registry")?;
         let mut lines = BufReader::new(process.stderr.take().context("its log")?).lines();
         let port = tokio::time::timeout(Duration::from_secs(60), async {
@@ -40,8 +43,6 @@ impl Registry {
         let host = format!("127.0.0.1:{}", port.await.context("the registry names no port after 60 s")??);
         // Read on, or it would stand still once the pipe is full.
         let log = AbortOnDropHandle::new(tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} }));
-        let base = Base::generate(Flavor::Nanoserver, OS_VERSION, 1 << 20)?;
-        publish_release(&host, Flavor::Nanoserver, "ltsc2022", &base).await?;
         Ok(Self { host, _process: process, _log: log })
     }
 }
