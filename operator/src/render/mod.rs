@@ -4,6 +4,7 @@ pub mod compile;
 mod engine_go;
 mod names;
 mod rollout;
+pub mod savings;
 
 pub use compile::Compile;
 pub use engine_go::{ASSEMBLE, BuildOrder, COMPILE, SOURCE, STAGES, cache_claim, job};
