@@ -66,6 +66,8 @@ reasons! {
     InvalidSpec,
     /// The operator is not configured for what the specification asks.
     NotConfigured,
+    /// What the specification asks is planned, and this version of the operator cannot do it.
+    Unsupported,
     /// The source could not be reached.
     SourceUnreachable,
     /// The git server refused the credentials, or asked for some.
@@ -92,6 +94,12 @@ reasons! {
     CompileError,
     /// Modules could not be downloaded.
     ModuleDownloadFailed,
+    /// The buildkitd could not be reached, or went away in the middle of a build.
+    BuilderUnreachable,
+    /// The buildkitd and the client do not trust each other's certificates.
+    BuilderAuthFailed,
+    /// BuildKit or Kaniko failed for a reason of its own, such as a toolchain image that it cannot pull.
+    BuilderFailed,
     /// The registry refused the credentials, or asked for some.
     RegistryAuthFailed,
     /// The registry could not be reached or answered with a server error.
@@ -106,6 +114,8 @@ reasons! {
     SizeBudgetExceeded,
     /// The program is not the one that was asked for: another package, other modules, another Go release or other flags.
     ProgramMismatch,
+    /// The program of an earlier image could not be taken over; it is compiled instead.
+    ProgramUnavailable,
     /// The operator has not seen the build of this image, so it neither signs it nor says how it was built.
     NotWitnessed,
     /// A stage took longer than its limit.

@@ -30,6 +30,10 @@ pub const ANNOTATION_INPUTS: &str = "gowindows.dev/inputs";
 pub const ANNOTATION_CAUSE: &str = "gowindows.dev/cause";
 /// On Jobs: the rebuild token that asked for this build, where one did.
 pub const ANNOTATION_REBUILD_TOKEN: &str = "gowindows.dev/rebuild-token";
+/// On Jobs: the image whose program is taken over, `<repository>@<digest>`, where nothing is compiled.
+pub const ANNOTATION_PROGRAM_OF: &str = "gowindows.dev/program-of";
+/// On Jobs: which engine compiles, as `build.engine` spells it.
+pub const ANNOTATION_ENGINE: &str = "gowindows.dev/engine";
 /// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`).
 pub const ANNOTATION_STOPPED: &str = "gowindows.dev/stopped";
 

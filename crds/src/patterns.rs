@@ -39,6 +39,8 @@ pub const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_.-]*$";
 pub const IMAGE_KEY: &str = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$";
 /// Full path on drive C, below its root, of harmless names.
 pub const WINDOWS_PATH: &str = r"^[Cc]:(\\[A-Za-z0-9_-]([A-Za-z0-9._-]*[A-Za-z0-9_-])?)+$";
+/// Address of a buildkitd over TCP.
+pub const BUILDKIT_ADDRESS: &str = r"^tcp://[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[0-9]{1,5}$";
 /// Size of a claim.
 pub const CLAIM_SIZE: &str = r"^[1-9][0-9]{0,8}(Mi|Gi|Ti)$";
 /// A number of bytes.

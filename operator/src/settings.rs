@@ -60,6 +60,10 @@ pub struct Settings {
     pub toolchains: BTreeMap<String, String>,
     /// The image of the build steps `source` and `assemble`: this operator's own.
     pub step_image: String,
+    /// The image of `buildctl`, for engine BuildKit, best pinned by digest. Without it objects with that engine are refused.
+    pub buildctl_image: Option<String>,
+    /// The image of Kaniko's executor, for engine Kaniko, best pinned by digest. Without it objects with that engine are refused.
+    pub kaniko_image: Option<String>,
     /// Repositories of the Windows bases by flavor; the release becomes the tag.
     pub bases: BTreeMap<String, String>,
     /// Names of Windows builds, beside those that are shipped: `{"10.0.26100": [ltsc2025]}`. The first name is the usual one.
@@ -103,6 +107,12 @@ impl Settings {
     /// The names of Windows builds.
     pub fn releases(&self) -> Releases {
         Releases::with(&self.releases)
+    }
+
+    /// Where the compile stage gets modules from: `GOPROXY` and `GOSUMDB`, where they are set.
+    pub fn module_sources(&self) -> Vec<(String, String)> {
+        let sources = [("GOPROXY", &self.goproxy), ("GOSUMDB", &self.gosumdb)];
+        sources.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
     }
 
     /// Checks what only the controller needs.

@@ -1,5 +1,6 @@
 //! How and where are builds run?
 
+use super::SecretReference;
 use crate::patterns;
 use k8s_openapi::api::core::v1::{Affinity, Toleration};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -8,11 +9,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How builds are run. A build is one Job with one pod, on a Linux node, that passes Pod Security *restricted*.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+/// How builds are run. A build is one Job with one pod, on a Linux node, that passes Pod Security *restricted*, or *baseline* with
+/// engine Kaniko.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit') || has(self.buildkit)")
+    .message("build.buildkit: engine BuildKit needs the address and tlsSecretRef of a buildkitd"))]
+#[x_kube(validation = Rule::new("!has(self.buildkit) || (has(self.engine) && self.engine == 'BuildKit')")
+    .message("build.buildkit is for engine BuildKit alone; set build.engine to BuildKit, or leave build.buildkit out"))]
+#[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.cache) && has(self.cache.volume))")
+    .message("build.cache.volume is of no use to engine BuildKit, whose buildkitd keeps the caches; leave it out"))]
+#[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.resources))")
+    .message("build.resources is of no use to engine BuildKit, whose buildkitd has its own; leave it out"))]
+#[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'Kaniko' && has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
+    .message("build.nodes.os: Kaniko cannot run on windows; use linux, where the same program is compiled for Windows, or engine Go"))]
 #[serde(rename_all = "camelCase")]
 pub struct BuildSpec {
-    /// Which nodes build pods may use. The operating system and architecture are chosen by the operator.
+    /// What compiles the program. The image is assembled by the operator's own step and has the same digest with each; so a change of the
+    /// engine builds nothing by itself and counts from the next build on. Default: `Go`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<BuildEngine>,
+    /// The buildkitd that engine BuildKit talks to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buildkit: Option<BuildKitSpec>,
+    /// Which nodes build pods may use. The architecture is chosen by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<BuildNodes>,
     /// Resources of the compile container. Default: requests of 500m CPU and 1Gi memory, a limit of 4Gi memory.
@@ -31,10 +50,54 @@ pub struct BuildSpec {
     pub cache: Option<BuildCache>,
 }
 
+/// What compiles the program.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum BuildEngine {
+    /// The go command in the build's own pod, which passes Pod Security *restricted*.
+    #[default]
+    Go,
+    /// A buildkitd that runs elsewhere and is reached over mutual TLS; the pod passes *restricted*.
+    BuildKit,
+    /// Kaniko's executor in the build's own pod, as root without a privileged flag: the namespace must allow Pod Security *baseline*.
+    Kaniko,
+}
+
+/// The operating system of nodes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeSystem {
+    /// Linux nodes, where programs for Windows are cross-compiled.
+    #[default]
+    Linux,
+    /// Windows nodes.
+    Windows,
+}
+
+/// A buildkitd. The dockerfile frontend that is built into it is used; nothing is fetched from elsewhere.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildKitSpec {
+    /// Its address. Example: `tcp://buildkitd.builds:1234`.
+    #[schemars(length(min = 9, max = 270), regex(pattern = patterns::BUILDKIT_ADDRESS))]
+    pub address: String,
+    /// A Secret in the same namespace with `ca.crt` (the authority of the buildkitd's certificate), `tls.crt` and `tls.key` (the client's
+    /// own): whoever reaches a buildkitd without certificates rules it, so there is no way without.
+    pub tls_secret_ref: SecretReference,
+    /// A Dockerfile of the repository that makes the Windows image itself, relative to the repository's root. Default: none, a
+    /// Dockerfile is generated that only compiles. Example: `build/Dockerfile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::SUB_PATH))]
+    #[x_kube(validation = Rule::new("!self.split('/').exists(part, part == '..' || part == '.git')").message("must stay inside the repository: no '..' and no '.git'"))]
+    pub dockerfile: Option<String>,
+}
+
 /// Which nodes build pods may use.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildNodes {
+    /// Their operating system. `windows` is not built yet. Default: `linux`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<NodeSystem>,
     /// Labels that a node must have. `kubernetes.io/os` and `kubernetes.io/arch` are set by the operator and refused here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]

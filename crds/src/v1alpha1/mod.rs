@@ -11,7 +11,7 @@ mod signing;
 mod source;
 mod status;
 
-pub use build::{BuildCache, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheVolume};
+pub use build::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheVolume, NodeSystem};
 pub use go::{GoEnvVar, GoSpec};
 pub use image::{
     BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, FileMapping, ImageEnvVar, ImageSpec, SizeBudgetSpec,
@@ -51,6 +51,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Rollout", type_ = "string", json_path = ".status.display.rollout"),
     printcolumn(name = "Built", type_ = "date", json_path = ".status.image.builtAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Engine", type_ = "string", json_path = ".status.image.engine", priority = 1),
     printcolumn(name = "Releases", type_ = "string", json_path = ".status.display.releases", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1)
 )]
@@ -71,7 +72,7 @@ pub struct GoWindowsImageSpec {
     pub go: Option<GoSpec>,
     /// The image that is published.
     pub image: ImageSpec,
-    /// How builds are run. Default: on any Linux node, without a cache between builds.
+    /// How builds are run. Default: by the go command on any Linux node, without a cache between builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildSpec>,
     /// Which workloads run the image. Default: none.

@@ -3,6 +3,7 @@
 //! Everything here can be derived again from Jobs, registry and workloads: the whole status may be deleted and comes
 //! back without a build or a rollout. Sizes are bytes as the registry stores them (compressed) unless a field says otherwise.
 
+use super::BuildEngine;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -117,6 +118,9 @@ pub struct ImageStatus {
     /// Why it was built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// What compiled its program; none where its build was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<BuildEngine>,
     /// One entry per Windows release, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<PlatformStatus>,
@@ -126,6 +130,10 @@ pub struct ImageStatus {
     /// What a node has to pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_bytes: Option<PullBytes>,
+    /// What the registry keeps for all releases together: layers that releases share (ours, and those that their bases have in common)
+    /// count once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<i64>,
     /// By how many percent the application's layers grew against the good image before, rounded up; negative where they shrank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta_percent: Option<i32>,
@@ -162,8 +170,11 @@ pub struct PlatformStatus {
     pub total_bytes: i64,
     /// Bytes of the base's layers.
     pub base_bytes: i64,
-    /// Bytes of our layer.
+    /// Bytes of our layers: the program's and, where there are files beside it, theirs.
     pub app_bytes: i64,
+    /// Bytes of the program and the files beside it once a node has unpacked them, as their build noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_unpacked_bytes: Option<i64>,
     /// Number of layers.
     pub layers: i32,
 }
@@ -178,15 +189,20 @@ pub struct BinaryStatus {
     pub bytes: i64,
     /// sha256 in hex.
     pub sha256: String,
+    /// sha256, in hex, over what determined it: commit, module folder, toolchain and compiler settings. An image with the same is made
+    /// without a compiler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
 }
 
-/// What a node has to pull for the newest release.
+/// What a node has to pull for the newest release. A node passes over each layer whose chain ID it has unpacked before, whichever registry,
+/// repository or compression it came in: those of the base, which lie below ours, and never one of ours, which lie on that base alone.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PullBytes {
-    /// A node that has the base already: configuration and our layer.
+    /// A node that has exactly this base already: configuration and our layers.
     pub base_cached: i64,
-    /// A node that has nothing.
+    /// A node that has nothing: each blob once.
     pub cold: i64,
 }
 
@@ -332,6 +348,10 @@ pub struct TargetStatus {
     /// What is wrong, or what is being waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What its pod template misses that a Windows program needs, each with the remedy: the selector of its nodes, tolerations, the two
+    /// variables that tell Go of its limits, the patience for a large base. The operator writes none of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A finished build.

@@ -28,8 +28,12 @@ pub struct Provenance {
     pub bases: Vec<String>,
     /// The compiler's image, as `name@digest`.
     pub toolchain: String,
+    /// The image whose program was taken over, as `name@digest`, where nothing was compiled.
+    pub program_of: Option<String>,
     /// The image of the operator's own steps.
     pub step_image: String,
+    /// What compiled: the image of the go command, or a builder that ran it in that image.
+    pub engine: String,
     /// The Job that built it.
     pub witness: Witness,
 }
@@ -53,15 +57,16 @@ pub struct Witness {
 impl Provenance {
     /// The predicate, with the digest of the bill's referrer where there is one. Equal builds and bills give equal bytes.
     pub fn predicate(&self, sbom: Option<&Digest>) -> Value {
-        let Self { repository, reference, commit, parameters, fingerprint, bases, toolchain, step_image, witness } = self;
+        let Self { repository, reference, commit, parameters, fingerprint, bases, toolchain, program_of, step_image, engine, witness } =
+            self;
         let Witness { job, uid, attempt, started, finished } = witness;
         let mut dependencies = vec![json!({"uri": format!("git+{repository}"), "digest": {"gitCommit": commit}})];
-        dependencies.extend(bases.iter().chain([toolchain]).map(|image| image_dependency(image)));
+        dependencies.extend(bases.iter().chain([toolchain]).chain(program_of).map(|image| image_dependency(image)));
         json!({
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"source": {"repository": repository, "ref": reference}, "build": parameters},
-                "internalParameters": {"fingerprint": fingerprint, "job": job, "attempt": attempt},
+                "internalParameters": {"fingerprint": fingerprint, "job": job, "attempt": attempt, "engine": engine},
                 "resolvedDependencies": dependencies,
             },
             "runDetails": {
@@ -107,7 +112,9 @@ mod tests {
             fingerprint: "f00".into(),
             bases: vec![format!("mcr.example.com/nanoserver:ltsc2022@sha256:{base}")],
             toolchain: format!("r.example.com/go@sha256:{go}"),
+            program_of: Some(format!("r.example.com/shop@sha256:{base}")),
             step_image: "r.example.com/gowindows:1".into(),
+            engine: "Go".into(),
             witness: Witness {
                 job: "shop-1".into(),
                 uid: "0000".into(),
@@ -121,6 +128,7 @@ mod tests {
         assert_eq!(dependencies[0], json!({"uri": "git+https://git.example.com/shop.git", "digest": {"gitCommit": "4f1c"}}));
         assert_eq!(dependencies[1], json!({"uri": "oci://mcr.example.com/nanoserver:ltsc2022", "digest": {"sha256": base}}));
         assert_eq!(dependencies[2], json!({"uri": "oci://r.example.com/go", "digest": {"sha256": go}}));
+        assert_eq!(dependencies[3], json!({"uri": "oci://r.example.com/shop", "digest": {"sha256": base}}));
         let metadata = &predicate["runDetails"]["metadata"];
         assert_eq!(metadata["startedOn"], "2026-01-02T03:04:05Z");
         assert_eq!(metadata["finishedOn"], "2026-01-02T03:05:00Z");

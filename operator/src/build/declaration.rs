@@ -21,11 +21,12 @@ pub fn read(path: &Path, settings: &Settings) -> anyhow::Result<GoWindowsImageSp
     Ok(object.with_context(|| format!("{} cannot be used", path.display()))?.spec)
 }
 
-/// Applies the operator's own validation. Toolchain images play no part here: the local `go` compiles.
+/// Applies the operator's own validation. Images of toolchains and engines play no part here: the local `go` compiles.
 fn judge(object: &GoWindowsImage, settings: &Settings) -> anyhow::Result<()> {
     let mut settings = settings.clone();
     let version = object.spec.go.as_ref().and_then(|go| go.version.clone()).unwrap_or_else(|| "1".into());
     settings.toolchains.insert(version, "local".into());
+    (settings.buildctl_image, settings.kaniko_image) = (Some("local".into()), Some("local".into()));
     Request::new(object, &settings).map(drop).map_err(|refusal| anyhow::anyhow!(refusal.message))
 }
 

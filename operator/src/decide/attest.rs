@@ -46,7 +46,7 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
     let attestation = Attestation {
         digests: [image.digest.clone()].into_iter().chain(digests).collect(),
         sbom: witness.and_then(|build| result(build)?.sbom.clone()),
-        provenance: witness.and_then(|build| Some(provenance(request, settings, build, build.inputs.as_ref()?))),
+        provenance: witness.and_then(|build| Some(provenance(settings, build, build.inputs.as_ref()?))),
         sign: request.signing.is_some(),
     };
     plan.effects.insert(at, Effect::Attest(Box::new(attestation)));
@@ -95,17 +95,20 @@ fn result(build: &Build) -> Option<&crate::observe::BuildResult> {
     }
 }
 
-fn provenance(request: &Request, settings: &Settings, build: &Build, inputs: &Inputs) -> Provenance {
+/// From what was ordered then: the specification may name another repository by now.
+fn provenance(settings: &Settings, build: &Build, inputs: &Inputs) -> Provenance {
     let name = inputs.revision.split_once("@sha1:").map_or(inputs.revision.as_str(), |(name, _)| name);
     Provenance {
-        repository: request.url.clone(),
+        repository: inputs.repository().to_owned(),
         reference: name.to_owned(),
         commit: inputs.commit.clone(),
         parameters: serde_json::to_value(inputs).unwrap_or_default(),
         fingerprint: inputs.fingerprint(),
         bases: inputs.pins().bases,
         toolchain: inputs.toolchain.clone(),
+        program_of: build.program_of.clone(),
         step_image: settings.step_image.clone(),
+        engine: format!("{:?}", build.engine),
         witness: Witness {
             job: build.job.clone(),
             uid: build.uid.clone(),

@@ -6,12 +6,12 @@
 //!         -> on all nodes that run them, before others; the newest of these
 //! ```
 //!
-//! Asked only where there is a cause to build: what nodes do never is one. What cannot be seen or resolved is no candidate; the tag
+//! Only nodes that take pods of a target count. Asked only where there is a cause to build: what nodes do never is one. What cannot be seen or resolved is no candidate; the tag
 //! itself always is one. A base image of the user's own is taken as it is.
 
 use super::{Flavored, Need, Question, Request};
 use crate::image::release::{self, Releases};
-use crate::observe::{Nodes, ResolvedBase, Seen, Trouble, WindowsNode, World};
+use crate::observe::{Nodes, Placement, ResolvedBase, Seen, Trouble, WindowsNode, World};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use std::collections::BTreeMap;
@@ -40,13 +40,14 @@ pub(super) fn choose(world: &World, request: &Request, settings: &Settings) -> R
         return Ok(Err(trouble));
     }
     world.ask(request.bases.iter().map(|reference| Question::Base(reference.clone())).collect())?;
+    let (nodes, left_out) = eligible(world);
     let (mut bases, mut why) = (Vec::new(), Vec::new());
     for (reference, name) in request.bases.iter().zip(&flavored.releases) {
         let tagged = match resolved(world, reference) {
             Ok(tagged) => tagged,
             Err(trouble) => return Ok(Err(trouble)),
         };
-        let release = Release::new(name, releases.build_number(name), &world.nodes);
+        let release = Release::new(name, releases.build_number(name), &nodes);
         let more = release.more_candidates(reference, &flavored.repository, tagged);
         world.ask(more.iter().map(|reference| Question::Base(reference.clone())).collect())?;
         let others = more.iter().filter_map(|reference| Some((reference.as_str(), world.answers.bases.get(reference)?.value()?)));
@@ -54,10 +55,31 @@ pub(super) fn choose(world: &World, request: &Request, settings: &Settings) -> R
         bases.push(format!("{reference}@{digest}"));
         why.push(reason);
     }
+    why.extend(left_out);
     if let Nodes::Hidden(reason) = &world.nodes {
         why.push(format!("nodes are not looked at: {reason}"));
     }
     Ok(Ok(Chosen { bases, why: Some(why.join("; ")) }))
+}
+
+/// The nodes that count, and what is said of the others: none that keeps the pods of every target off. Where that would be all of them,
+/// all count: a template that is not right yet must not decide what is built on.
+fn eligible(world: &World) -> (Vec<&WindowsNode>, Option<String>) {
+    let Nodes::Seen(all) = &world.nodes else { return (Vec::new(), None) };
+    let placements: Vec<&Placement> = world.workloads.iter().flatten().map(|workload| &workload.placement).collect();
+    let takes = |node: &&WindowsNode| {
+        let allowed = |placement: &&Placement| placement.allows_windows(&node.os_version) && placement.kept_off_by(&node.taints).is_none();
+        placements.is_empty() || placements.iter().any(allowed)
+    };
+    let (taken, others): (Vec<&WindowsNode>, Vec<&WindowsNode>) = all.iter().partition(takes);
+    match others.first() {
+        Some(first) if !taken.is_empty() => {
+            let why =
+                format!("{} of {} Windows nodes take no pods of the targets and do not count ({})", others.len(), all.len(), first.name);
+            (taken, Some(why))
+        }
+        _ => (all.iter().collect(), None),
+    }
 }
 
 /// Releases that the nodes rule out: MUST 16 of the image's design, and a default that nobody asked for.
@@ -109,10 +131,9 @@ struct Release<'a> {
 }
 
 impl<'a> Release<'a> {
-    fn new(name: &'a str, build: Option<u32>, nodes: &'a Nodes) -> Self {
-        let all: &[WindowsNode] = if let Nodes::Seen(nodes) = nodes { nodes } else { &[] };
+    fn new(name: &'a str, build: Option<u32>, nodes: &[&'a WindowsNode]) -> Self {
         // A release of which nothing is known: its tag is all there is to go by.
-        let nodes = build.map(|build| all.iter().filter(|node| runs(node, build)).collect()).unwrap_or_default();
+        let nodes = build.map(|build| nodes.iter().copied().filter(|node| runs(node, build)).collect()).unwrap_or_default();
         Self { name, build, nodes }
     }
 

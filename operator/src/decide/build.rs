@@ -13,10 +13,11 @@
 mod retry;
 
 use super::request::budget;
-use super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request};
+use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
+use crate::step::known_program::KnownProgram;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;
@@ -46,6 +47,10 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
     if let Some(base) = inputs.assembly.bases.first().filter(|_| request.pull_secret.is_some()) {
         world.ask(vec![Question::Base(base.clone())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
+    }
+    if matches!(request.build.engine, Engine::BuildKit(_)) {
+        world.ask(vec![Question::Builder])?;
+        trouble = trouble.filter(is_secrets).or_else(|| world.answers.builder.trouble().cloned());
     }
     if let Some(trouble) = trouble.filter(is_secrets) {
         plan.effects.retain(|effect| !creates(effect));
@@ -242,6 +247,7 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
         (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
         (image.sbom, image.provenance) = (known.sbom, known.provenance);
         (image.signature, image.signed_by) = (known.signature, known.signed_by);
+        image.engine = known.engine;
     }
     if let Some(build) = build {
         if let BuildState::Succeeded(Some(result)) = &build.state {
@@ -250,9 +256,13 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
         image.built_at = build.finished.map(whole_second);
         image.duration = build.finished.map(|end| go_duration(end.duration_since(build.created)));
         image.cause = Some(build.cause.clone());
+        image.engine = Some(build.engine);
     } else {
         image.built_at = Some(whole_second(world.now));
         image.cause = Some("Adopted: the registry already had the image of these inputs".into());
+    }
+    if let Some(binary) = &mut image.binary {
+        binary.inputs = inputs.map(Inputs::program_fingerprint);
     }
     image
 }
@@ -312,12 +322,21 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     if let Some(claim) = render::cache_claim(&world.object, request) {
         plan.effects.push(Effect::EnsureClaim(Box::new(claim)));
     }
-    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref() };
+    let known_program = known_program(world, request, &inputs).filter(|_| attempt == 1 && token.is_none());
+    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref(), known_program };
     let job = render::job(&world.object, request, settings, &order);
     let name = job.metadata.name.clone().unwrap_or_default();
     plan.effects.push(Effect::CreateJob(Box::new(job)));
     plan.look_again(WATCH);
     plan.conclusion.build = BuildVerdict::Starting { job: name, attempt, cause };
+}
+
+/// The image of the status that has the program of these inputs already. What is signed must have been signed when it was compiled.
+fn known_program(world: &World, request: &Request, inputs: &Inputs) -> Option<KnownProgram> {
+    let image = world.status().image.as_ref().filter(|image| request.signing.is_none() || image.signature.is_some())?;
+    let here = image.reference == format!("{}@{}", request.repository, image.digest);
+    let binary = image.binary.as_ref().filter(|binary| here && binary.inputs == Some(inputs.program_fingerprint()))?;
+    Some(KnownProgram { image: image.reference.clone(), sha256: binary.sha256.clone() })
 }
 
 /// A new cancel token stops whatever runs.

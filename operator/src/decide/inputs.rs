@@ -22,6 +22,9 @@ pub struct Inputs {
     pub revision: String,
     /// The commit.
     pub commit: String,
+    /// The address of the repository, where the image does not name it because the user gives another one (`assembly.source` else).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repository: Option<String>,
     /// The module's folder.
     pub sub_path: String,
     /// The toolchain image, pinned by digest.
@@ -49,22 +52,36 @@ pub struct Pins {
 impl Inputs {
     /// The inputs of a request at a commit with pinned references.
     pub fn new(request: &Request, name: &str, commit: &str, pins: Pins) -> Self {
+        let assembly = request.assembly(commit, pins.bases);
         Self {
             format: FORMAT,
             revision: format!("{name}@sha1:{commit}"),
             commit: commit.to_owned(),
+            repository: assembly.source.is_none().then(|| request.url.clone()),
             sub_path: request.sub_path.clone(),
             toolchain: pins.toolchain,
             base_choice: pins.base_choice,
             compile: request.compile(commit),
-            assembly: request.assembly(commit, pins.bases),
+            assembly,
         }
+    }
+
+    /// The address of the repository that the commit was taken from.
+    pub fn repository(&self) -> &str {
+        self.repository.as_ref().or(self.assembly.source.as_ref()).map_or("", String::as_str)
     }
 
     /// sha256 over the canonical JSON, in hex. The reference's name is left out: the same commit on two branches is one build.
     pub fn fingerprint(&self) -> String {
         let unnamed = Self { revision: String::new(), base_choice: None, ..self.clone() };
         let canonical = serde_json::to_vec(&unnamed).unwrap_or_default();
+        hex::encode(Sha256::digest(canonical))
+    }
+
+    /// sha256, in hex, over what determines the program alone: equal for images that differ in base, labels, files and the like.
+    pub fn program_fingerprint(&self) -> String {
+        let Self { format, repository: _, revision: _, commit, sub_path, toolchain, base_choice: _, compile, assembly: _ } = self;
+        let canonical = serde_json::to_vec(&(format, commit, sub_path, toolchain, compile)).unwrap_or_default();
         hex::encode(Sha256::digest(canonical))
     }
 
@@ -80,7 +97,7 @@ impl Inputs {
 
     /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
     pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
-        let Self { format, revision: _, commit: _, sub_path, toolchain, base_choice: _, compile, assembly } = self;
+        let Self { format, revision: _, commit: _, repository: _, sub_path, toolchain, base_choice: _, compile, assembly } = self;
         let pairs = [
             ("format", *format == other.format),
             ("source.subPath", *sub_path == other.sub_path),
@@ -93,7 +110,7 @@ impl Inputs {
             ("image.labels", assembly.labels == other.assembly.labels),
             ("image.annotations", assembly.annotations == other.assembly.annotations),
             ("image.files", assembly.files == other.assembly.files),
-            ("source.git.url", assembly.source == other.assembly.source),
+            ("source.git.url", self.repository() == other.repository()),
             ("image.compression", assembly.compression == other.assembly.compression),
         ];
         pairs.iter().filter(|(_, same)| !same).map(|(field, _)| *field).collect()

@@ -22,6 +22,7 @@ mod request;
 mod retention;
 mod rollout;
 mod source;
+mod template;
 
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
@@ -29,7 +30,7 @@ pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
 pub use plan::{
     Attestation, BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict,
 };
-pub use request::{BuildRequest, Flavored, Request, SizeBudget, TargetRequest};
+pub use request::{BuildKit, BuildRequest, Engine, Flavored, Request, SizeBudget, TargetRequest};
 
 use crate::observe::World;
 use crate::settings::Settings;

@@ -32,6 +32,8 @@ pub enum Question {
     Digest(String),
     /// Which digest and which versions does this base have, and can it be built on?
     Base(String),
+    /// Can the Secret with the certificates for buildkitd be used?
+    Builder,
     /// Which image stands under this `gw-` tag, and is it right?
     Published(String),
 }
@@ -173,7 +175,7 @@ impl fmt::Display for Cause {
 /// A verdict on the specification that ends the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// [`Reason::InvalidSpec`] or [`Reason::NotConfigured`].
+    /// [`Reason::InvalidSpec`], [`Reason::NotConfigured`] or [`Reason::Unsupported`].
     pub reason: Reason,
     /// Names the field, the value and the remedy.
     pub message: String,
@@ -263,4 +265,6 @@ pub struct TargetVerdict {
     pub started_at: Option<Timestamp>,
     /// What is wrong, or what is being waited for.
     pub message: Option<String>,
+    /// What its pod template misses.
+    pub warnings: Vec<String>,
 }

@@ -4,29 +4,26 @@
 //! rules refuse is refused here again, for objects that bypassed them.
 
 pub(super) mod budget;
+mod build;
 mod checks;
 mod image;
 
 pub use budget::SizeBudget;
+pub use build::{BuildKit, BuildRequest, Engine};
 
 use super::plan::Refusal;
 use crate::image::{Assembly, Compression};
 use crate::render::Compile;
+use crate::render::dockerfile::{Caches, Generated};
 use crate::settings::Settings;
 use crate::step::source_request::Reference;
 use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::{
-    BuildNodes, BuildSpec, GitReference, GoSpec, HistorySpec, ImageSpec, RolloutMode, RolloutSpec, SourceSpec, TargetKind,
-};
+use gowindows_crds::v1alpha1::{GitReference, GoSpec, HistorySpec, ImageSpec, RolloutMode, RolloutSpec, SourceSpec, TargetKind};
 use image::Content;
-use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A valid specification with all defaults in place.
@@ -89,27 +86,6 @@ pub struct Flavored {
     pub releases: Vec<String>,
     /// The specification names them; else they are the default.
     pub named: bool,
-}
-
-/// How build pods run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BuildRequest {
-    /// Node selector, tolerations, affinity, priority.
-    pub nodes: BuildNodes,
-    /// Resources of the compile container.
-    pub resources: ResourceRequirements,
-    /// Longest time from creation until the pod runs.
-    pub queue: Duration,
-    /// Longest time of the `source` stage.
-    pub source: Duration,
-    /// Longest time of the `compile` stage.
-    pub compile: Duration,
-    /// Longest time of the `assemble` stage.
-    pub push: Duration,
-    /// Tries after the first.
-    pub retries: i32,
-    /// Size and storage class of the cache's claim.
-    pub cache: Option<(String, Option<String>)>,
 }
 
 /// A target.
@@ -193,7 +169,7 @@ impl Request {
                 .transpose()?,
             bases,
             flavored,
-            build: BuildRequest::new(spec.build.clone().unwrap_or_default())?,
+            build: BuildRequest::new(spec.build.clone().unwrap_or_default(), settings)?,
             budget: SizeBudget::new(size_budget)?,
             apply: mode.unwrap_or_default() == RolloutMode::Apply,
             targets: targets
@@ -236,6 +212,7 @@ impl Request {
             },
         };
         request.check_targets(object)?;
+        request.check_dockerfile(settings)?;
         Ok(request)
     }
 
@@ -261,6 +238,25 @@ impl Request {
         self.tags.iter().map(|tag| expand(tag, commit)).collect()
     }
 
+    /// What the source step would find out too late.
+    fn check_dockerfile(&self, settings: &Settings) -> Result<(), Refusal> {
+        if self.build.engine == Engine::Go {
+            return Ok(());
+        }
+        let dockerfile = Generated {
+            toolchain: self.toolchain.clone(),
+            compile: self.compile(&"0".repeat(40)),
+            sub_path: self.sub_path.clone(),
+            module_sources: settings.module_sources(),
+            caches: Caches::Mounted,
+        };
+        let refused = |error| Refusal {
+            reason: Reason::InvalidSpec,
+            message: format!("build.engine \"{:?}\": {error}. Engine Go takes it as it is.", self.build.engine.kind()),
+        };
+        dockerfile.text(false).map(drop).map_err(refused)
+    }
+
     fn check_targets(&self, object: &GoWindowsImage) -> Result<(), Refusal> {
         for (index, target) in self.targets.iter().enumerate() {
             if self.targets[..index]
@@ -272,45 +268,6 @@ impl Request {
             }
         }
         Ok(())
-    }
-}
-
-impl BuildRequest {
-    fn new(spec: BuildSpec) -> Result<Self, Refusal> {
-        let BuildSpec { nodes, resources, timeouts, retries, cache } = spec;
-        let nodes = nodes.unwrap_or_default();
-        if let Some(label) = ["kubernetes.io/os", "kubernetes.io/arch"].into_iter().find(|label| nodes.selector.contains_key(*label)) {
-            return Err(invalid("build.nodes.selector", label, "it is set by the operator; leave it out"));
-        }
-        let timeouts = timeouts.unwrap_or_default();
-        let resources = resources.unwrap_or_default();
-        Ok(Self {
-            resources: ResourceRequirements {
-                claims: None,
-                requests: Some(quantities(resources.requests, &[("cpu", "500m"), ("memory", "1Gi")])),
-                limits: Some(quantities(resources.limits, &[("memory", "4Gi")])),
-            },
-            nodes,
-            queue: checks::positive("build.timeouts.queue", timeouts.queue.as_deref(), 30 * MINUTE)?,
-            source: checks::positive("build.timeouts.source", timeouts.source.as_deref(), 5 * MINUTE)?,
-            compile: checks::positive("build.timeouts.build", timeouts.build.as_deref(), 30 * MINUTE)?,
-            push: checks::positive("build.timeouts.push", timeouts.push.as_deref(), 10 * MINUTE)?,
-            retries: i32::try_from(checks::count("build.retries", retries, 2, 0..=10)?).unwrap_or(2),
-            cache: cache
-                .and_then(|cache| cache.volume)
-                .map(|volume| {
-                    let size = volume.size.unwrap_or_else(|| "10Gi".into());
-                    let size =
-                        Check::new("build.cache.volume.size", &size, "use a whole number of Mi, Gi or Ti").form(patterns::CLAIM_SIZE)?;
-                    Ok::<_, Refusal>((size, volume.storage_class_name))
-                })
-                .transpose()?,
-        })
-    }
-
-    /// Tolerations, or `None` where there are none.
-    pub fn tolerations(&self) -> Option<Vec<Toleration>> {
-        Some(self.nodes.tolerations.clone()).filter(|list| !list.is_empty())
     }
 }
 
@@ -361,18 +318,6 @@ fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Setti
 
 fn release_order(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
-}
-
-fn quantities(given: BTreeMap<String, IntOrString>, defaults: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
-    let mut quantities: BTreeMap<_, _> = defaults.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect();
-    quantities.extend(given.into_iter().map(|(name, value)| {
-        let text = match value {
-            IntOrString::Int(number) => number.to_string(),
-            IntOrString::String(text) => text,
-        };
-        (name, Quantity(text))
-    }));
-    quantities
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {

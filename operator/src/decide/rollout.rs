@@ -9,7 +9,7 @@
 //!
 //! The workload's own controller does the rolling and gives the verdict; this module writes one field and reads the verdict.
 
-use super::{Effect, Need, Plan, Question, Request, Roll, TargetRequest, TargetVerdict, backoff, later};
+use super::{Effect, Need, Plan, Question, Request, Roll, TargetRequest, TargetVerdict, backoff, later, template};
 use crate::observe::{Seen, Trouble, Workload, WorkloadContainer, World};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
@@ -102,6 +102,7 @@ fn judge(world: &World, request: &Request, image: &ImageStatus, index: usize, ta
         container: Some(container.name.clone()),
         updated: Some(format!("{}/{}", workload.updated.min(workload.replicas), workload.replicas)),
         started_at: Some(started_at),
+        warnings: template::missing(world, request, image, workload, container),
         ..waiting(target, Reason::Progressing, "")
     };
     if container.image != image.reference {
@@ -119,6 +120,7 @@ fn waiting(target: &TargetRequest, reason: Reason, message: &str) -> TargetVerdi
         updated: None,
         started_at: None,
         message: Some(message.to_owned()).filter(|message| !message.is_empty()),
+        warnings: Vec::new(),
     }
 }
 

@@ -4,6 +4,9 @@ mod attest;
 mod bases;
 mod budget;
 mod edges;
+mod engines;
+mod program;
+mod template;
 
 use super::*;
 use crate::observe::*;
@@ -12,6 +15,7 @@ use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, InputsStatus, RolloutPhase, TargetKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use template::{deployment, placement};
 
 const COMMIT: &str = "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567";
 const NEXT: &str = "aaaaaaaaa8b0c9d1e2f3a4b5c6d7e8f901234567";
@@ -22,6 +26,8 @@ fn settings() -> Settings {
     Settings {
         toolchains: [("1.9".into(), "r.example.com/go:1.9".into()), ("1.26".into(), format!("r.example.com/go@{DIGEST}"))].into(),
         step_image: "r.example.com/gowindows:1".into(),
+        buildctl_image: Some("r.example.com/buildctl:1".into()),
+        kaniko_image: Some("r.example.com/kaniko:1".into()),
         bases: [("NanoServer".into(), "registry.example.com/nanoserver".into())].into(),
         ..Settings::default()
     }
@@ -118,7 +124,7 @@ fn with_job(mut world: World, state: BuildState) -> World {
 }
 
 fn succeeded() -> BuildState {
-    let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into() };
+    let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into(), inputs: None };
     BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary), sbom: None }))
 }
 
@@ -148,23 +154,6 @@ fn settled_world() -> World {
     let plan = settle(&mut world, Some(&image()));
     report(&mut world, &plan);
     world
-}
-
-fn deployment(image: &str) -> Workload {
-    Workload {
-        kind: TargetKind::Deployment,
-        name: "shop".into(),
-        uid: "d".into(),
-        containers: vec![WorkloadContainer { name: "app".into(), image: image.into(), applied_by: None }],
-        paused: false,
-        observed: true,
-        replicas: 1,
-        updated: 1,
-        available: 1,
-        total: 1,
-        stuck: None,
-        pod_troubles: vec![],
-    }
 }
 
 #[test]

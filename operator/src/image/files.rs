@@ -115,9 +115,14 @@ impl Tree {
         Ok(())
     }
 
+    /// The files, in the order of the layer.
+    pub fn found(&self) -> impl Iterator<Item = &Found> {
+        self.entries.values().flatten()
+    }
+
     /// How many files there are.
     pub fn files(&self) -> usize {
-        self.entries.values().flatten().count()
+        self.found().count()
     }
 }
 
@@ -150,7 +155,7 @@ pub fn write<R: Read>(tree: &Tree, open: impl FnMut(&Found) -> io::Result<R>, pa
     let (diff_id, _, compressor) = tar.finish();
     let (digest, size, mut out) = compressor.finish()?.finish();
     out.flush()?;
-    let bytes = tree.entries.values().flatten().map(|file| file.size).sum();
+    let bytes = tree.found().map(|file| file.size).sum();
     Ok(FilesLayer { media_type: compression.media_type(), digest, size, diff_id, files: tree.files(), bytes })
 }
 

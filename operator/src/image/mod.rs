@@ -4,6 +4,7 @@ pub mod artifact;
 pub mod assemble;
 mod assembly;
 pub mod base;
+pub mod beside;
 pub mod build_info;
 pub mod compression;
 pub mod config;

@@ -3,6 +3,7 @@
 //! Answered from manifests and configurations alone. Size and digest of the program itself cannot be seen there, so the
 //! writer notes them on the application layer's descriptor: whoever trusts the manifest's digest may trust them.
 
+use super::digest::Digest;
 use super::files::FilesLayer;
 use super::layer::Layer;
 use super::manifest::{Descriptor, Manifest};
@@ -64,13 +65,12 @@ fn warnings(platform: &ReadBack) -> Vec<String> {
 /// manifest's, `platforms` stand newest build first.
 pub fn image_status(repository: &str, digest: &str, platforms: &[ReadBack]) -> ImageStatus {
     let platform_statuses: Vec<PlatformStatus> = platforms.iter().map(platform_status).collect();
-    let newest = platform_statuses.first();
     ImageStatus {
         reference: format!("{repository}@{digest}"),
         digest: digest.to_string(),
         binary: platforms.first().and_then(binary_status),
-        pull_bytes: newest
-            .map(|platform| PullBytes { base_cached: platform.total_bytes - platform.base_bytes, cold: platform.total_bytes }),
+        pull_bytes: platforms.first().map(pull_bytes),
+        stored_bytes: (!platforms.is_empty()).then(|| bytes(distinct(platforms.iter().flat_map(blobs)))),
         platforms: platform_statuses,
         warnings: platforms.first().map(warnings).unwrap_or_default(),
         ..ImageStatus::default()
@@ -82,6 +82,8 @@ fn platform_status(platform: &ReadBack) -> PlatformStatus {
     let Manifest { schema_version: _, media_type: _, config: config_descriptor, layers, annotations: _ } = manifest;
     let os_version = config.os_version.clone().unwrap_or_default();
     let total = |layers: &[Descriptor]| layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+    let unpacked =
+        |layer: &Descriptor| [PROGRAM_BYTES, FILES_BYTES].iter().find_map(|note| layer.annotations.get(*note)?.parse::<u64>().ok());
     let own = own_layers(manifest);
     let (app, base) = (total(own), total(&layers[..layers.len() - own.len()]));
     PlatformStatus {
@@ -91,8 +93,27 @@ fn platform_status(platform: &ReadBack) -> PlatformStatus {
         total_bytes: bytes(base.saturating_add(app).saturating_add(config_descriptor.size)),
         base_bytes: bytes(base),
         app_bytes: bytes(app),
+        // Of one layer alone it would be a number that means nothing.
+        app_unpacked_bytes: own.iter().map(unpacked).try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?))).map(bytes),
         layers: i32::try_from(layers.len()).unwrap_or(i32::MAX),
     }
+}
+
+/// What a node fetches is told apart by digest, what it unpacks by chain ID; the base's layers have the chain IDs that they have in the base.
+fn pull_bytes(platform: &ReadBack) -> PullBytes {
+    let config = std::iter::once(&platform.manifest.config);
+    let base_cached = distinct(config.chain(own_layers(&platform.manifest)));
+    PullBytes { base_cached: bytes(base_cached), cold: bytes(distinct(blobs(platform))) }
+}
+
+fn blobs(platform: &ReadBack) -> impl Iterator<Item = &Descriptor> {
+    std::iter::once(&platform.manifest.config).chain(&platform.manifest.layers)
+}
+
+/// Bytes of blobs, each once.
+fn distinct<'a>(blobs: impl Iterator<Item = &'a Descriptor>) -> u64 {
+    let by_digest: BTreeMap<&Digest, u64> = blobs.map(|blob| (&blob.digest, blob.size)).collect();
+    by_digest.values().fold(0, |sum, size| sum.saturating_add(*size))
 }
 
 fn binary_status(platform: &ReadBack) -> Option<BinaryStatus> {
@@ -102,6 +123,7 @@ fn binary_status(platform: &ReadBack) -> Option<BinaryStatus> {
         name: entrypoint.rsplit('\\').next()?.to_string(),
         bytes: notes.get(PROGRAM_BYTES)?.parse().ok()?,
         sha256: notes.get(PROGRAM_SHA256)?.clone(),
+        inputs: None,
     })
 }
 
@@ -148,7 +170,56 @@ mod tests {
         assert_eq!((platform.release.as_deref(), platform.os_version.as_str()), (Some("ltsc2025"), "10.0.26100.1"));
         assert_eq!((platform.base_bytes, platform.app_bytes, platform.layers, platform.total_bytes), (2000, 50, 3, 2050 + config));
         assert_eq!(status.pull_bytes, Some(PullBytes { base_cached: 50 + config, cold: 2050 + config }));
+        assert_eq!(platform.app_unpacked_bytes, Some(90), "the program alone");
         let binary = status.binary.expect("noted on the layer");
         assert_eq!((binary.name.as_str(), binary.bytes, binary.sha256.len()), ("hello.exe", 90, 64));
+    }
+
+    /// The rule of the image specification: the first layer's is its diffID, every other's is of the chain below it and its own diffID.
+    fn chain_ids(diff_ids: &[Digest]) -> Vec<String> {
+        let mut chain: Vec<String> = Vec::new();
+        for diff_id in diff_ids {
+            let next = chain.last().map(|below| Digest::of(format!("{below} {diff_id}").as_bytes()).to_string());
+            chain.push(next.unwrap_or_else(|| diff_id.to_string()));
+        }
+        chain
+    }
+
+    #[test]
+    fn what_releases_share_is_stored_once_and_what_a_node_has_unpacked_is_not_pulled() {
+        let mut platforms = read_back(&image_on(&["10.0.26100.1", "10.0.20348.5499"]));
+        let configs: i64 = platforms.iter().map(|platform| platform.manifest.config.size as i64).sum();
+        let apart = image_status("r", "d", &platforms);
+        assert_eq!(apart.stored_bytes, Some(2000 + 2000 + 50 + configs), "our layer once");
+        // Two releases whose bases have the lower layer in common.
+        let lower = platforms[0].manifest.layers[0].clone();
+        platforms[1].manifest.layers[0] = lower;
+        let lower = platforms[0].config.rootfs.diff_ids[0].clone();
+        platforms[1].config.rootfs.diff_ids.splice(..2, [lower, Digest::of(b"another update")]);
+        let shared = platforms[0].manifest.layers[0].size as i64;
+        let status = image_status("r", "d", &platforms);
+        assert_eq!(status.stored_bytes, Some(4000 - shared + 50 + configs));
+        assert_eq!(status.pull_bytes, apart.pull_bytes, "a node takes one release");
+        // Exactly the layers that `baseCached` leaves out are among what a node with that base has unpacked.
+        let platform = &platforms[0];
+        let (own, chain) = (own_layers(&platform.manifest).len(), chain_ids(&platform.config.rootfs.diff_ids));
+        let base = chain_ids(&platform.config.rootfs.diff_ids[..chain.len() - own]);
+        let missing: Vec<&Descriptor> =
+            platform.manifest.layers.iter().zip(&chain).filter(|(_, id)| !base.contains(id)).map(|(layer, _)| layer).collect();
+        assert_eq!(missing, own_layers(&platform.manifest).iter().collect::<Vec<_>>());
+        // And our layer on one base is none that a node has unpacked on another one.
+        assert!(!chain_ids(&platforms[1].config.rootfs.diff_ids).contains(chain.last().expect("ours")));
+    }
+
+    #[test]
+    fn a_blob_that_stands_twice_is_fetched_once_and_a_size_that_nobody_noted_is_not_made_up() {
+        let mut platforms = read_back(&image_on(&["10.0.20348.5499"]));
+        let before = image_status("r", "d", &platforms);
+        let again = platforms[0].manifest.layers[0].clone();
+        platforms[0].manifest.layers.insert(0, again);
+        let twice = image_status("r", "d", &platforms);
+        assert_eq!((twice.pull_bytes, twice.stored_bytes), (before.pull_bytes, before.stored_bytes));
+        platforms[0].manifest.layers.last_mut().expect("ours").annotations.clear();
+        assert_eq!(image_status("r", "d", &platforms).platforms[0].app_unpacked_bytes, None);
     }
 }

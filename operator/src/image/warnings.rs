@@ -43,6 +43,13 @@ pub enum Warning {
         /// The DLL.
         dll: String,
     },
+    /// A file beside the program imports a DLL that the base lacks: `AbsentFileImport|C:\app\odbc.dll|user32.dll`.
+    AbsentFileImport {
+        /// Its path in the image.
+        file: String,
+        /// The DLL.
+        dll: String,
+    },
     /// The program holds C code.
     Cgo,
     /// The program opens TLS connections and brings no roots of trust.
@@ -56,6 +63,7 @@ impl fmt::Display for Warning {
         match self {
             Self::AbsentApi { api, package } => write!(f, "AbsentApi|{api}|{package}"),
             Self::AbsentImport { dll } => write!(f, "AbsentImport|{dll}"),
+            Self::AbsentFileImport { file, dll } => write!(f, "AbsentFileImport|{file}|{dll}"),
             Self::Cgo => f.write_str("Cgo"),
             Self::TlsRoots => f.write_str("TlsRoots"),
             Self::Unread => f.write_str("Unread"),
@@ -80,6 +88,7 @@ impl FromStr for Warning {
         Ok(match code.split('|').collect::<Vec<_>>()[..] {
             ["AbsentApi", api, package] => Self::AbsentApi { api: part(api), package: part(package) },
             ["AbsentImport", dll] => Self::AbsentImport { dll: part(dll) },
+            ["AbsentFileImport", file, dll] => Self::AbsentFileImport { file: part(file), dll: part(dll) },
             ["Cgo"] => Self::Cgo,
             ["TlsRoots"] => Self::TlsRoots,
             ["Unread"] => Self::Unread,
@@ -103,7 +112,7 @@ impl From<Warning> for String {
 }
 
 /// Names come from a program that somebody wrote: no control characters, no separators, no novel.
-fn part(text: &str) -> String {
+pub(super) fn part(text: &str) -> String {
     text.chars().filter(|character| !character.is_control() && !"|,".contains(*character)).take(LONGEST_PART).collect()
 }
 
@@ -119,6 +128,10 @@ impl Warning {
             Self::AbsentImport { dll } => {
                 format!("The program imports {dll}, which the base lacks, so it will not start: {}.", remedy(dll))
             }
+            Self::AbsentFileImport { file, dll } => format!(
+                "The file {file} imports {dll}, which the base lacks, so it cannot be loaded: put {dll} into C:\\app (image.files) or build on \
+                 ServerCore (image.base.flavor)."
+            ),
             Self::Cgo => {
                 "The program holds C code (cgo): its DLLs must be in the image or in the base, and its bytes depend on the C compiler."
                     .into()
@@ -189,7 +202,7 @@ impl Linked {
     /// What may not work on these flavors of base; a base whose flavor is not known lacks nothing.
     pub fn warnings(&self, apis: &WindowsApis, flavors: &BTreeSet<BaseFlavor>) -> Vec<Warning> {
         let Self { cgo, fallback_roots, tls_client, dlls, apis: needed, unread } = self;
-        let absent = |name: &str| apis.named(name).is_some_and(|entry| entry.absent_from.iter().any(|flavor| flavors.contains(flavor)));
+        let absent = |name: &str| apis.is_absent(name, flavors);
         let mut warnings = Vec::new();
         for (api, packages) in needed.iter().filter(|(api, _)| absent(api)) {
             warnings.extend(packages.iter().map(|package| Warning::AbsentApi { api: part(api), package: part(package) }));

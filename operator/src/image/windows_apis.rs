@@ -4,7 +4,7 @@
 
 use gowindows_crds::v1alpha1::BaseFlavor;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const SHIPPED: &str = include_str!("windows_apis.yaml");
 
@@ -55,6 +55,11 @@ impl WindowsApis {
         self.absent_apis.retain(|entry| !own.iter().any(|ours| ours.name == entry.name));
         self.absent_apis.extend(own.iter().cloned());
         self
+    }
+
+    /// Whether one of these flavors is known to lack it.
+    pub fn is_absent(&self, name: &str, flavors: &BTreeSet<BaseFlavor>) -> bool {
+        self.named(name).is_some_and(|entry| entry.absent_from.iter().any(|flavor| flavors.contains(flavor)))
     }
 
     /// The entry of this name.

@@ -3,13 +3,14 @@
 //! Our own stages report compact JSON through the termination message; the compiler, which has no code of ours, leaves the end
 //! of its output there. All of it is a hint: the registry has the last word.
 
+use super::builder::{self, Fault};
 use super::{Build, BuildResult, BuildState, Failure};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
 use crate::render::{COMPILE, STAGES};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
-use gowindows_crds::v1alpha1::{BinaryStatus, StageStatus};
+use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, StageStatus};
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -26,6 +27,8 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let attempt = job.labels().get(names::LABEL_ATTEMPT)?.parse().ok()?;
     let annotation = |name: &str| job.annotations().get(name).cloned();
     let inputs = annotation(names::ANNOTATION_INPUTS).and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
+    // Jobs of older versions name no engine, and were made for the only one.
+    let engine = annotation(names::ANNOTATION_ENGINE).and_then(|name| serde_json::from_value(name.into()).ok()).unwrap_or_default();
     let pod = pods.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).map(AsRef::as_ref);
     let stopped = annotation(names::ANNOTATION_STOPPED);
     let status = job.status.clone().unwrap_or_default();
@@ -33,7 +36,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let state = if ended(["Complete"]).is_some() {
         BuildState::Succeeded(pod.and_then(result))
     } else if let Some(failed) = ended(["Failed"]) {
-        BuildState::Failed(failure(failed, pod, stopped.as_deref()))
+        BuildState::Failed(failure(failed, pod, stopped.as_deref(), engine))
     } else if pod.is_some_and(started) {
         BuildState::Running
     } else {
@@ -47,8 +50,10 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         inputs: inputs.filter(|inputs| inputs.fingerprint().starts_with(&fingerprint)),
         fingerprint,
         attempt,
+        engine,
         cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
         rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
+        program_of: annotation(names::ANNOTATION_PROGRAM_OF),
         created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         finished: status.completion_time.or(failed_at).map(|time| time.0),
         stages: pod.map(stages).unwrap_or_default(),
@@ -97,7 +102,10 @@ fn stages(pod: &Pod) -> Vec<StageStatus> {
             exit_code: ended.map(|ended| ended.exit_code),
         }
     };
-    STAGES.iter().map(|name| stage(name)).collect()
+    // A pod that takes over a program compiles nothing.
+    let spec = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let there: Vec<&str> = spec.map(|container| container.name.as_str()).collect();
+    STAGES.iter().filter(|name| there.contains(name)).map(|name| stage(name)).collect()
 }
 
 #[derive(Deserialize)]
@@ -123,7 +131,7 @@ fn result(pod: &Pod) -> Option<BuildResult> {
     Some(BuildResult { digest: report.digest?, binary: report.binary, sbom: report.sbom })
 }
 
-fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>) -> Failure {
+fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine: BuildEngine) -> Failure {
     let plain = |reason, message: String| Failure { reason, stage: None, exit_code: None, message, log_tail: None };
     match stopped.map(|why| why.split_once('/').unwrap_or((why, ""))) {
         Some(("Timeout", stage)) => {
@@ -150,14 +158,14 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>) -> Fail
     let disrupted = reason.filter(|reason| ["Evicted", "NodeLost", "Shutdown"].contains(reason)).or(deleted);
     match (failed, disrupted) {
         (_, Some(reason)) => plain(Reason::Lost, format!("The build's pod was taken away ({reason}).")),
-        (Some((container, ended)), None) => of_stage(&container.name, ended),
+        (Some((container, ended)), None) => of_stage(&container.name, ended, engine),
         (None, None) => {
             plain(Reason::Lost, format!("The build's pod ended without a failed stage ({}).", job.message.clone().unwrap_or_default()))
         }
     }
 }
 
-fn of_stage(stage: &str, ended: &ContainerStateTerminated) -> Failure {
+fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine) -> Failure {
     let failure =
         |reason, message, log_tail| Failure { reason, stage: Some(stage.to_owned()), exit_code: Some(ended.exit_code), message, log_tail };
     let output = redact::redact(ended.message.as_deref().unwrap_or_default(), &[]);
@@ -172,7 +180,10 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated) -> Failure {
         return failure(Reason::Lost, said, None);
     }
     if stage == COMPILE && ended.exit_code <= 128 {
-        let (reason, message) = compiler_said(&output);
+        let (reason, message) = match builder::fault(engine, &output) {
+            Fault::Compiler(words) => compiler_said(&words),
+            Fault::Builder(reason, message) => (reason, message),
+        };
         return failure(reason, sentence(&explained(message, &output, FailedPod::Build)), tail);
     }
     match report(ended).and_then(|report| report.failure) {
@@ -234,7 +245,8 @@ fn newer_go(line: &str) -> Option<(&str, &str)> {
     Some((wanted, rest.split([';', ')']).next()?))
 }
 
-fn clip(line: &str) -> String {
+/// A line as it stands in a sentence.
+pub(super) fn clip(line: &str) -> String {
     line.trim().trim_end_matches('.').chars().take(300).collect()
 }
 
@@ -252,7 +264,7 @@ mod tests {
         let status = PodStatus { init_container_statuses: Some(vec![compile]), ..PodStatus::default() };
         let mut pod = Pod { status: Some(status), ..Pod::default() };
         pod.metadata.deletion_timestamp = deleted.then_some(Time(Timestamp::UNIX_EPOCH));
-        failure(&JobCondition::default(), Some(&pod), None)
+        failure(&JobCondition::default(), Some(&pod), None, BuildEngine::Go)
     }
 
     #[test]
@@ -270,7 +282,7 @@ mod tests {
     fn what_a_windows_node_or_a_tool_says_is_explained() {
         let said = "failed to solve: cannot finalize (reason unknown)";
         let ended = ContainerStateTerminated { exit_code: 1, message: Some(said.into()), ..ContainerStateTerminated::default() };
-        let failure = of_stage(COMPILE, &ended);
+        let failure = of_stage(COMPILE, &ended, BuildEngine::BuildKit);
         assert!(failure.message.ends_with("use gzip.") && failure.message.contains("The cause: BuildKit"), "{}", failure.message);
         let waiting = k8s_openapi::api::core::v1::ContainerStateWaiting {
             reason: Some("ErrImagePull".into()),
@@ -287,7 +299,7 @@ mod tests {
     fn a_compiler_that_never_ran_found_no_error() {
         let message = Some("failed to create containerd task: failed to create shim task: context canceled: unknown".into());
         let ended = ContainerStateTerminated { exit_code: 128, reason: Some("StartError".into()), message, ..Default::default() };
-        let failure = of_stage(COMPILE, &ended);
+        let failure = of_stage(COMPILE, &ended, BuildEngine::Go);
         assert_eq!(failure.reason, Reason::Lost);
         assert!(failure.message.contains("could not be started: failed to create containerd task"), "{}", failure.message);
     }

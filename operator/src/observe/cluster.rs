@@ -5,16 +5,16 @@
 
 use super::{
     Build, BuildState, Git, Guarded, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World,
-    build, secrets, workload,
+    build, refused_pods, secrets, workload,
 };
-use crate::decide::{Question, Reference, Request};
+use crate::decide::{BuildKit, Engine, Question, Reference, Request};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetSpec};
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
@@ -33,6 +33,11 @@ const KEY_SECRET: &str = "signing.keySecretRef";
 const PUSH_SECRET: &str = "image.pushSecretRef";
 /// The field that names the Secret for bases.
 const PULL_SECRET: &str = "image.base.pullSecretRef";
+
+/// The field that names the Secret with certificates for buildkitd.
+const TLS_SECRET: &str = "build.buildkit.tlsSecretRef";
+/// What must be in it.
+const CERTIFICATES: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
 
 /// The watched objects.
 #[derive(Clone)]
@@ -133,7 +138,11 @@ impl Cluster {
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
         let nodes = self.stores.nodes.nodes();
-        Ok(World { now, builds: self.builds(&object, now), workloads, claims, nodes, answers, object })
+        let mut builds = self.builds(&object, now);
+        for build in builds.iter_mut().filter(|build| is_without_pod(build, now)) {
+            build.state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &build.uid).await);
+        }
+        Ok(World { now, builds, workloads, claims, nodes, answers, object })
     }
 
     /// For each target, in order, the older object that lists the same one.
@@ -196,6 +205,10 @@ impl Cluster {
                     let before = world.answers.bases.remove(reference).unwrap_or_default();
                     world.answers.bases.insert(reference.clone(), seen(&before, answer, world.now));
                 }
+                Question::Builder => {
+                    let answer = self.builder(world, request).await;
+                    world.answers.builder = seen(&world.answers.builder, answer, world.now);
+                }
                 Question::Published(tag) => {
                     let read = |secret: Option<SecretData>| async move {
                         self.registry.published(&request.repository, tag, secret.as_ref()).await
@@ -244,6 +257,20 @@ impl Cluster {
         .await
         .map_err(|miss| {
             if matches!(request.reference, Reference::Commit(_)) { Miss { reason: Reason::SourceUnreachable, ..miss } } else { miss }
+        })
+    }
+
+    /// Whether the certificates for buildkitd are there: a pod that mounts what is absent waits in silence.
+    async fn builder(&self, world: &World, request: &Request) -> Result<(), Miss> {
+        let Engine::BuildKit(BuildKit { tls_secret, .. }) = &request.build.engine else { return Ok(()) };
+        let namespace = world.object.namespace().unwrap_or_default();
+        let reading = secrets::read(&self.client, &namespace, TLS_SECRET, tls_secret);
+        let data = in_time(tls_secret, reading).await?;
+        let lacking = CERTIFICATES.iter().find(|key| data.get(**key).is_none_or(Vec::is_empty));
+        lacking.map_or(Ok(()), |key| {
+            let all = CERTIFICATES.join(", ");
+            let message = format!("{TLS_SECRET}: Secret {tls_secret}: it has no {key}; it must have {all}.");
+            Err(Miss { reason: Reason::SecretInvalid, message })
         })
     }
 
@@ -312,6 +339,12 @@ impl Cluster {
         let troubles = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(super::workload::pod_trouble);
         Ok(troubles.filter(|trouble| images.contains(&trouble.image)).collect())
     }
+}
+
+/// A Job whose pod should be there by now.
+fn is_without_pod(build: &Build, now: Timestamp) -> bool {
+    let old = now.duration_since(build.created) > SignedDuration::from_secs(5);
+    old && build.stages.is_empty() && matches!(build.state, BuildState::Queued(None))
 }
 
 fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {

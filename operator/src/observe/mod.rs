@@ -1,11 +1,14 @@
 //! What is the state of things? Reads only; owns the traits that the clients of the outside world implement.
 
 mod build;
+mod builder;
 mod cluster;
 mod guarded;
 mod memory;
 mod nodes;
 mod outside;
+mod placement;
+mod refused_pods;
 mod secrets;
 mod workload;
 mod world;
@@ -17,5 +20,6 @@ pub use guarded::{Guarded, Unreadable};
 pub use memory::{Memory, OwnWrites};
 pub use nodes::{NodeStore, Nodes, Sight, WINDOWS, WindowsNode, base_repositories, slim_node};
 pub use outside::{Attested, Git, Miss, Registry, ResolvedBase, SecretData};
+pub use placement::{Placement, Taint};
 pub use workload::{slim, workload};
 pub use world::*;

@@ -3,6 +3,7 @@
 //! Only what the choice of a base needs is kept of a node, and only of Windows nodes: a hundred of them take some 100 KB. Nothing here
 //! starts a pass: what nodes do is no cause of a build.
 
+use super::placement::{BUILD_LABEL, Taint};
 use crate::image::base::repository;
 use crate::settings::Settings;
 use gowindows_crds::v1alpha1::BaseFlavor;
@@ -13,8 +14,6 @@ use tokio::sync::watch;
 
 /// Selects them.
 pub const WINDOWS: &str = "kubernetes.io/os=windows";
-/// On a node: its version of Windows, three parts.
-const BUILD_LABEL: &str = "node.kubernetes.io/windows-build";
 
 /// The Windows nodes, as far as they can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +33,8 @@ pub struct WindowsNode {
     pub os_version: String,
     /// The base images that it has, as the kubelet names them: each by digest and by tags.
     pub images: Vec<Vec<String>>,
+    /// What keeps pods off it that do not tolerate it.
+    pub taints: Vec<Taint>,
 }
 
 /// Whether the nodes can be seen.
@@ -93,8 +94,8 @@ pub fn slim_node(node: &mut Node, bases: &[String]) {
     let metadata = &mut node.metadata;
     (metadata.managed_fields, metadata.annotations) = (None, None);
     metadata.labels = metadata.labels.take().map(|labels| labels.into_iter().filter(|(label, _)| label == BUILD_LABEL).collect());
-    let unschedulable = node.spec.as_ref().and_then(|spec| spec.unschedulable);
-    node.spec = Some(NodeSpec { unschedulable, ..NodeSpec::default() });
+    let NodeSpec { unschedulable, taints, .. } = node.spec.take().unwrap_or_default();
+    node.spec = Some(NodeSpec { unschedulable, taints, ..NodeSpec::default() });
     let status = node.status.take().unwrap_or_default();
     let kernel_version = status.node_info.map(|info| info.kernel_version).unwrap_or_default();
     let images = status.images.map(|images| images.into_iter().filter(of_a_base).collect());
@@ -110,7 +111,8 @@ fn windows_node(node: &Node) -> Option<WindowsNode> {
     // A label says the build alone; with 0 as its fourth number the node counts as the oldest of its release.
     let os_version = kernel.or_else(|| node.labels().get(BUILD_LABEL).map(|build| format!("{build}.0")))?;
     let images = status.images.iter().flatten().map(|image| image.names.clone().unwrap_or_default()).collect();
-    takes_pods.then(|| WindowsNode { name: node.name_any(), os_version, images })
+    let taints = Taint::lasting(node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()));
+    takes_pods.then(|| WindowsNode { name: node.name_any(), os_version, images, taints })
 }
 
 #[cfg(test)]
@@ -146,14 +148,15 @@ mod tests {
         let mut node: Node = serde_json::from_value(node).expect("a node");
         slim_node(&mut node, &[NANO.into()]);
         let text = serde_json::to_string(&node).expect("JSON");
-        assert!(text.len() < 700 && !text.contains("pause") && !text.contains("team"), "{} bytes: {text}", text.len());
+        assert!(text.len() < 800 && !text.contains("pause") && !text.contains("team"), "{} bytes: {text}", text.len());
         windows_node(&node)
     }
 
     #[test]
     fn only_versions_and_bases_are_kept() {
         let images = vec![vec!["r.example/nano@sha256:aa".to_string(), "r.example/nano:ltsc2022".to_string()]];
-        let whole = WindowsNode { name: "win-1".into(), os_version: "10.0.20348.5499".into(), images };
+        let taints = vec![Taint { key: "os".into(), value: "windows".into(), effect: "NoSchedule".into() }];
+        let whole = WindowsNode { name: "win-1".into(), os_version: "10.0.20348.5499".into(), images, taints };
         assert_eq!(node(|_| {}), Some(whole));
     }
 

@@ -1,14 +1,15 @@
 //! What does a Deployment say about itself?
 
-use super::{PodTrouble, Workload, WorkloadContainer};
+use super::{Placement, PodTrouble, Workload, WorkloadContainer};
 use crate::decide::{Pod as FailedPod, explained};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::TargetKind;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, EnvFromSource, EnvVar, Pod, PodSpec, PodTemplateSpec, ResourceRequirements};
 use kube::ResourceExt;
 use serde_json::Value;
+use std::time::Duration;
 
 /// A crash-looping pod has been restarted at least this often.
 const RESTARTS: i32 = 2;
@@ -17,7 +18,8 @@ const RESTARTS: i32 = 2;
 pub fn workload(deployment: &Deployment) -> Workload {
     let spec = deployment.spec.as_ref();
     let status = deployment.status.clone().unwrap_or_default();
-    let containers = spec.and_then(|spec| spec.template.spec.as_ref()).map(|pod| pod.containers.as_slice()).unwrap_or_default();
+    let pod = spec.and_then(|spec| spec.template.spec.as_ref());
+    let containers = pod.map(|pod| pod.containers.as_slice()).unwrap_or_default();
     let stuck = status.conditions.unwrap_or_default().into_iter().find(|condition| {
         condition.type_ == "Progressing" && condition.status == "False" && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
     });
@@ -31,8 +33,12 @@ pub fn workload(deployment: &Deployment) -> Workload {
                 name: container.name.clone(),
                 image: container.image.clone().unwrap_or_default(),
                 applied_by: other_applier(deployment, &container.name),
+                processors_untold: is_untold(container, "cpu", "GOMAXPROCS"),
+                memory_untold: is_untold(container, "memory", "GOMEMLIMIT"),
             })
             .collect(),
+        placement: pod.map(Placement::of).unwrap_or_default(),
+        progress_deadline: spec.and_then(|spec| u64::try_from(spec.progress_deadline_seconds?).ok()).map(Duration::from_secs),
         paused: spec.and_then(|spec| spec.paused).unwrap_or_default(),
         observed: status.observed_generation >= deployment.metadata.generation,
         replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
@@ -42,6 +48,13 @@ pub fn workload(deployment: &Deployment) -> Workload {
         stuck: stuck.map(|condition| condition.message.unwrap_or_default()),
         pod_troubles: Vec::new(),
     }
+}
+
+/// There is a limit, and no variable that tells Go of it. What `envFrom` brings is not known, and taken for enough.
+fn is_untold(container: &Container, limit: &str, variable: &str) -> bool {
+    let limited = container.resources.as_ref().and_then(|resources| resources.limits.as_ref()).is_some_and(|all| all.contains_key(limit));
+    let told = container.env.iter().flatten().any(|one| one.name.eq_ignore_ascii_case(variable));
+    limited && !told && container.env_from.iter().flatten().next().is_none()
 }
 
 /// The manager other than ours that owns a container's image field through server-side apply.
@@ -65,16 +78,21 @@ pub fn slim(deployment: &mut Deployment) {
     let managed = deployment.metadata.managed_fields.take().unwrap_or_default();
     deployment.metadata.managed_fields = Some(managed.into_iter().filter(|entry| entry.operation.as_deref() == Some("Apply")).collect());
     let Some(spec) = deployment.spec.as_mut() else { return };
-    let mut pod = spec.template.spec.take().unwrap_or_default();
-    for container in &mut pod.containers {
-        *container = k8s_openapi::api::core::v1::Container {
-            name: std::mem::take(&mut container.name),
-            image: container.image.take(),
-            ..Default::default()
-        };
-    }
-    let pod = k8s_openapi::api::core::v1::PodSpec { containers: pod.containers, ..Default::default() };
-    spec.template = PodTemplateSpec { metadata: None, spec: Some(pod) };
+    let pod = spec.template.spec.take().unwrap_or_default();
+    let placement = Placement::slim(&pod);
+    let containers = pod.containers.into_iter().map(slim_container).collect();
+    spec.template = PodTemplateSpec { metadata: None, spec: Some(PodSpec { containers, ..placement }) };
+}
+
+fn slim_container(container: Container) -> Container {
+    let Container { name, image, env, env_from, resources, .. } = container;
+    // Values may be secrets of others; their names are all that counts here.
+    let named = |variable: EnvVar| EnvVar { name: variable.name, ..EnvVar::default() };
+    let told = |variable: &EnvVar| ["GOMAXPROCS", "GOMEMLIMIT"].iter().any(|name| variable.name.eq_ignore_ascii_case(name));
+    let env = env.map(|all| all.into_iter().filter(told).map(named).collect());
+    let env_from = env_from.map(|all| all.into_iter().take(1).map(|_| EnvFromSource::default()).collect());
+    let resources = resources.map(|all| ResourceRequirements { limits: all.limits, ..ResourceRequirements::default() });
+    Container { name, image, env, env_from, resources, ..Container::default() }
 }
 
 /// What is wrong with a pod of a target, if anything is.
@@ -152,6 +170,31 @@ mod tests {
         };
         let status = PodStatus { container_statuses: Some(vec![container]), ..PodStatus::default() };
         pod_trouble(&Pod { status: Some(status), ..Pod::default() }).expect("trouble")
+    }
+
+    #[test]
+    fn of_a_deployment_is_kept_what_is_read_and_no_secret() {
+        let container = serde_json::json!({
+            "name": "app", "image": "a", "command": ["long"], "envFrom": [],
+            "env": [{"name": "TOKEN", "value": "sesame"}, {"name": "GoMaxProcs", "value": "sesame"}],
+            "resources": {"limits": {"cpu": "1", "memory": "64Mi"}, "requests": {"cpu": "1"}},
+        });
+        let mut deployment: Deployment = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "shop"},
+            "spec": {
+                "progressDeadlineSeconds": 600, "selector": {},
+                "template": {"spec": {"containers": [container], "nodeSelector": {"kubernetes.io/os": "windows", "zone": "a"}}},
+            },
+        }))
+        .expect("a Deployment");
+        let before = workload(&deployment);
+        let app = &before.containers[0];
+        assert_eq!((app.processors_untold, app.memory_untold, before.placement.allows_linux()), (false, true, false));
+        assert_eq!(before.progress_deadline, Some(Duration::from_secs(600)));
+        slim(&mut deployment);
+        assert_eq!(workload(&deployment), before);
+        let text = serde_json::to_string(&deployment).expect("JSON");
+        assert!(!["sesame", "TOKEN", "long", "zone"].iter().any(|word| text.contains(word)), "{text}");
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! read them ends the pass); facts of the outside world are answers to [`Question`]s that `decide` asks when it needs them,
 //! and a failure to get one is an answer too.
 
-use super::{Nodes, ResolvedBase};
+use super::{Nodes, Placement, ResolvedBase};
 use crate::decide::{Inputs, Question};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, StageStatus, TargetKind};
+use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, ImageStatus, StageStatus, TargetKind};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that a decision may depend on, the time included.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Answers {
     pub digests: BTreeMap<String, Seen<String>>,
     /// Bases that have been resolved, by reference.
     pub bases: BTreeMap<String, Seen<ResolvedBase>>,
+    /// Whether the Secret with the certificates for buildkitd can be used.
+    pub builder: Seen<()>,
     /// Images found at the registry, by `gw-` tag; `None` where the registry has none.
     pub published: BTreeMap<String, Seen<Option<Published>>>,
 }
@@ -111,10 +114,14 @@ pub struct Build {
     pub inputs: Option<Inputs>,
     /// Which attempt at these inputs, from 1.
     pub attempt: i32,
+    /// What compiles.
+    pub engine: BuildEngine,
     /// Why it was started.
     pub cause: String,
     /// The rebuild token that asked for it.
     pub rebuild_token: Option<String>,
+    /// The image whose program was taken over, where nothing was compiled.
+    pub program_of: Option<String>,
     /// When the Job was created.
     pub created: Timestamp,
     /// When it ended.
@@ -177,6 +184,10 @@ pub struct Workload {
     pub uid: String,
     /// Its containers.
     pub containers: Vec<WorkloadContainer>,
+    /// Where its pods may run.
+    pub placement: Placement,
+    /// How long its own controller waits for it to progress; none where nothing is said.
+    pub progress_deadline: Option<Duration>,
     /// `spec.paused`.
     pub paused: bool,
     /// Its controller has seen the newest template.
@@ -204,6 +215,10 @@ pub struct WorkloadContainer {
     pub image: String,
     /// The other manager that owns the image field through server-side apply.
     pub applied_by: Option<String>,
+    /// It has a limit of processors, and nothing tells Go of it (`GOMAXPROCS`).
+    pub processors_untold: bool,
+    /// It has a limit of memory, and nothing tells Go of it (`GOMEMLIMIT`).
+    pub memory_untold: bool,
 }
 
 /// A pod of a target that does not come up.

@@ -1,12 +1,18 @@
 //! Which objects does a plan consist of? Pure: from a [`crate::decide::Request`] and pinned inputs to Kubernetes objects.
 
+mod builder;
 pub mod compile;
+pub mod dockerfile;
+mod engine_buildkit;
 mod engine_go;
+mod engine_kaniko;
+mod job;
 mod names;
 mod rollout;
 pub mod savings;
+mod stages;
 
 pub use compile::Compile;
-pub use engine_go::{ASSEMBLE, BuildOrder, COMPILE, SOURCE, STAGES, cache_claim, job};
+pub use job::{ASSEMBLE, BuildOrder, COMPILE, SOURCE, STAGES, cache_claim, job};
 pub use names::{claim_name, job_name};
 pub use rollout::deployment_image;

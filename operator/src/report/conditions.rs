@@ -215,6 +215,9 @@ fn rolled_out(conclusion: &Conclusion, outcome: &Outcome) -> Verdict {
         );
     };
     let message = format!("{}: {}.", worst.target, worst.message.as_deref().unwrap_or("runs the published digest").trim_end_matches('.'));
+    let warned = conclusion.targets.iter().filter(|target| !target.warnings.is_empty());
+    let warnings = warned.map(|target| format!(" {} should be mended: {}.", target.target, target.warnings.join("; ")));
+    let message = std::iter::once(message).chain(warnings).collect();
     let truth = match worst.phase {
         RolloutPhase::Complete => Truth::True,
         RolloutPhase::Failed => Truth::False,

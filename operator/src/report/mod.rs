@@ -228,6 +228,7 @@ fn rollout(conclusion: &Conclusion, image: Option<&ImageStatus>, before: &GoWind
         updated: target.updated.clone(),
         started_at: target.started_at.map(time),
         message: target.message.clone(),
+        warnings: target.warnings.clone(),
     });
     Some(RolloutStatus { digest: image.map(|image| image.digest.clone()).unwrap_or_default(), phase, targets: targets.collect() })
 }

@@ -1,9 +1,9 @@
 //! The `assemble` step: the compiled program of this pod becomes a verified image in the registry.
 
 use super::assemble_error::AssembleError;
-use super::assemble_pipeline::{Program, find_bases, prepare};
+use super::assemble_pipeline::{Program, find_bases, megabytes, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
-use super::program_check;
+use super::{program_check, program_image};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::manifest::media_type;
 use anyhow::Context as _;
@@ -29,9 +29,12 @@ pub struct AssembleArgs {
     /// What to assemble, as JSON
     #[arg(long, value_name = "JSON")]
     request: String,
-    /// Folder that holds exactly one compiled .exe
-    #[arg(long, value_name = "DIR")]
-    program_dir: PathBuf,
+    /// Folder that holds exactly one compiled .exe; not needed where the request names an image that has the program
+    #[arg(long, value_name = "DIR", conflicts_with = "program_image")]
+    program_dir: Option<PathBuf>,
+    /// In place of it an image, as `docker save` writes it, whose only file is the .exe
+    #[arg(long, value_name = "FILE")]
+    program_image: Option<PathBuf>,
     /// Root of the source: files of the image come from it, and the program is held against its go.mod and go.sum
     #[arg(long, value_name = "DIR")]
     source_dir: Option<PathBuf>,
@@ -108,7 +111,7 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
 }
 
 async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
-    let AssembleRequest { repository, tag, mut assembly, expected, registries, absent_apis, timeout_seconds: _ } = request;
+    let AssembleRequest { repository, tag, mut assembly, expected, known_program, registries, absent_apis, timeout_seconds: _ } = request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
     let credentials = |file: Option<&PathBuf>| match file {
@@ -125,7 +128,20 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
     let work = async {
         let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
-        let program = Program::in_folder(&args.program_dir)?;
+        let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
+        let program = match (&known_program, &args.program_image, &args.program_dir) {
+            (Some(known), _, _) => {
+                let program = known.fetch(&registry, unpacked.path()).await?;
+                say(format!("program: {} from {}", megabytes(program.size), known.image));
+                program
+            }
+            (None, Some(image), _) => {
+                program_image::unpack(image, unpacked.path())?;
+                Program::in_folder(unpacked.path())?
+            }
+            (None, None, Some(folder)) => Program::in_folder(folder)?,
+            (None, None, None) => return Err(AssembleError::Mismatch("nothing says where it is (--program-dir)".into())),
+        };
         if let Some(expected) = &expected {
             let source =
                 args.source_dir.as_deref().ok_or_else(|| AssembleError::Mismatch("there is no --source-dir to hold it against".into()))?;

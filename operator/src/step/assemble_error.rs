@@ -27,6 +27,22 @@ pub enum AssembleError {
         /// Why.
         source: std::io::Error,
     },
+    /// It is not in the image that should have it.
+    #[error("cannot take the program out of {image}: {why}")]
+    KnownProgram {
+        /// The image.
+        image: String,
+        /// Why not.
+        why: String,
+    },
+    /// The image that should hold the program alone holds something else.
+    #[error("{path} should be an image whose only file is the program, and is not", path = path.display())]
+    ProgramImage {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
     /// Its name.
     #[error(transparent)]
     ProgramName(#[from] layer::InvalidProgramName),
@@ -92,6 +108,7 @@ impl AssembleError {
             Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
             Self::Target(error) => error.reason(),
             Self::Mismatch(_) => Reason::ProgramMismatch,
+            Self::KnownProgram { .. } => Reason::ProgramUnavailable,
             Self::ReadBack { .. } => Reason::VerificationFailed,
             Self::Interrupted => Reason::Lost,
             Self::Files(_) => Reason::SourceInvalid,

@@ -13,6 +13,7 @@ pub use super::program::Program;
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
 use crate::image::assemble::{Blob, Image, assemble};
 use crate::image::base::{self, Base};
+use crate::image::beside::Beside;
 use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::sbom::Contents;
@@ -96,14 +97,16 @@ pub async fn prepare<'a>(
     absent_apis: &[AbsentApi],
     say: Say<'_>,
 ) -> Result<Prepared<'a>, AssembleError> {
-    let learned = learn(program.clone(), &found, absent_apis, say).await?;
-    let assembly = &Assembly { learned, ..assembly.clone() };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let (owned, packing) = (program.clone(), Packing { epoch: assembly.epoch, compression: assembly.compression, threads });
     let files = FilesBlob::write(assembly, program, source, packing, say).await?;
+    let beside = files.as_ref().map(|files| files.beside.clone()).unwrap_or_default();
+    let learned = learn(program.clone(), beside, &found, absent_apis, say).await?;
+    let assembly = &Assembly { learned, ..assembly.clone() };
     let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing));
     let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
-    say(format!("layer: {} of {} compressed to {}", program.name.as_str(), megabytes(program.size), megabytes(layer.size)));
+    let (name, raw, size) = (program.name.as_str(), megabytes(program.size), megabytes(layer.size));
+    say(format!("layer: {name} of {raw} compressed to {size} with {threads} thread{}", if threads == 1 { "" } else { "s" }));
     let image = assemble(assembly, &found.bases, &program.name, &layer, files.as_ref().map(|files| &files.layer))?;
     let before = ReadBack::from_assembled(&image)?;
     let findings: Vec<Finding> = before.iter().flat_map(|platform| verify::image(platform, &found.bases)).collect();
@@ -130,12 +133,21 @@ async fn side_by_side(work: Vec<BoxFuture<'_, Result<(), AssembleError>>>) -> Re
     stream::iter(work.into_iter().map(Ok)).try_for_each_concurrent(STREAMS, |one| one).await
 }
 
-/// Looks through the program for what its image depends on, and for what may not work on these bases.
-async fn learn(program: Program, found: &FoundBases<'_>, absent_apis: &[AbsentApi], say: Say<'_>) -> Result<Learned, AssembleError> {
+/// Looks through the program for what its image depends on, and for what of it, or of the files beside it, may not work on these bases.
+async fn learn(
+    program: Program,
+    beside: Beside,
+    found: &FoundBases<'_>,
+    absent_apis: &[AbsentApi],
+    say: Say<'_>,
+) -> Result<Learned, AssembleError> {
     let apis = WindowsApis::shipped().unwrap_or_default().with(absent_apis);
     let flavors = found.bases.iter().filter_map(|base| windows_apis::flavor_of(&base.reference)).collect();
     let (owned, path) = (apis.clone(), program.path.clone());
-    let read = tokio::task::spawn_blocking(move || Learned::read(File::open(&program.path)?, &owned, &flavors));
+    let read = tokio::task::spawn_blocking(move || {
+        let learned = Learned::read(File::open(&program.path)?, &owned, &flavors)?;
+        Ok::<_, std::io::Error>(beside.with(learned, &owned, &flavors))
+    });
     let failed = |source| AssembleError::ReadProgram { path, source };
     let learned = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(failed)?;
     for warning in &learned.warnings {

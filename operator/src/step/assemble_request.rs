@@ -3,6 +3,7 @@
 //! The request travels as one JSON argument (nothing in it is secret), the outcome as the container's termination message,
 //! of which Kubernetes keeps 4096 bytes.
 
+use super::known_program::KnownProgram;
 use super::program_check::Expected;
 use crate::image::Assembly;
 use crate::image::windows_apis::AbsentApi;
@@ -28,6 +29,9 @@ pub struct AssembleRequest {
     /// What the program must say of itself; nothing where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
+    /// Where the program is, when nothing was compiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_program: Option<KnownProgram>,
     /// How registries are reached, certificates in place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<RegistrySettings>,
@@ -119,13 +123,14 @@ mod tests {
             total_bytes: i64::MAX,
             base_bytes: i64::MAX,
             app_bytes: i64::MAX,
+            app_unpacked_bytes: Some(i64::MAX),
             layers: i32::MAX,
         };
         let status = ImageStatus {
             reference: format!("{}@{digest}", "r".repeat(255)),
             digest: digest.clone(),
             platforms: vec![platform; 8],
-            binary: Some(BinaryStatus { name: "n".repeat(80), bytes: i64::MAX, sha256: "f".repeat(64) }),
+            binary: Some(BinaryStatus { name: "n".repeat(80), bytes: i64::MAX, sha256: "f".repeat(64), inputs: None }),
             pull_bytes: Some(PullBytes { base_cached: i64::MAX, cold: i64::MAX }),
             sbom: Some(digest),
             ..ImageStatus::default()

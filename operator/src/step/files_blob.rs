@@ -5,15 +5,21 @@ use super::assemble_pipeline::{Program, Say, digest_of_file, megabytes, place, r
 use super::files::{self, FilesError};
 use crate::clients::oci::{Progress, Reference, Registry};
 use crate::image::Assembly;
+use crate::image::beside::Beside;
 use crate::image::files::{self as image_files, FilesLayer, Tree};
 use crate::image::layer::Packing;
 use crate::image::manifest::Descriptor;
 use std::path::Path;
 
-/// The layer and a temporary file with its bytes.
+/// The time of every file, in seconds since 1970. Not the commit's: each commit would be another layer of the same files, to be stored and
+/// pulled once more. Go's file servers take 1970 for no time at all and send no `Last-Modified` that could be wrong.
+const EPOCH: i64 = 0;
+
+/// The layer, a temporary file with its bytes, and what Windows' loader will find in it.
 pub(super) struct FilesBlob {
     pub(super) layer: FilesLayer,
     pub(super) file: tempfile::NamedTempFile,
+    pub(super) beside: Beside,
 }
 
 impl FilesBlob {
@@ -30,12 +36,19 @@ impl FilesBlob {
         }
         let root = source.ok_or(FilesError::NoSource)?.to_path_buf();
         let (mappings, name) = (assembly.files.clone(), program.name.clone());
+        let packing = Packing { epoch: EPOCH, ..packing };
         let written = tokio::task::spawn_blocking(move || {
             let tree = Tree::new(files::find(&root, &mappings)?, &name).map_err(FilesError::Files)?;
             let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
             let out = std::io::BufWriter::with_capacity(256 * 1024, file.as_file());
             let layer = image_files::write(&tree, |file| files::open(&root, file), packing, out);
-            Ok::<_, AssembleError>(Self { layer: layer.map_err(AssembleError::WriteLayer)?, file })
+            let layer = layer.map_err(AssembleError::WriteLayer)?;
+            let mut beside = Beside::default();
+            for found in tree.found() {
+                let failed = |source| FilesError::Read { path: found.from.clone(), source };
+                beside.note(&found.to, || files::open(&root, found)).map_err(failed)?;
+            }
+            Ok::<_, AssembleError>(Self { layer, file, beside })
         });
         let blob = written.await.map_err(|_| AssembleError::Interrupted)??;
         let (count, raw, size) = (blob.layer.files, megabytes(blob.layer.bytes), megabytes(blob.layer.size));
@@ -44,7 +57,7 @@ impl FilesBlob {
     }
 
     pub(super) async fn push(&self, registry: &Registry, repository: &Reference, say: Say<'_>) -> Result<(), AssembleError> {
-        let Self { layer, file } = self;
+        let Self { layer, file, beside: _ } = self;
         if registry.blob_exists(repository, &layer.digest).await? {
             return Ok(());
         }

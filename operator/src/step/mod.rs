@@ -7,8 +7,10 @@ pub mod assemble_request;
 mod bills;
 mod files;
 mod files_blob;
+pub mod known_program;
 mod program;
 pub mod program_check;
+mod program_image;
 pub mod source;
 pub mod source_request;
 

@@ -44,7 +44,8 @@ impl Program {
         }
     }
 
-    fn open(path: &Path, name: &str) -> Result<Self, AssembleError> {
+    /// A program by the name that it has in the image, checked.
+    pub(super) fn open(path: &Path, name: &str) -> Result<Self, AssembleError> {
         let failed = |source| AssembleError::ReadProgram { path: path.into(), source };
         let name = name.parse()?;
         let file = File::open(path).map_err(failed)?;

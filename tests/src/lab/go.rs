@@ -6,8 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::host;
 use super::packages::program;
+use super::{host, run};
 
 /// Where the lab's own Go modules are: `tests/tools`.
 pub const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools");
@@ -66,7 +66,27 @@ impl Toolchain {
     }
 }
 
+/// What the lab's programs use of the standard library, directly.
+const STANDARD: [&str; 5] = ["encoding/json", "html/template", "log/slog", "net/http", "time/tzdata"];
+
 impl Toolchain {
+    /// A folder with a build cache (in `build`) that holds the standard library for Windows. Compiled once per toolchain. Blocks.
+    pub fn standard_library(&self) -> Result<PathBuf> {
+        let kept = run::cache()?.join(format!("standard-library-{}", self.version()));
+        if kept.exists() {
+            return Ok(kept);
+        }
+        let whole = kept.with_extension(std::process::id().to_string());
+        let mut command = go(&Path::new(MODULES).join("pause"))?;
+        // As builds do it, or nothing of it would be of use to them.
+        let environment = [("CGO_ENABLED", "0"), ("GOOS", "windows"), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOFLAGS", "")];
+        command.envs(environment).env("GOCACHE", whole.join("build"));
+        host::run(command.args(["build", "-trimpath", "-tags", "timetzdata"]).args(STANDARD))?;
+        // Another lab may have been faster.
+        std::fs::rename(&whole, &kept).or_else(|error| if kept.exists() { Ok(()) } else { Err(error) })?;
+        Ok(kept)
+    }
+
     /// Downloads a module, `path@version`, through the machine's module proxy and returns the folder with its files.
     pub async fn download(&self, module: &str) -> Result<PathBuf> {
         let anywhere = tempfile::tempdir()?;

@@ -90,6 +90,26 @@ pub(super) fn program(binary: &Path, authority: &str, layout: &Path) -> Result<(
     })
 }
 
+/// An image with `buildctl` in its path, as BuildKit's own has it, as an OCI layout in `layout`. Blocks.
+pub(super) fn buildctl(program: &Path, layout: &Path) -> Result<()> {
+    let config = Config { entrypoint: Vec::new(), env: vec!["PATH=/usr/bin".into()], user: NOBODY };
+    write(layout, &config, |tree| {
+        system_files(tree, b"")?;
+        tree.copy(program, "usr/bin/buildctl", 0o755)
+    })
+}
+
+/// An image like Kaniko's own: the executor, authorities, and nothing else, as root. As an OCI layout in `layout`. Blocks.
+pub(super) fn kaniko(executor: &Path, layout: &Path) -> Result<()> {
+    let env = ["HOME=/root", "PATH=/usr/local/bin:/kaniko", "SSL_CERT_DIR=/kaniko/ssl/certs", "DOCKER_CONFIG=/kaniko/.docker/"];
+    let config = Config { entrypoint: vec!["/kaniko/executor".into()], env: env.map(Into::into).into(), user: "0:0" };
+    write(layout, &config, |tree| {
+        tree.directory("kaniko/.docker", 0o777)?;
+        tree.file("kaniko/ssl/certs/ca-certificates.crt", 0o644, &fs::read(AUTHORITIES)?)?;
+        tree.copy(executor, "kaniko/executor", 0o755)
+    })
+}
+
 fn system_files(tree: &mut Tree, authorities: &[u8]) -> Result<()> {
     tree.directory("tmp", 0o1777)?;
     tree.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")?;

@@ -18,9 +18,9 @@ use k8s_openapi::api::core::v1::{Node, ServiceAccount, Taint};
 use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
-use tokio_util::task::AbortOnDropHandle;
 
 mod apiserver;
+pub mod builders;
 pub mod cgroup;
 mod cleaning;
 pub mod cni;
@@ -89,7 +89,7 @@ pub struct Lab {
     toolchain: go::Toolchain,
     pusher: images::Pusher,
     git: GitServer,
-    _storage: AbortOnDropHandle<()>,
+    volumes: storage::Volumes,
     processes: Mutex<Vec<Process>>,
     papers: AtomicU8,
     site: Site,
@@ -116,7 +116,7 @@ impl Lab {
         processes.push(kube_proxy::start(&site, &credentials)?);
         let lab = Self {
             git: GitServer::start(site.folder("git")?, &site.network, git::PORT).await?,
-            _storage: storage::start(client.clone(), site.folder("volumes")?).await?,
+            volumes: storage::start(client.clone(), site.folder("volumes")?).await?,
             kubeconfig: credentials.admin,
             windows_server: credentials.windows_server,
             client,
@@ -212,6 +212,14 @@ impl Lab {
         let toolchain = self.toolchain.clone();
         let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain)).await??;
         self.pusher.push(&layout, "golang").await
+    }
+
+    /// From now on the volumes of build caches begin with the standard library compiled for Windows, as far as servers use it:
+    /// a cluster that has built before. Only a first compile takes long, and few tests are about that.
+    pub async fn with_warm_caches(&self) -> Result<()> {
+        let toolchain = self.toolchain.clone();
+        self.volumes.begin_with(tokio::task::spawn_blocking(move || toolchain.standard_library()).await??);
+        Ok(())
     }
 
     /// Pushes an image with `binary`, the libraries that it needs, and the certificate authorities of the machine and of the

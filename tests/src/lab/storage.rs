@@ -2,11 +2,12 @@
 //!
 //! The lab's default StorageClass gives each claim a directory of this machine, for any number of readers and writers, so that
 //! pods of both nodes can share one. Everybody may write to it, because `fsGroup` does not apply to such volumes. The
-//! directories go with the lab.
+//! directories go with the lab. A new volume is empty, or a copy of a folder that the lab was given.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use futures::TryStreamExt;
@@ -21,8 +22,21 @@ use tokio_util::task::AbortOnDropHandle;
 /// The name of the StorageClass.
 const CLASS: &str = "lab";
 
-/// Makes the StorageClass and, as long as the handle lives, a volume below `folder` for each claim.
-pub(super) async fn start(client: Client, folder: PathBuf) -> Result<AbortOnDropHandle<()>> {
+/// Makes a volume for each claim, as long as it lives.
+pub(super) struct Volumes {
+    first: Arc<OnceLock<PathBuf>>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+impl Volumes {
+    /// From now on each new volume begins as a copy of this folder. Only the first call counts.
+    pub(super) fn begin_with(&self, folder: PathBuf) {
+        self.first.get_or_init(|| folder);
+    }
+}
+
+/// Makes the StorageClass, and a volume below `folder` for each claim.
+pub(super) async fn start(client: Client, folder: PathBuf) -> Result<Volumes> {
     let class: StorageClass = serde_json::from_value(json!({
         "metadata": {"name": CLASS, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
         "provisioner": "gowindows.dev/lab",
@@ -30,16 +44,18 @@ pub(super) async fn start(client: Client, folder: PathBuf) -> Result<AbortOnDrop
         "volumeBindingMode": "Immediate",
     }))?;
     Api::all(client.clone()).create(&PostParams::default(), &class).await.context("cannot make the StorageClass")?;
-    Ok(AbortOnDropHandle::new(tokio::spawn(provision(client, folder))))
+    let first = Arc::<OnceLock<PathBuf>>::default();
+    let watch = tokio::spawn(provision(client, folder, first.clone()));
+    Ok(Volumes { first, _watch: AbortOnDropHandle::new(watch) })
 }
 
-async fn provision(client: Client, folder: PathBuf) {
+async fn provision(client: Client, folder: PathBuf, first: Arc<OnceLock<PathBuf>>) {
     let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
     let mut events = Box::pin(watcher(claims, watcher::Config::default()).default_backoff().applied_objects());
     loop {
         match events.try_next().await {
             Ok(Some(claim)) => {
-                if let Err(error) = provide(&client, &folder, &claim).await {
+                if let Err(error) = provide(&client, &folder, &claim, first.get()).await {
                     tracing::warn!(claim = claim.name_any(), error = format!("{error:#}"), "no volume for a claim");
                 }
             }
@@ -50,15 +66,15 @@ async fn provision(client: Client, folder: PathBuf) {
     }
 }
 
-async fn provide(client: &Client, folder: &Path, claim: &PersistentVolumeClaim) -> Result<()> {
+async fn provide(client: &Client, folder: &Path, claim: &PersistentVolumeClaim, first: Option<&PathBuf>) -> Result<()> {
     let (Some(spec), Some(uid)) = (&claim.spec, claim.uid()) else { return Ok(()) };
     if spec.storage_class_name.as_deref() != Some(CLASS) || spec.volume_name.is_some() || claim.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
     let name = format!("lab-{uid}");
     let path = folder.join(&name);
-    fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    fs::set_permissions(&path, Permissions::from_mode(0o777))?;
+    let (from, to) = (first.cloned(), path.clone());
+    tokio::task::spawn_blocking(move || fill(from.as_deref(), &to)).await?.with_context(|| format!("cannot make {}", path.display()))?;
     let volume: PersistentVolume = serde_json::from_value(json!({
         "metadata": {"name": name},
         "spec": {
@@ -76,4 +92,21 @@ async fn provide(client: &Client, folder: &Path, claim: &PersistentVolumeClaim) 
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         Err(error) => Err(error).context("cannot make the volume"),
     }
+}
+
+/// Makes the folder of a volume, with a copy of another folder's content where there is one.
+fn fill(from: Option<&Path>, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    fs::set_permissions(to, Permissions::from_mode(0o777))?;
+    for entry in from.map(fs::read_dir).transpose()?.into_iter().flatten() {
+        let entry = entry?;
+        let there = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fill(Some(&entry.path()), &there)?;
+        } else {
+            fs::copy(entry.path(), &there)?;
+            fs::set_permissions(&there, Permissions::from_mode(0o666))?;
+        }
+    }
+    Ok(())
 }

@@ -39,6 +39,11 @@ impl Operator {
 
     /// The same for an operator that watches these namespaces only; all where none is given.
     pub async fn install_for(lab: &Lab, namespaces: &[&str], progress: &Progress) -> Result<Self> {
+        Self::install_with(lab, &json!({"watchNamespaces": namespaces}), progress).await
+    }
+
+    /// The same with further settings, an object whose fields are those of the settings file.
+    pub async fn install_with(lab: &Lab, further: &Value, progress: &Progress) -> Result<Self> {
         let program = progress.step("the operator's program", build_operator()).await?;
         let (image, golang) = progress
             .step("the images of the operator and the toolchain", async {
@@ -48,7 +53,11 @@ impl Operator {
         let overlay = lab.dir().join("operator");
         std::fs::create_dir_all(&overlay).with_context(|| format!("make {}", overlay.display()))?;
         let settings = Settings { file: overlay.join("settings.yaml"), toolchain: golang };
-        std::fs::write(&settings.file, serde_norway::to_string(&settings_of(lab, &image, &settings.toolchain, namespaces))?)?;
+        let mut content = settings_of(lab, &image, &settings.toolchain);
+        for (name, value) in further.as_object().into_iter().flatten() {
+            content[name] = value.clone();
+        }
+        std::fs::write(&settings.file, serde_norway::to_string(&content)?)?;
         std::fs::write(overlay.join("kustomization.yaml"), serde_norway::to_string(&kustomization(&overlay, &image)?)?)?;
         let kubectl = Kubectl::new(lab, NAMESPACE)?;
         progress
@@ -74,7 +83,7 @@ impl Operator {
     }
 }
 
-fn settings_of(lab: &Lab, image: &str, golang: &str, namespaces: &[&str]) -> Value {
+fn settings_of(lab: &Lab, image: &str, golang: &str) -> Value {
     let registry = lab.registry();
     let registries = [registry.to_owned(), lab.private_registry(), lab.spare_registry(), lab.faulty_registry()];
     let mut registries: Vec<Value> = registries.into_iter().map(|host| json!({"host": host, "plainHTTP": true})).collect();
@@ -83,7 +92,6 @@ fn settings_of(lab: &Lab, image: &str, golang: &str, namespaces: &[&str]) -> Val
     let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
     let mut settings = json!({
         "stepImage": image,
-        "watchNamespaces": namespaces,
         "toolchains": {release.join("."): golang},
         "bases": {
             "NanoServer": format!("{registry}/windows/nanoserver"),

@@ -7,7 +7,7 @@ use crate::lab::git::GitServer;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// A namespace under Pod Security *restricted*, and what a team applies there.
+/// A namespace under Pod Security, *restricted* where nothing else is asked for, and what a team applies there.
 pub struct Tenant {
     /// `kubectl` in the namespace.
     pub kubectl: Kubectl,
@@ -21,8 +21,13 @@ pub struct Tenant {
 impl Tenant {
     /// Makes the namespace.
     pub async fn create(lab: &Lab, namespace: &str) -> Result<Self> {
+        Self::create_under(lab, namespace, "restricted").await
+    }
+
+    /// The same under another level of Pod Security.
+    pub async fn create_under(lab: &Lab, namespace: &str, level: &str) -> Result<Self> {
         let kubectl = Kubectl::new(lab, namespace)?;
-        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let labels = json!({"pod-security.kubernetes.io/enforce": level});
         kubectl
             .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}).to_string())
             .await?;

@@ -7,6 +7,7 @@ use gowindows_operator::clients::oci::OciRegistry;
 use gowindows_operator::image::Assembly;
 use gowindows_operator::observe::{Miss, Registry as _};
 use gowindows_operator::settings::RegistrySettings;
+use gowindows_operator::step::known_program::KnownProgram;
 use gowindows_operator::step::{AssembleOutcome, AssembleRequest, AssembleResult};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,14 +17,56 @@ fn told(miss: Miss) -> anyhow::Error {
 }
 
 async fn built(compiled: &Path, repository: &str, assembly: Value, registries: &[RegistrySettings]) -> Result<AssembleResult> {
-    let assembly: Assembly = serde_json::from_value(assembly)?;
-    let (repository, registries) = (repository.to_owned(), registries.to_vec());
-    let request =
-        AssembleRequest { repository, tag: "gw-1".into(), assembly, expected: None, registries, absent_apis: vec![], timeout_seconds: 300 };
-    match run_step(compiled, &request).await? {
+    match assembled(compiled, repository, assembly, registries, None).await? {
         AssembleOutcome::Succeeded(result) => Ok(result),
         AssembleOutcome::Failed { failure } => bail!("{failure:?}"),
     }
+}
+
+async fn assembled(
+    compiled: &Path,
+    repository: &str,
+    assembly: Value,
+    registries: &[RegistrySettings],
+    known_program: Option<KnownProgram>,
+) -> Result<AssembleOutcome> {
+    let assembly: Assembly = serde_json::from_value(assembly)?;
+    let (repository, registries, tag) = (repository.to_owned(), registries.to_vec(), "gw-1".to_owned());
+    let (expected, absent_apis) = (None, Vec::new());
+    let request = AssembleRequest { repository, tag, assembly, expected, known_program, registries, absent_apis, timeout_seconds: 300 };
+    run_step(compiled, &request).await
+}
+
+/// What is not compiled again is taken from the image that has it, byte for byte, or not at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_taken_over_from_an_image_that_has_it() -> Result<()> {
+    let (registry, compiled) = (RealRegistry::start().await?, compiled()?);
+    let door = registry.door().await?;
+    let (repository, registries) = (format!("{}/app", door.host), door.settings());
+    for compression in [json!({"algorithm": "gzip", "level": 6}), json!({"algorithm": "zstd", "level": 3})] {
+        let assembly = |label: &str| json!({"bases": [format!("{}/{BASE}", door.host)], "labels": {"team": label}, "compression": compression, "epoch": 0});
+        let first = built(compiled.path(), &repository, assembly("one"), &registries).await?;
+        let known = KnownProgram { image: first.reference.clone(), sha256: first.binary.sha256.clone() };
+        let whole = built(compiled.path(), &repository, assembly("two"), &registries).await?;
+        let (program, hidden) = (compiled.path().join("out/storefront.exe"), compiled.path().join("storefront.exe"));
+        std::fs::rename(&program, &hidden)?;
+        let taken = assembled(compiled.path(), &repository, assembly("two"), &registries, Some(known.clone())).await?;
+        let AssembleOutcome::Succeeded(taken) = taken else { bail!("{taken:?}") };
+        ensure!(taken.digest == whole.digest && taken.digest != first.digest, "{} {}", taken.digest, whole.digest);
+
+        let another = KnownProgram { sha256: "0".repeat(64), ..known.clone() };
+        let nowhere = KnownProgram { image: format!("{repository}@sha256:{}", "0".repeat(64)), ..known };
+        for (known, says) in [(another, "sha256"), (nowhere, "not at the registry")] {
+            match assembled(compiled.path(), &repository, assembly("three"), &registries, Some(known)).await? {
+                AssembleOutcome::Failed { failure } => {
+                    ensure!(failure.reason == "ProgramUnavailable" && failure.message.contains(says), "{failure:?}");
+                }
+                AssembleOutcome::Succeeded(result) => bail!("{result:?}"),
+            }
+        }
+        std::fs::rename(&hidden, &program)?;
+    }
+    Ok(())
 }
 
 /// SP15.

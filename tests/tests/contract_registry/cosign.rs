@@ -90,6 +90,8 @@ async fn digests(door: &Door) -> Result<Vec<String>> {
 
 fn provenance() -> Provenance {
     Provenance {
+        program_of: None,
+        engine: "Go".into(),
         repository: "https://git.example.com/shop.git".into(),
         reference: "main".into(),
         commit: "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567".into(),

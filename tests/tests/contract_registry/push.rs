@@ -152,6 +152,7 @@ async fn step(compiled: &Path, door: &Door, repository: &str, seconds: u64) -> R
     let assembly = serde_json::json!({"bases": [format!("{}/{BASE}", door.host)], "annotations": name, "epoch": 0});
     let assembly: Assembly = serde_json::from_value(assembly)?;
     let request = AssembleRequest {
+        known_program: None,
         repository: format!("{}/{repository}", door.host),
         tag: TAG.into(),
         assembly,

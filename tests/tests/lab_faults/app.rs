@@ -1,6 +1,7 @@
 //! What is built while things break: the smallest program that differs from commit to commit, its Deployment and its object.
 
 use anyhow::{Context, Result};
+use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
 use gowindows_tests::lab::git::{Access, GitServer, Repository};
 use gowindows_tests::thread::{Stage, Tenant};
 use serde_json::{Value, json};
@@ -23,11 +24,23 @@ impl App {
         Ok(app)
     }
 
+    /// A new repository whose program takes some seconds to compile: time to do something meanwhile.
+    pub async fn create_slow(git: &GitServer, name: &str) -> Result<Self> {
+        let mut app = Self::create(git, name).await?;
+        let main = "package main\n\nimport _ \"encoding/json\"\n\nfunc main() {\n\tselect {}\n}\n";
+        app.first = app.commit(main, "slow").await?;
+        Ok(app)
+    }
+
     /// Commits a program that says something else. Returns the commit.
     pub async fn say(&self, text: &str) -> Result<String> {
         let name = &self.name;
         let main = format!("package main\n\nfunc main() {{\n\tprintln(\"{name}\", {text:?})\n\tselect {{}}\n}}\n");
-        let files = [("go.mod", "module example.test/app\n\ngo 1.24\n"), ("main.go", main.as_str())];
+        self.commit(&main, text).await
+    }
+
+    async fn commit(&self, main: &str, text: &str) -> Result<String> {
+        let files = [("go.mod", "module example.test/app\n\ngo 1.24\n"), ("main.go", main)];
         self.repository.commit_files(&files, text, "2026-01-02T03:04:05Z").await
     }
 
@@ -55,6 +68,13 @@ impl App {
         tenant.kubectl.apply(&self.deployment(tenant)?.to_string()).await?;
         tenant.kubectl.apply(&self.object(tenant, registry).to_string()).await.map(drop)
     }
+}
+
+/// Its compiler runs at this moment.
+pub fn compiles(status: &GoWindowsImageStatus) -> bool {
+    let build = status.build.as_ref().filter(|build| build.phase == BuildPhase::Running);
+    let mut stages = build.into_iter().flat_map(|build| &build.stages);
+    stages.any(|stage| stage.name == "compile" && stage.started_at.is_some() && stage.finished_at.is_none())
 }
 
 /// The sample's Deployment, without its Service.

@@ -1,6 +1,6 @@
 //! What the cluster itself stands on goes away in mid build: the API server, and the node's kubelet.
 
-use crate::app::{App, tenant};
+use crate::app::{App, compiles, tenant};
 use crate::broken;
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
@@ -49,10 +49,11 @@ pub async fn the_kubelet_is_away_in_mid_build(stage: Arc<Stage>) -> Result<()> {
     let (client, ledger) = (stage.lab.client(), Ledger::open(stage.lab.client()));
     let tenant = tenant(&stage, NODE, None).await?;
     for name in ["left", "taken"] {
-        App::create(stage.lab.git(), name).await?.apply(&tenant, stage.lab.registry()).await?;
+        App::create_slow(stage.lab.git(), name).await?.apply(&tenant, stage.lab.registry()).await?;
     }
+    // Not while a container is being created: one that the kubelet could not start is lost, and rightly tried again.
     for name in ["left", "taken"] {
-        until(&client, NODE, name, LIMIT, builds).await?;
+        until(&client, NODE, name, LIMIT, compiles).await?;
     }
     stage.lab.take_away(Part::Kubelet).await?;
     let job = until(&client, NODE, "taken", LIMIT, builds).await?.build.context("a build")?.job;

@@ -20,6 +20,27 @@ pub async fn the_laptop_makes_the_same_digest(stage: Arc<Stage>) -> Result<()> {
     same_on_this_machine(&stage, &object, &storefront.repository, &status).await
 }
 
+/// A label: seconds, without a toolchain, and the same as a laptop makes that compiles it all.
+pub async fn what_changes_the_image_alone_needs_no_compiler(stage: Arc<Stage>) -> Result<()> {
+    let (tenant, storefront) = storefront(&stage, "labels").await?;
+    let (object, client) = (object(&tenant)?, stage.lab.client());
+    tenant.kubectl.apply(&object).await?;
+    let first = until(&client, "labels", "storefront", LIMIT, is_rolled_out).await?;
+    let labelled = object.replace("    labels:\n", "    labels:\n      team: bakery\n");
+    ensure!(labelled != object, "the sample's labels were not found: {object}");
+    tenant.kubectl.apply(&labelled).await?;
+    let moved = |status: &GoWindowsImageStatus| {
+        is_rolled_out(status) && status.image.as_ref().map(|i| &i.digest) != first.image.as_ref().map(|i| &i.digest)
+    };
+    let second = until(&client, "labels", "storefront", LIMIT, moved).await?;
+    let build = second.build.as_ref().context("a build")?;
+    let stages: Vec<&str> = build.stages.iter().map(|stage| stage.name.as_str()).collect();
+    ensure!(stages == ["source", "assemble"] && build.attempt == 1, "{build:?}");
+    let took = |status: &GoWindowsImageStatus| status.image.as_ref().and_then(|image| image.duration.clone()).unwrap_or_default();
+    eprintln!("labels: from Job to digest {} with a compiler (its cache warm), {} without", took(&first), took(&second));
+    same_on_this_machine(&stage, &labelled, &storefront.repository, &second).await
+}
+
 /// `gowindows build -f` of the same commit makes what the cluster made.
 pub async fn same_on_this_machine(stage: &Stage, object: &str, repository: &Repository, status: &GoWindowsImageStatus) -> Result<()> {
     let image = status.image.as_ref().context("an image")?;

@@ -1,7 +1,7 @@
 //! Two replicas: does one take over when the other dies in the middle of a build, or is stopped?
 
 use crate::RESTARTS;
-use crate::thread::{jobs, object, storefront};
+use crate::thread::{jobs, slow_object, storefront};
 
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
@@ -50,7 +50,7 @@ pub async fn a_dead_and_a_stopped_leader_are_succeeded(stage: Arc<Stage>) -> Res
     let (tenant, _storefront) = storefront(&stage, "leader").await?;
     let _alone = RESTARTS.lock().await;
     stage.operator.settled().await?;
-    tenant.kubectl.apply(&object(&tenant)?).await?;
+    tenant.kubectl.apply(&slow_object(&tenant)?).await?;
     let building = |status: &GoWindowsImageStatus| status.build.as_ref().is_some_and(|build| build.phase == BuildPhase::Running);
     until(&stage.lab.client(), "leader", "storefront", LIMIT, building).await?;
 

@@ -26,6 +26,14 @@ pub fn object(tenant: &Tenant) -> Result<String> {
     Ok(tenant.sample("storefront.yaml", "storefront")?.replace("interval: 1m", "interval: 5s"))
 }
 
+/// The same without a cache, so that there is time to do something while its build runs.
+pub fn slow_object(tenant: &Tenant) -> Result<String> {
+    let object = object(tenant)?;
+    let slow = object.replace("  build:\n    cache:\n      volume: {size: 5Gi}\n", "");
+    ensure!(slow != object, "the sample's cache was not found: {object}");
+    Ok(slow)
+}
+
 async fn service(tenant: &Tenant) -> Result<String> {
     let address = tenant.kubectl.run(&["get", "service", "storefront", "--output", "jsonpath={.spec.clusterIP}"]).await?;
     Ok(format!("http://{address}/"))
@@ -118,7 +126,7 @@ pub async fn the_smallest_object_works(stage: Arc<Stage>) -> Result<()> {
 
 pub async fn applying_again_and_restarting_build_nothing(stage: Arc<Stage>) -> Result<()> {
     let (tenant, _storefront) = storefront(&stage, "again").await?;
-    let (client, object) = (stage.lab.client(), object(&tenant)?);
+    let (client, object) = (stage.lab.client(), slow_object(&tenant)?);
     let alone = RESTARTS.lock().await;
     tenant.kubectl.apply(&object).await?;
     let building = |status: &GoWindowsImageStatus| status.build.as_ref().is_some_and(|build| build.phase == BuildPhase::Running);

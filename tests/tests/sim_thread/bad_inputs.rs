@@ -231,3 +231,23 @@ pub fn ten_thousand_reconciles_write_nothing() -> Checked {
 pub fn faults() -> Faults {
     Faults::none(Dice(0))
 }
+
+/// What changes the image and not its program takes the program from the image before; where that is gone, it is compiled after all.
+pub fn a_label_needs_no_compiler() -> Checked {
+    on_stage(|stage| async move {
+        let (shop, commit) = open(&stage).await?;
+        for (label, forgotten, stages) in [("one", false, 2), ("two", true, 3)] {
+            let before = shop.status()["image"]["digest"].clone();
+            if forgotten {
+                stage.outside.forget(before.as_str().unwrap_or_default());
+            }
+            shop.edit("GoWindowsImage", |object| object["spec"]["image"]["labels"] = json!({"team": label})).await;
+            let moved = |status: &Value| runs(status, &commit) && status["image"]["digest"] != before;
+            ensure(shop.until(SOON, moved).await, || format!("{label}: {}", shop.status()["conditions"]))?;
+            let build = shop.status()["build"].clone();
+            let built = (build["stages"].as_array().map(Vec::len), build["attempt"].as_i64());
+            ensure(built == (Some(stages), Some(1 + i64::from(forgotten))), || format!("{label}: {build}"))?;
+        }
+        ensure(shop.jobs().len() == 4, || format!("{:?}", shop.jobs()))
+    })
+}

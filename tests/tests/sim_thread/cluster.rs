@@ -145,10 +145,19 @@ impl Cluster {
         let (Some(source), Some(assemble)) = (source, assemble) else { return };
         let program = stage.outside.program(&source.commit);
         let owner = object["metadata"]["labels"][names::LABEL_IMAGE_UID].as_str().unwrap_or_default().to_owned();
-        let ended = match (number, program) {
-            (2, Program::Broken) => Some(Ended::Failed { stage: 1, exit: 1, says: "./main.go:7:2: undefined: bread".into() }),
-            (3, _) => {
-                let ldflags = ldflags(&object);
+        let stages = pods::stages(&object);
+        let known = assemble.known_program.as_ref().map(|known| stage.outside.image(known.image.split('@').nth(1).unwrap_or_default()));
+        let begins = stages.get(number).map(String::as_str);
+        let ended = match (begins, program, known) {
+            (Some("assemble"), Program::Broken, None) => {
+                Some(Ended::Failed { stage: number - 1, exit: 1, says: "./main.go:7:2: undefined: bread".into() })
+            }
+            (None, _, Some(None)) => {
+                let failure = json!({"failure": {"reason": "ProgramUnavailable", "message": "it is gone", "transient": false}});
+                Some(Ended::Failed { stage: number - 1, exit: 1, says: failure.to_string() })
+            }
+            (None, _, known) => {
+                let ldflags = known.flatten().map_or_else(|| ldflags(&object), |known| known.ldflags);
                 let digest = stage.outside.push(&assemble.repository, &assemble.tag, &source.commit, ldflags, &owner, stage.clock()());
                 Some(Ended::Succeeded(
                     json!({"digest": digest, "binary": {"name": "shop.exe", "bytes": 9_000_000, "sha256": "0".repeat(64)}}).to_string(),
@@ -165,7 +174,10 @@ impl Cluster {
             }
         });
         if ended.is_none() {
-            let (least, most) = [(500, 2_000), (2_000, 25_000), (500, 3_000)].get(number).copied().unwrap_or((500, 1_000));
+            let (least, most) = match begins {
+                Some("compile") => (2_000, 25_000),
+                _ => (500, 3_000),
+            };
             let wait = self.spread(&format!("stage {number}"), &pod, least, most);
             self.later(wait, Step::Stage { pod, stage: number + 1 });
         }

@@ -128,6 +128,13 @@ impl Outside {
         self.state().tags.get(&format!("{repository}:{tag}")).cloned()
     }
 
+    /// An image is deleted from the registry.
+    pub fn forget(&self, digest: &str) {
+        let mut state = self.state();
+        state.images.remove(digest);
+        state.tags.retain(|_, tagged| tagged != digest);
+    }
+
     /// Whether a digest is signed.
     pub fn signed(&self, digest: &str) -> bool {
         self.state().signed.contains(digest)
@@ -281,13 +288,14 @@ fn image_status(repository: &str, digest: &str) -> ImageStatus {
         total_bytes: 120_000_000,
         base_bytes: 117_000_000,
         app_bytes: 3_000_000,
+        app_unpacked_bytes: Some(9_100_000),
         layers: 2,
     };
     ImageStatus {
         reference: format!("{repository}@{digest}"),
         digest: digest.to_owned(),
         platforms: vec![platform],
-        binary: Some(BinaryStatus { name: "shop.exe".into(), bytes: 9_000_000, sha256: "0".repeat(64) }),
+        binary: Some(BinaryStatus { name: "shop.exe".into(), bytes: 9_000_000, sha256: "0".repeat(64), inputs: None }),
         pull_bytes: Some(PullBytes { base_cached: 3_000_000, cold: 120_000_000 }),
         ..ImageStatus::default()
     }

@@ -22,7 +22,11 @@ pub enum Ended {
     },
 }
 
-const STAGES: [&str; 3] = ["source", "compile", "assemble"];
+/// The stages of a build pod, in order.
+pub fn stages(pod: &Value) -> Vec<String> {
+    let containers = pod["spec"]["initContainers"].as_array().into_iter().chain(pod["spec"]["containers"].as_array()).flatten();
+    containers.filter_map(|container| container["name"].as_str().map(str::to_owned)).collect()
+}
 
 /// The pod of a Job.
 pub fn of_job(job: &Value) -> Value {
@@ -41,9 +45,10 @@ pub fn of_job(job: &Value) -> Value {
 /// The status of a build pod of which so many stages have ended.
 pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Timestamp) {
     let now = json!(Timestamp::from_second(now.as_second()).unwrap_or(now).to_string());
-    let before = pod["status"].clone();
+    let (before, stages) = (pod["status"].clone(), stages(pod));
+    let last = stages.len() - 1;
     let started = |stage: usize| {
-        let statuses = if stage < 2 { &before["initContainerStatuses"][stage] } else { &before["containerStatuses"][0] };
+        let statuses = if stage < last { &before["initContainerStatuses"][stage] } else { &before["containerStatuses"][0] };
         statuses["state"]["running"]["startedAt"].as_str().or(statuses["state"]["terminated"]["startedAt"].as_str()).map(str::to_owned)
     };
     let failed = match ended {
@@ -60,20 +65,20 @@ pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Time
         }
         let (exit, message) = match (&failed, ended) {
             (Some((broken, exit, says)), _) if *broken == stage => (*exit, says.clone()),
-            (_, Some(Ended::Succeeded(says))) if stage == 2 => (0, says.clone()),
+            (_, Some(Ended::Succeeded(says))) if stage == last => (0, says.clone()),
             _ => (0, String::new()),
         };
         json!({"terminated": {"exitCode": exit, "message": message, "startedAt": started(stage), "finishedAt": now}})
     };
     let status = |stage: usize| {
         json!({
-            "name": STAGES[stage], "state": state(stage), "ready": false, "restartCount": 0, "image": "", "imageID": "",
+            "name": stages[stage], "state": state(stage), "ready": false, "restartCount": 0, "image": "", "imageID": "",
         })
     };
     pod["status"] = json!({
         "phase": match ended { None => "Running", Some(Ended::Succeeded(_)) => "Succeeded", Some(Ended::Failed { .. }) => "Failed" },
-        "initContainerStatuses": [status(0), status(1)],
-        "containerStatuses": [status(2)],
+        "initContainerStatuses": (0..last).map(status).collect::<Vec<_>>(),
+        "containerStatuses": [status(last)],
     });
 }
 

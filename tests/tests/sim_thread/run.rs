@@ -12,6 +12,7 @@ use gowindows_tests::fake_apiserver::kinds::KINDS;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -121,7 +122,8 @@ fn detail(kind: &str, old: &Value, new: &Value) -> String {
     told
 }
 
-/// Runs `SEEDS` seeds (or the one in `SEED`), or a part of them, and compares each end with that of the life without faults.
+/// Runs the seeds of `SEEDS` (a number, or a range as `20000..40000`; or the one in `SEED`), or a part of them, and compares each
+/// end with that of the life without faults.
 pub fn many(name: &str, share: u64, life: (Life, u64)) -> Result<(), String> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let reference = one(0, false, life, std::env::var_os("PRINT_REFERENCE").is_some());
@@ -135,16 +137,17 @@ pub fn many(name: &str, share: u64, life: (Life, u64)) -> Result<(), String> {
         eprintln!("{outcome:#?}");
         return verdict(name, seed, &outcome, &reference.end);
     }
-    let seeds = number("SEEDS").unwrap_or(SEEDS) / share;
+    let seeds = seeds()?;
+    let (first, end) = (seeds.start / share, seeds.end / share);
     let began = Instant::now();
-    let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
+    let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds || totals.lock().unwrap_or_else(PoisonError::into_inner).failures.len() > 4 {
+                    if seed >= end || totals.lock().unwrap_or_else(PoisonError::into_inner).failures.len() > 4 {
                         break;
                     }
                     let outcome = one(seed, true, life, false);
@@ -155,11 +158,19 @@ pub fn many(name: &str, share: u64, life: (Life, u64)) -> Result<(), String> {
         }
     });
     let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
-    totals.tell(name, began.elapsed().as_secs_f64());
+    totals.tell(name, first, began.elapsed().as_secs_f64());
     match totals.failures.as_slice() {
         [] => Ok(()),
         failures => Err(failures.join("\n")),
     }
+}
+
+fn seeds() -> Result<Range<u64>, String> {
+    let Ok(text) = std::env::var("SEEDS") else { return Ok(0..SEEDS) };
+    let (first, end) = text.split_once("..").unwrap_or(("0", &text));
+    let number =
+        |text: &str| text.parse::<u64>().map_err(|error| format!("SEEDS={text}: {error}; give a number, or a range as 20000..40000"));
+    Ok(number(first)?..number(end)?)
 }
 
 #[derive(Default)]
@@ -184,11 +195,11 @@ impl Totals {
         self.failures.extend(verdict.err());
     }
 
-    fn tell(&self, name: &str, seconds: f64) {
+    fn tell(&self, name: &str, first: u64, seconds: f64) {
         let rate = self.seeds as f64 / seconds;
         eprintln!(
-            "{name}: seeds 0..{}, {rate:.0} schedules/s, {:.0} h of virtual time, {} requests, {} build Jobs, {} seeds with broken invariants",
-            self.seeds,
+            "{name}: seeds {first}..{}, {rate:.0} schedules/s, {:.0} h of virtual time, {} requests, {} build Jobs, {} seeds with broken invariants",
+            first + self.seeds,
             self.hours,
             self.requests,
             self.jobs,

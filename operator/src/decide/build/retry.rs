@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the input's fault | compile error, invalid source, invalid base | never: a new commit or specification is a new build |
 //! | passing | lost pod or Job, module download, memory | `build.retries` times, after 10 s, 20 s, ... |
-//! | the surroundings' | unreachable source or registry, a registry that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
+//! | the surroundings' | unreachable source, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
 use super::super::{BuildVerdict, Plan, Request, backoff, later};
@@ -36,7 +36,12 @@ fn class(reason: Reason) -> Class {
         | Reason::SourceAuthFailed
         | Reason::SecretUnavailable
         | Reason::SecretInvalid
-        | Reason::JobRefused => Class::Surroundings,
+        | Reason::BuilderUnreachable
+        | Reason::BuilderAuthFailed
+        | Reason::BuilderFailed
+        | Reason::JobRefused
+        // The next attempt compiles.
+        | Reason::ProgramUnavailable => Class::Surroundings,
         _ => Class::Input,
     }
 }
@@ -60,8 +65,9 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
         Class::Passing => attempt <= request.build.retries,
         Class::Surroundings => true,
     };
-    // A build that an input made pointless and that is wanted again was no failed attempt.
-    let wait = if reason == Reason::Superseded { Duration::ZERO } else { backoff(tries, LONGEST_BACKOFF, world.spread()) };
+    // A build that an input made pointless and that is wanted again was no failed attempt, nor was a short cut that led nowhere.
+    let no_fault = matches!(reason, Reason::Superseded | Reason::ProgramUnavailable);
+    let wait = if no_fault { Duration::ZERO } else { backoff(tries, LONGEST_BACKOFF, world.spread()) };
     let retry_at = later(build.finished.unwrap_or(build.created), wait);
     if allowed && retry_at <= world.now {
         start(world, request, settings, plan, attempt + 1, None);

@@ -50,6 +50,30 @@ fn provenance_names_what_was_built_from_what_by_which_job() {
 }
 
 #[test]
+fn provenance_names_the_repository_of_the_build_and_not_of_today() {
+    let other = json!({"spec": {"source": {"git": {"url": "https://git.example.com/moved.git"}}}});
+    let labelled = json!({"spec": {"image": {"labels": {"org.opencontainers.image.source": "https://example.com"}}}});
+    for patch in [json!({}), labelled] {
+        let mut world = with_job(world(patch.clone()), succeeded());
+        let inputs = world.builds[0].inputs.clone().expect("inputs");
+        assert_eq!(inputs.repository(), "https://git.example.com/shop.git");
+        // The specification is edited before anything is said of what was built.
+        let mut edited = patch;
+        merge(&mut edited, &other);
+        let published = ImageStatus { fingerprint: Some(inputs.fingerprint()), ..image() };
+        let moved = object(edited);
+        let today = Inputs::new(&Request::new(&moved, &settings()).expect("valid"), "main", COMMIT, inputs.pins());
+        assert_eq!(today.differing_fields(&inputs), ["source.git.url"]);
+        assert_ne!(today.fingerprint(), inputs.fingerprint(), "another repository is another build");
+        let status = GoWindowsImageStatus { image: Some(published), ..GoWindowsImageStatus::default() };
+        world.object = Arc::new(GoWindowsImage { status: Some(status), ..moved });
+        let plan = settle(&mut world, None);
+        let provenance = attestation(&plan).and_then(|attestation| attestation.provenance.clone()).expect("the Job is there");
+        assert_eq!(provenance.repository, "https://git.example.com/shop.git");
+    }
+}
+
+#[test]
 fn each_platform_of_an_index_is_told_of() {
     let other = format!("sha256:{}", "7".repeat(64));
     let platform = |digest: &str| gowindows_crds::v1alpha1::PlatformStatus { digest: digest.into(), ..Default::default() };

@@ -12,14 +12,19 @@ fn digest(number: u8) -> String {
 /// A node of a version that has the bases of these numbers.
 fn node(name: &str, os_version: &str, has: &[u8]) -> WindowsNode {
     let images = has.iter().map(|number| vec![format!("{REPOSITORY}@{}", digest(*number)), format!("{REPOSITORY}:ltsc2022")]).collect();
-    WindowsNode { name: name.into(), os_version: os_version.into(), images }
+    WindowsNode { name: name.into(), os_version: os_version.into(), images, taints: vec![] }
 }
 
 /// Decides in a world with these nodes; every base of the table can be resolved, by digest and by the tags given.
 fn decided(patch: Value, nodes: Nodes, tags: &[(&str, u8)]) -> (World, Plan) {
+    decided_for(patch, nodes, tags, None)
+}
+
+/// The same with a target.
+fn decided_for(patch: Value, nodes: Nodes, tags: &[(&str, u8)], workload: Option<Workload>) -> (World, Plan) {
     let versions = [(1, "10.0.20348.100"), (2, "10.0.20348.200"), (3, "10.0.20348.300"), (4, "10.0.26100.50"), (5, "10.0.17763.7")];
     let version = |number: u8| versions.iter().find(|(of, _)| *of == number).expect("a version").1;
-    let mut world = World { nodes, ..world(patch) };
+    let mut world = World { nodes, workloads: vec![workload], ..world(patch) };
     world.answers.bases.clear();
     let by_digest = versions.iter().map(|(number, _)| (format!("{REPOSITORY}@{}", digest(*number)), *number));
     let by_tag = tags.iter().map(|(tag, number)| (format!("{REPOSITORY}:{tag}"), *number));
@@ -97,10 +102,37 @@ fn nodes_that_cannot_be_seen_change_nothing_and_that_is_said() {
 }
 
 #[test]
+fn nodes_that_take_no_pods_of_the_targets_do_not_count() {
+    let tainted = |name: &str, version: &str| WindowsNode {
+        taints: vec![Taint { key: "team".into(), value: "other".into(), effect: "NoSchedule".into() }],
+        ..node(name, version, &[])
+    };
+    let nodes = || vec![tainted("theirs", "10.0.20348.50"), node("ours", "10.0.20348.250", &[2])];
+    let choice = |workload: Option<Workload>, nodes: Vec<WindowsNode>| {
+        let (_, plan) =
+            decided_for(json!({}), Nodes::Seen(nodes), &[("ltsc2022", 3), ("10.0.20348.250", 2), ("10.0.20348.50", 1)], workload);
+        let why = plan.conclusion.inputs.as_ref().and_then(|inputs| inputs.base_choice.clone()).expect("a reason");
+        (bases(&plan), why)
+    };
+    let chosen = |number: u8| [format!("{TAG}@{}", digest(number))];
+    let tolerant = |pod: Value| Some(Workload { placement: placement(pod), ..deployment("old:1") });
+    let (bases, why) = choice(tolerant(json!({})), nodes());
+    assert!(bases == chosen(2) && why.contains("1 of 2 Windows nodes take no pods of the targets") && why.contains("(theirs)"), "{why}");
+    let all = [
+        ("no target is there yet", choice(None, nodes())),
+        ("it tolerates the taint", choice(tolerant(json!({"tolerations": [{"operator": "Exists"}]})), nodes())),
+        ("no node is left", choice(tolerant(json!({"nodeSelector": {"kubernetes.io/os": "linux"}})), nodes())),
+    ];
+    for (name, (bases, why)) in all {
+        assert!(bases == chosen(1) && !why.contains("take no pods"), "{name}: {bases:?} {why}");
+    }
+}
+
+#[test]
 fn what_nodes_have_is_looked_for_by_release() {
     let named = |tag: &str, number: u8| vec![format!("{REPOSITORY}@{}", digest(number)), format!("{REPOSITORY}:{tag}")];
     let images = vec![named("ltsc2019", 5), named("10.0.20348.100", 1), vec![format!("{REPOSITORY}@{}", digest(4))], named("other", 2)];
-    let nodes = vec![WindowsNode { name: "a".into(), os_version: "10.0.20348.250".into(), images }];
+    let nodes = vec![WindowsNode { images, ..node("a", "10.0.20348.250", &[]) }];
     let (world, plan) = decided(json!({}), Nodes::Seen(nodes), &[("ltsc2022", 3)]);
     assert_eq!(bases(&plan), [format!("{TAG}@{}", digest(1))], "by its version's tag; another release is none");
     let asked = |reference: String| world.answers.asked.contains(&Question::Base(reference));

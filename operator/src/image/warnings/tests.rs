@@ -83,6 +83,10 @@ fn codes_are_read_back_and_texts_name_the_remedy() {
     let all = [
         (Warning::AbsentApi { api: "netapi32.dll".into(), package: "os/user".into() }, "ServerCore"),
         (Warning::AbsentImport { dll: "winmm.dll".into() }, "image.files"),
+        (
+            Warning::AbsentFileImport { file: r"C:\app\lib\odbc.dll".into(), dll: "user32.dll".into() },
+            r"C:\app\lib\odbc.dll imports user32.dll",
+        ),
         (Warning::Cgo, "C compiler"),
         (Warning::TlsRoots, "import _ \"golang.org/x/crypto/x509roots/fallback\""),
         (Warning::Unread, "newer"),

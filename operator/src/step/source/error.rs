@@ -1,6 +1,7 @@
 //! Why is there no source to build, and what should be done about it?
 
 use crate::clients::git::{AuthError, GitError};
+use crate::render::dockerfile::InvalidDockerfile;
 use gowindows_crds::conditions::Reason;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,6 +110,9 @@ pub enum SourceError {
         /// What there is instead.
         hint: String,
     },
+    /// The go command has no place in a Dockerfile.
+    #[error(transparent)]
+    Dockerfile(#[from] InvalidDockerfile),
     /// The time is up.
     #[error("the source was not there after {limit:?}, the limit: raise `build.timeouts.source`, or look at the git server")]
     Timeout {
@@ -138,7 +142,7 @@ impl SourceError {
     /// The condition's reason.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::ReadRequest(_) => Reason::InvalidSpec,
+            Self::ReadRequest(_) | Self::Dockerfile(_) => Reason::InvalidSpec,
             Self::ReadSecret(error) => error.reason(),
             Self::Fetch(error) => error.reason(),
             Self::Timeout { .. } => Reason::Timeout,

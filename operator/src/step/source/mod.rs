@@ -9,6 +9,7 @@
 //! the same folders begins anew.
 
 mod checkout;
+mod context;
 mod error;
 mod links;
 mod listing;
@@ -49,6 +50,9 @@ pub struct SourceArgs {
     /// Folder in which the compiler will put the program; it is made empty
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Folder for what a container builder needs, where the request asks for it; it is made empty
+    #[arg(long, value_name = "DIR")]
+    pub context: Option<PathBuf>,
     /// File for what was found out about the source, as JSON, for the steps that follow
     #[arg(long, value_name = "FILE")]
     pub info: PathBuf,
@@ -91,8 +95,8 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
     let limit = Duration::from_secs(request.timeout_seconds);
     let stop = Stop::default();
     let _ends_with_us = stop.on_drop();
-    let (dest, out, of_the_work) = (args.dest.clone(), args.out.clone(), stop.clone());
-    let work = tokio::task::spawn_blocking(move || bring(&request, &auth, &dest, &out, &of_the_work));
+    let (folders, of_the_work) = (args.clone(), stop.clone());
+    let work = tokio::task::spawn_blocking(move || bring(&request, &auth, &folders, &of_the_work));
     tokio::select! {
         done = work => done.map_err(|error| SourceError::Crash(error.to_string()))?,
         _ = terminate.recv() => Err(SourceError::Terminated),
@@ -100,10 +104,11 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
     }
 }
 
-/// Brings the commit's tree to `dest` and looks at it. `out` holds the downloaded objects meanwhile: the one folder that is
+/// Brings the commit's tree to its folder and looks at it. The folder of the program holds the downloaded objects meanwhile: the one folder that is
 /// writable, on a volume, and not seen by the compiler as source.
-fn bring(request: &SourceRequest, auth: &GitAuth, dest: &Path, out: &Path, stop: &Stop) -> Result<SourceInfo, SourceError> {
-    let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes } = request;
+fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &Stop) -> Result<SourceInfo, SourceError> {
+    let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes, context } = request;
+    let SourceArgs { dest, out, context: context_folder, .. } = folders;
     make_empty(dest)?;
     make_empty(out)?;
     let objects = out.join(".objects");
@@ -127,6 +132,10 @@ fn bring(request: &SourceRequest, auth: &GitAuth, dest: &Path, out: &Path, stop:
     }
 
     let found = module::inspect(dest, sub_path, package, &listing.submodules)?;
+    if let Some((context, folder)) = context.as_ref().zip(context_folder.as_ref()) {
+        make_empty(folder)?;
+        context::write(context, &listing, sub_path, dest, folder)?;
+    }
     say(&format!("module {}, go {}", found.module, found.go_directive.as_deref().unwrap_or("not said")));
     Ok(SourceInfo {
         commit: commit.clone(),

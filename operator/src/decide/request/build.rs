@@ -1,0 +1,197 @@
+//! How shall builds run, and can they run so?
+//!
+//! | engine | linux | windows |
+//! |---|---|---|
+//! | Go | yes | designed, refused as [`Reason::Unsupported`] |
+//! | BuildKit | yes, with a buildkitd | designed, refused as [`Reason::Unsupported`] |
+//! | Kaniko | yes | impossible, refused as [`Reason::InvalidSpec`] |
+
+use super::checks::{self, Check, invalid};
+use super::{MINUTE, Refusal, object_name};
+use crate::settings::Settings;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::patterns;
+use gowindows_crds::v1alpha1::{BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, NodeSystem};
+use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How build pods run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuildRequest {
+    /// What compiles.
+    pub engine: Engine,
+    /// Node selector, tolerations, affinity, priority.
+    pub nodes: BuildNodes,
+    /// Resources of the compile container.
+    pub resources: ResourceRequirements,
+    /// Longest time from creation until the pod runs.
+    pub queue: Duration,
+    /// Longest time of the `source` stage.
+    pub source: Duration,
+    /// Longest time of the `compile` stage.
+    pub compile: Duration,
+    /// Longest time of the `assemble` stage.
+    pub push: Duration,
+    /// Tries after the first.
+    pub retries: i32,
+    /// Size and storage class of the cache's claim.
+    pub cache: Option<(String, Option<String>)>,
+}
+
+/// What compiles, with what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The go command.
+    Go,
+    /// A buildkitd, through `buildctl`.
+    BuildKit(BuildKit),
+    /// Kaniko's executor.
+    Kaniko {
+        /// Its image.
+        image: String,
+    },
+}
+
+/// A buildkitd and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildKit {
+    /// `tcp://host:port`.
+    pub address: String,
+    /// Name of the Secret with `ca.crt`, `tls.crt` and `tls.key`.
+    pub tls_secret: String,
+    /// The image of `buildctl`.
+    pub image: String,
+}
+
+impl Engine {
+    fn new(spec: BuildEngine, buildkit: Option<BuildKitSpec>, system: NodeSystem, settings: &Settings) -> Result<Self, Refusal> {
+        if buildkit.is_some() && spec != BuildEngine::BuildKit {
+            let remedy =
+                format!("it is for engine BuildKit alone, and build.engine is {spec:?}; set build.engine to BuildKit, or leave it out");
+            return Err(invalid("build.buildkit", "", &remedy));
+        }
+        if system == NodeSystem::Windows {
+            return Err(not_on_windows(spec));
+        }
+        match spec {
+            BuildEngine::Go => Ok(Self::Go),
+            BuildEngine::Kaniko => Ok(Self::Kaniko { image: configured(spec, "kanikoImage", settings.kaniko_image.as_ref())? }),
+            BuildEngine::BuildKit => {
+                let lacking = || invalid("build.buildkit", "", "engine BuildKit needs the address and tlsSecretRef of a buildkitd");
+                Ok(Self::BuildKit(BuildKit::new(buildkit.ok_or_else(lacking)?, settings)?))
+            }
+        }
+    }
+
+    /// Its name in the API.
+    pub fn kind(&self) -> BuildEngine {
+        match self {
+            Self::Go => BuildEngine::Go,
+            Self::BuildKit(_) => BuildEngine::BuildKit,
+            Self::Kaniko { .. } => BuildEngine::Kaniko,
+        }
+    }
+}
+
+impl BuildKit {
+    fn new(spec: BuildKitSpec, settings: &Settings) -> Result<Self, Refusal> {
+        let BuildKitSpec { address, tls_secret_ref, dockerfile } = spec;
+        if let Some(path) = dockerfile {
+            let path = checks::inside("build.buildkit.dockerfile", &path)?;
+            let instead = "leave it out: a Dockerfile is generated, and the image is the same as with every engine";
+            return Err(unsupported("build.buildkit.dockerfile", &path, instead));
+        }
+        Ok(Self {
+            address: Check::new("build.buildkit.address", &address, "use an address such as tcp://buildkitd.builds:1234")
+                .at_most(270)
+                .form(patterns::BUILDKIT_ADDRESS)?,
+            tls_secret: object_name("build.buildkit.tlsSecretRef.name", &tls_secret_ref.name)?,
+            image: configured(BuildEngine::BuildKit, "buildctlImage", settings.buildctl_image.as_ref())?,
+        })
+    }
+}
+
+fn not_on_windows(engine: BuildEngine) -> Refusal {
+    let linux = "use linux (or leave it out): programs are compiled there for Windows, with the same result";
+    match engine {
+        BuildEngine::Kaniko => invalid("build.nodes.os", "windows", &format!("Kaniko cannot run on Windows; {linux}")),
+        BuildEngine::Go | BuildEngine::BuildKit => unsupported("build.nodes.os", "windows", &format!("with engine {engine:?}, {linux}")),
+    }
+}
+
+fn unsupported(field: &str, value: &str, instead: &str) -> Refusal {
+    let message = format!("{field}: {value:?} is planned, and this version of the operator cannot do it; {instead}.");
+    Refusal { reason: Reason::Unsupported, message }
+}
+
+fn configured(engine: BuildEngine, setting: &str, image: Option<&String>) -> Result<String, Refusal> {
+    image.cloned().ok_or_else(|| Refusal {
+        reason: Reason::NotConfigured,
+        message: format!(
+            "build.engine {:?}: this operator has no image for it. Use engine Go, or ask the operator's owner to set {setting}.",
+            format!("{engine:?}")
+        ),
+    })
+}
+
+impl BuildRequest {
+    pub(super) fn new(spec: BuildSpec, settings: &Settings) -> Result<Self, Refusal> {
+        let BuildSpec { engine, buildkit, nodes, resources, timeouts, retries, cache } = spec;
+        let nodes = nodes.unwrap_or_default();
+        let volume = cache.and_then(|cache| cache.volume);
+        let engine = Engine::new(engine.unwrap_or_default(), buildkit, nodes.os.unwrap_or_default(), settings)?;
+        let elsewhere =
+            [("build.cache.volume", volume.is_some(), "keeps the caches"), ("build.resources", resources.is_some(), "has its own")];
+        let unheard = elsewhere.into_iter().find(|(_, set, _)| *set).filter(|_| matches!(engine, Engine::BuildKit(_)));
+        if let Some((field, _, why)) = unheard {
+            return Err(invalid(field, "", &format!("it is of no use to engine BuildKit, whose buildkitd {why}; leave it out")));
+        }
+        if let Some(label) = ["kubernetes.io/os", "kubernetes.io/arch"].into_iter().find(|label| nodes.selector.contains_key(*label)) {
+            return Err(invalid("build.nodes.selector", label, "it is set by the operator; leave it out"));
+        }
+        let timeouts = timeouts.unwrap_or_default();
+        let resources = resources.unwrap_or_default();
+        Ok(Self {
+            resources: ResourceRequirements {
+                claims: None,
+                requests: Some(quantities(resources.requests, &[("cpu", "500m"), ("memory", "1Gi")])),
+                limits: Some(quantities(resources.limits, &[("memory", "4Gi")])),
+            },
+            nodes,
+            queue: checks::positive("build.timeouts.queue", timeouts.queue.as_deref(), 30 * MINUTE)?,
+            source: checks::positive("build.timeouts.source", timeouts.source.as_deref(), 5 * MINUTE)?,
+            compile: checks::positive("build.timeouts.build", timeouts.build.as_deref(), 30 * MINUTE)?,
+            push: checks::positive("build.timeouts.push", timeouts.push.as_deref(), 10 * MINUTE)?,
+            retries: i32::try_from(checks::count("build.retries", retries, 2, 0..=10)?).unwrap_or(2),
+            engine,
+            cache: volume
+                .map(|volume| {
+                    let size = volume.size.unwrap_or_else(|| "10Gi".into());
+                    let size =
+                        Check::new("build.cache.volume.size", &size, "use a whole number of Mi, Gi or Ti").form(patterns::CLAIM_SIZE)?;
+                    Ok::<_, Refusal>((size, volume.storage_class_name))
+                })
+                .transpose()?,
+        })
+    }
+
+    /// Tolerations, or `None` where there are none.
+    pub fn tolerations(&self) -> Option<Vec<Toleration>> {
+        Some(self.nodes.tolerations.clone()).filter(|list| !list.is_empty())
+    }
+}
+
+fn quantities(given: BTreeMap<String, IntOrString>, defaults: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+    let mut quantities: BTreeMap<_, _> = defaults.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect();
+    quantities.extend(given.into_iter().map(|(name, value)| {
+        let text = match value {
+            IntOrString::Int(number) => number.to_string(),
+            IntOrString::String(text) => text,
+        };
+        (name, Quantity(text))
+    }));
+    quantities
+}

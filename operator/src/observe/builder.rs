@@ -1,0 +1,173 @@
+//! What does the end of a container builder's output mean?
+//!
+//! A builder prints the compiler's words among its own. A program that does not compile is told with the words of the go command alone, so
+//! that it reads the same with every engine; a builder that fails itself has reasons of its own, and its image or its certificates are not
+//! the program's fault. Signs are from BuildKit 0.32 and Kaniko 1.24, each seen in the output of the real one.
+
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::v1alpha1::BuildEngine;
+
+/// Whose failure it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Of the go command: its own output.
+    Compiler(String),
+    /// Of the builder: for machines and for people.
+    Builder(Reason, String),
+}
+
+/// Reads the end of an engine's output after it failed.
+pub(super) fn fault(engine: BuildEngine, output: &str) -> Fault {
+    match engine {
+        BuildEngine::Go => Fault::Compiler(output.to_owned()),
+        BuildEngine::BuildKit if output.contains("did not complete successfully: exit code") => Fault::Compiler(words(output, of_buildkit)),
+        BuildEngine::BuildKit => buildkit(output),
+        BuildEngine::Kaniko if output.contains("waiting for process to exit: exit status") => Fault::Compiler(words(output, of_kaniko)),
+        BuildEngine::Kaniko => {
+            let said = said(output);
+            let message = format!(
+                "Kaniko failed, and not because of the program: {said}. It pulls the toolchain image itself: see that the pod can, or use engine Go."
+            );
+            Fault::Builder(Reason::BuilderFailed, message)
+        }
+    }
+}
+
+fn words(output: &str, of_builder: fn(&str) -> Option<&str>) -> String {
+    output.lines().filter_map(of_builder).fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// A line of the compiler in BuildKit's plain progress (`#9 1.234 main.go:3: ...`, and again `1.234 main.go:3: ...` at the end); none for
+/// one of BuildKit's own.
+fn of_buildkit(line: &str) -> Option<&str> {
+    let line = line.strip_prefix('#').map_or(line, |numbered| numbered.split_once(' ').map_or("", |(_, rest)| rest));
+    let (time, rest) = line.split_once(' ')?;
+    let (seconds, fraction) = time.split_once('.')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number(seconds) && is_number(fraction)).then_some(rest)
+}
+
+/// A line of the compiler in Kaniko's output: Kaniko's own begin with a level, and the last says that it failed.
+fn of_kaniko(line: &str) -> Option<&str> {
+    let own = ["error building image", "INFO", "WARN", "ERRO", "DEBU", "time=", "level="];
+    (!own.iter().any(|start| line.starts_with(start))).then_some(line)
+}
+
+/// Signs that the certificates are at fault, and no other part of a connection.
+const CERTIFICATES: [&str; 6] = [
+    "authentication handshake failed",
+    "remote error: tls",
+    "failed to append ca certs",
+    "could not read ca certificate",
+    "could not read certificate/key",
+    "directory did not contain one of the needed files",
+];
+/// Signs that the connection to buildkitd could not be made, or broke.
+const CONNECTION: [&str; 6] = [
+    "transport: Error while dialing",
+    "code = Unavailable",
+    "error reading from server",
+    "error reading server preface",
+    "failed to list workers",
+    "no active session",
+];
+
+fn buildkit(output: &str) -> Fault {
+    let has = |signs: &[&str]| signs.iter().any(|sign| output.contains(sign));
+    let said = said(output);
+    if has(&CERTIFICATES) {
+        let message = format!(
+            "buildkitd and the build do not trust each other: {said}. Put the ca.crt of that buildkitd's certificate, and a tls.crt and tls.key that it accepts, into the Secret of build.buildkit.tlsSecretRef, and see that its certificate names the host of build.buildkit.address."
+        );
+        return Fault::Builder(Reason::BuilderAuthFailed, message);
+    }
+    if has(&CONNECTION) {
+        let message = format!(
+            "buildkitd could not be reached, or went away during the build: {said}. See that it runs, and that build.buildkit.address is its address."
+        );
+        return Fault::Builder(Reason::BuilderUnreachable, message);
+    }
+    let message = format!(
+        "BuildKit failed, and not because of the program: {said}. buildkitd pulls the toolchain image itself: see its log and its registry settings, or use engine Go."
+    );
+    Fault::Builder(Reason::BuilderFailed, message)
+}
+
+/// The line that says what went wrong: the last one with `error`, else the last one.
+fn said(output: &str) -> String {
+    let lines = || output.lines().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines().rfind(|line| line.starts_with("error")).or_else(|| lines().next_back());
+    super::build::clip(last.unwrap_or("it left no message"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUILDKIT: &str = r#"#10 [compile 7/7] RUN ["go","build","-o","/build/out/","./cmd/shop"]
+#10 0.412 # shop.example/shop/cmd/shop
+#10 0.412 cmd/shop/main.go:21:20: cannot use "dev" (untyped string constant) as int value in variable declaration
+#10 ERROR: process "go build -o /build/out/ ./cmd/shop" did not complete successfully: exit code: 1
+------
+ > [compile 7/7] RUN ["go","build","-o","/build/out/","./cmd/shop"]:
+0.412 # shop.example/shop/cmd/shop
+0.412 cmd/shop/main.go:21:20: cannot use "dev" (untyped string constant) as int value in variable declaration
+------
+Dockerfile:21
+--------------------
+  19 |     COPY ["src/","/build/src/"]
+  21 | >>> RUN ["go","build","-o","/build/out/","./cmd/shop"]
+--------------------
+error: failed to solve: process "go build -o /build/out/ ./cmd/shop" did not complete successfully: exit code: 1
+"#;
+    const KANIKO: &str = r#"# shop.example/shop/cmd/shop
+cmd/shop/main.go:21:20: cannot use "dev" (untyped string constant) as int value in variable declaration
+error building image: error building stage: failed to execute command: waiting for process to exit: exit status 1
+"#;
+
+    #[test]
+    fn the_compiler_says_the_same_through_every_builder() {
+        let go = KANIKO.split("error building").next().expect("its words");
+        assert_eq!(fault(BuildEngine::Go, go), Fault::Compiler(go.into()));
+        assert_eq!(fault(BuildEngine::Kaniko, KANIKO), Fault::Compiler(go.into()));
+        assert_eq!(fault(BuildEngine::BuildKit, BUILDKIT), Fault::Compiler(go.repeat(2)));
+    }
+
+    #[test]
+    fn failures_of_builders_have_reasons_of_their_own() {
+        for (output, reason, says) in [
+            (
+                "error: failed to list workers: Unavailable: connection error: desc = \"transport: Error while dialing: dial tcp 10.0.0.1:1234: connect: connection refused\"",
+                Reason::BuilderUnreachable,
+                "connection refused",
+            ),
+            (
+                "error: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF",
+                Reason::BuilderUnreachable,
+                "build.buildkit.address",
+            ),
+            (
+                "error: failed to list workers: Unavailable: connection error: desc = \"transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority\"",
+                Reason::BuilderAuthFailed,
+                "tlsSecretRef",
+            ),
+            (
+                "error: failed to list workers: Unavailable: connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
+                Reason::BuilderAuthFailed,
+                "certificate required",
+            ),
+            (
+                "#3 ERROR: x\nerror: failed to solve: r.example.com/go@sha256:11: failed to resolve source metadata for r.example.com/go: not found",
+                Reason::BuilderFailed,
+                "not found",
+            ),
+        ] {
+            let Fault::Builder(found, message) = fault(BuildEngine::BuildKit, output) else { panic!("{output}") };
+            assert_eq!(found, reason, "{output}");
+            assert!(message.contains(says), "{message}");
+        }
+        let output = "error building image: unable to complete operation after 0 attempts, last error: GET https://r.example.com/v2/go/manifests/x: MANIFEST_UNKNOWN";
+        let Fault::Builder(reason, message) = fault(BuildEngine::Kaniko, output) else { panic!("{output}") };
+        assert!(reason == Reason::BuilderFailed && message.contains("MANIFEST_UNKNOWN") && message.contains("engine Go"), "{message}");
+    }
+}

@@ -1,0 +1,49 @@
+//! How does BuildKit compile? `buildctl` sends the generated Dockerfile and its context to a buildkitd that runs elsewhere, and receives
+//! the program as a file. The pod needs no right for that; who may use the buildkitd is said by the certificates of
+//! `build.buildkit.tlsSecretRef`.
+
+use super::builder::{BUILT, CONTEXT, context, mounts};
+use super::dockerfile::Caches;
+use super::job::{BuildOrder, COMPILE, CompileStage, Program, secret_volume};
+use super::stages::{TMP, literal, read_only, restricted, small, variable};
+use crate::decide::BuildKit;
+use crate::settings::Settings;
+use gowindows_crds::GoWindowsImage;
+use k8s_openapi::api::core::v1::{Container, KeyToPath};
+use kube::ResourceExt;
+
+/// Where the certificates are; the names of its files are those of a `kubernetes.io/tls` Secret, which `--tlsdir` knows.
+const TLS: &str = "/var/run/gowindows/buildkit";
+
+pub(super) fn compile(object: &GoWindowsImage, buildkit: &BuildKit, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
+    let BuildKit { address, tls_secret, image } = buildkit;
+    // Of this object alone: what it compiled is read by nobody else.
+    let caches = Caches::BuildKit(format!("gowindows-{}", object.uid().unwrap_or_default()));
+    let arguments = [
+        "--addr",
+        address,
+        "--tlsdir",
+        TLS,
+        "build",
+        "--progress=plain",
+        "--frontend=dockerfile.v0",
+        &format!("--local=context={CONTEXT}"),
+        &format!("--local=dockerfile={CONTEXT}/dockerfile"),
+        &format!("--output=type=local,dest={BUILT}"),
+    ];
+    let container = Container {
+        name: COMPILE.into(),
+        image: Some(image.clone()),
+        command: Some(vec!["buildctl".into()]),
+        args: Some(arguments.iter().map(|word| literal(word)).collect()),
+        env: Some(vec![variable(("HOME".into(), TMP.into()))]),
+        resources: Some(small()),
+        security_context: Some(restricted()),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(mounts().into_iter().chain([read_only("buildkit-tls", TLS)]).collect()),
+        ..Container::default()
+    };
+    let items = ["ca.crt", "tls.crt", "tls.key"].map(|key| KeyToPath { key: key.into(), mode: None, path: key.into() });
+    let volumes = vec![secret_volume("buildkit-tls", tls_secret, Some(items.to_vec()))];
+    CompileStage { container, volumes, context: Some(context(settings, order, caches)), program: Program::File }
+}

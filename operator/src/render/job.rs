@@ -1,0 +1,255 @@
+//! What does every build have in common? One Job, one pod, three containers in a row:
+//!
+//! ```text
+//! init source   (our image)      fetches the commit              -> /build/src, /build/source.json
+//! init compile  (the engine's)   compiles                        -> /build/out
+//! assemble      (our image)      layer, config, push, read back  -> termination message
+//! ```
+//!
+//! Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
+//! (*baseline* where the engine needs root), has no service account token, and each Secret is mounted only where it is used.
+
+use super::stages::{assemble, source};
+use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name};
+use crate::decide::{Engine, Inputs, Request};
+use crate::settings::Settings;
+use crate::step::known_program::KnownProgram;
+use crate::step::source_request::ContextRequest;
+use gowindows_crds::{GoWindowsImage, names};
+use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};
+use k8s_openapi::api::core::v1::{
+    Container, EmptyDirVolumeSource, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretVolumeSource, Volume, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::{Resource, ResourceExt};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Name of the first stage and its container.
+pub const SOURCE: &str = "source";
+/// Name of the second stage and its container.
+pub const COMPILE: &str = "compile";
+/// Name of the third stage and its container.
+pub const ASSEMBLE: &str = "assemble";
+/// The stages in order.
+pub const STAGES: [&str; 3] = [SOURCE, COMPILE, ASSEMBLE];
+
+/// The uid of every container of ours: any but root will do, distroless images call this one `nonroot`.
+const UID: i64 = 65532;
+
+/// What an engine adds to the frame.
+pub(super) struct CompileStage {
+    /// The container of the second stage.
+    pub(super) container: Container,
+    /// Volumes that no other container mounts.
+    pub(super) volumes: Vec<Volume>,
+    /// What the source stage writes for a container builder.
+    pub(super) context: Option<ContextRequest>,
+    /// Where the engine leaves the program, for the last stage.
+    pub(super) program: Program,
+}
+
+/// What an engine leaves in `/build/out`.
+pub(super) enum Program {
+    /// The program.
+    File,
+    /// An image whose only file is the program.
+    Image(&'static str),
+    /// Nothing: an image at the registry has the program.
+    Known,
+}
+
+/// What a Job is created for.
+pub struct BuildOrder<'a> {
+    /// The pinned inputs.
+    pub inputs: &'a Inputs,
+    /// Which attempt at them, from 1.
+    pub attempt: i32,
+    /// Why.
+    pub cause: &'a str,
+    /// The rebuild token that asked for it.
+    pub rebuild_token: Option<&'a str>,
+    /// Where the program is already: then nothing is compiled.
+    pub known_program: Option<KnownProgram>,
+}
+
+/// The build Job. The same order for the same object gives the same name.
+pub fn job(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Job {
+    let uid = object.uid().unwrap_or_default();
+    let fingerprint = order.inputs.fingerprint();
+    let label = fingerprint.get(..32).unwrap_or(&fingerprint).to_owned();
+    let labels = BTreeMap::from([
+        (names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned()),
+        (names::LABEL_IMAGE_UID.to_owned(), uid.clone()),
+        (names::LABEL_FINGERPRINT.to_owned(), label),
+        (names::LABEL_ATTEMPT.to_owned(), order.attempt.to_string()),
+    ]);
+    let mut annotations = BTreeMap::from([(names::ANNOTATION_IMAGE.to_owned(), object.name_any())]);
+    let pod = PodTemplateSpec {
+        metadata: Some(ObjectMeta { labels: Some(labels.clone()), annotations: Some(annotations.clone()), ..ObjectMeta::default() }),
+        spec: Some(pod(object, request, settings, order)),
+    };
+    annotations.insert(names::ANNOTATION_ENGINE.to_owned(), format!("{:?}", request.build.engine.kind()));
+    annotations.insert(names::ANNOTATION_INPUTS.to_owned(), serde_json::to_string(order.inputs).unwrap_or_default());
+    annotations.insert(names::ANNOTATION_CAUSE.to_owned(), order.cause.to_owned());
+    if let Some(known) = &order.known_program {
+        annotations.insert(names::ANNOTATION_PROGRAM_OF.to_owned(), known.image.clone());
+    }
+    if let Some(token) = order.rebuild_token {
+        annotations.insert(names::ANNOTATION_REBUILD_TOKEN.to_owned(), token.to_owned());
+    }
+    Job {
+        metadata: ObjectMeta {
+            name: Some(job_name(&object.name_any(), &uid, &fingerprint, order.attempt, order.rebuild_token)),
+            namespace: object.namespace(),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            owner_references: owner(object),
+            ..ObjectMeta::default()
+        },
+        spec: Some(JobSpec {
+            // Attempts are the operator's, each with a name of its own.
+            backoff_limit: Some(0),
+            active_deadline_seconds: Some(seconds(request.build.queue + in_pod(request)) + 60),
+            pod_failure_policy: Some(replace_disrupted_pods()),
+            template: pod,
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The claim of the object's cache, where it wants one.
+pub fn cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
+    let (size, class) = request.build.cache.clone()?;
+    let name = claim_name(&object.name_any(), &object.uid().unwrap_or_default());
+    let labels = BTreeMap::from([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())]);
+    Some(PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: object.namespace(),
+            labels: Some(labels),
+            owner_references: owner(object),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".into()]),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(size))])),
+                ..VolumeResourceRequirements::default()
+            }),
+            storage_class_name: class,
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    })
+}
+
+fn owner(object: &GoWindowsImage) -> Option<Vec<OwnerReference>> {
+    object.controller_owner_ref(&()).map(|owner| vec![owner])
+}
+
+/// An evicted or preempted pod is replaced by the Job controller and is no failed attempt.
+fn replace_disrupted_pods() -> PodFailurePolicy {
+    PodFailurePolicy {
+        rules: vec![PodFailurePolicyRule {
+            action: "Ignore".into(),
+            on_exit_codes: None,
+            on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                status: "True".into(),
+                type_: "DisruptionTarget".into(),
+            }]),
+        }],
+    }
+}
+
+fn in_pod(request: &Request) -> Duration {
+    request.build.source + request.build.compile + request.build.push
+}
+
+/// Whole seconds, at least one.
+pub(super) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX).max(1)
+}
+
+fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> PodSpec {
+    let mut selector = request.build.nodes.selector.clone();
+    selector.insert("kubernetes.io/os".into(), "linux".into());
+    selector.insert("kubernetes.io/arch".into(), "amd64".into());
+    let mut volumes = volumes(request);
+    let (compile, context, program) = match &order.known_program {
+        Some(_) => (None, None, Program::Known),
+        None => {
+            let stage = match &request.build.engine {
+                Engine::Go => engine_go::compile(request, settings, order),
+                Engine::BuildKit(buildkit) => engine_buildkit::compile(object, buildkit, settings, order),
+                Engine::Kaniko { image } => engine_kaniko::compile(image, request, settings, order),
+            };
+            volumes.push(cache(object, request));
+            volumes.extend(stage.volumes);
+            (Some(stage.container), stage.context, stage.program)
+        }
+    };
+    let source = source(request, settings, order, context);
+    PodSpec {
+        affinity: request.build.nodes.affinity.clone(),
+        automount_service_account_token: Some(false),
+        containers: vec![assemble(request, settings, order, &program)],
+        enable_service_links: Some(false),
+        init_containers: Some([source].into_iter().chain(compile).collect()),
+        node_selector: Some(selector),
+        priority_class_name: request.build.nodes.priority_class_name.clone(),
+        restart_policy: Some("Never".into()),
+        runtime_class_name: settings.runtime_class.clone(),
+        security_context: Some(PodSecurityContext {
+            fs_group: Some(UID),
+            fs_group_change_policy: Some("OnRootMismatch".into()),
+            run_as_group: Some(UID),
+            run_as_non_root: Some(true),
+            run_as_user: Some(UID),
+            seccomp_profile: Some(SeccompProfile { localhost_profile: None, type_: "RuntimeDefault".into() }),
+            ..PodSecurityContext::default()
+        }),
+        termination_grace_period_seconds: Some(10),
+        tolerations: request.build.tolerations(),
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    }
+}
+
+fn scratch(name: &str) -> Volume {
+    Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
+}
+
+/// Of compiler and modules.
+fn cache(object: &GoWindowsImage, request: &Request) -> Volume {
+    if request.build.cache.is_none() {
+        return scratch("cache");
+    }
+    let claim_name = claim_name(&object.name_any(), &object.uid().unwrap_or_default());
+    let claim = PersistentVolumeClaimVolumeSource { claim_name, read_only: None };
+    Volume { name: "cache".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
+}
+
+fn volumes(request: &Request) -> Vec<Volume> {
+    let mut volumes = vec![scratch("workspace"), scratch("tmp")];
+    if let Some(name) = &request.git_secret {
+        volumes.push(secret_volume("git-auth", name, None));
+    }
+    for (volume, name) in [("registry-auth", &request.push_secret), ("base-auth", &request.pull_secret)] {
+        let item = KeyToPath { key: ".dockerconfigjson".into(), mode: None, path: "config.json".into() };
+        volumes.extend(name.as_ref().map(|name| secret_volume(volume, name, Some(vec![item]))));
+    }
+    volumes
+}
+
+/// A Secret as files that only their owner and the pod's group may read.
+pub(super) fn secret_volume(name: &str, secret: &str, items: Option<Vec<KeyToPath>>) -> Volume {
+    Volume {
+        name: name.into(),
+        secret: Some(SecretVolumeSource { default_mode: Some(0o400), items, optional: None, secret_name: Some(secret.into()) }),
+        ..Volume::default()
+    }
+}

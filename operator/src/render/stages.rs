@@ -1,0 +1,157 @@
+//! What do the containers of a build that are ours look like, and what do all containers share?
+
+use super::job::{ASSEMBLE, BuildOrder, Program, SOURCE, seconds};
+use crate::decide::{Inputs, Request};
+use crate::settings::{RegistrySettings, Settings};
+use crate::step::assemble_request::AssembleRequest;
+use crate::step::program_check::Expected;
+use crate::step::source_request::{ContextRequest, SourceRequest};
+use k8s_openapi::api::core::v1::{Capabilities, Container, EnvVar, ResourceRequirements, SecurityContext, VolumeMount};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+/// Where our own containers see the workspace.
+const WORKSPACE: &str = "/build";
+/// Scratch space of every container.
+pub(super) const TMP: &str = "/tmp";
+const GIT_AUTH: &str = "/var/run/gowindows/git";
+const REGISTRY_AUTH: &str = "/var/run/gowindows/registry";
+const BASE_AUTH: &str = "/var/run/gowindows/base";
+/// Largest work tree that is checked out.
+const MAX_SOURCE_BYTES: u64 = 2 << 30;
+
+/// The first stage. `context` is what it writes for a container builder.
+pub(super) fn source(request: &Request, settings: &Settings, order: &BuildOrder<'_>, context: Option<ContextRequest>) -> Container {
+    let Inputs { commit, sub_path, compile, .. } = order.inputs;
+    let step = SourceRequest {
+        url: request.url.clone(),
+        reference: request.reference.clone(),
+        commit: commit.clone(),
+        sub_path: sub_path.clone(),
+        package: compile.package.clone(),
+        timeout_seconds: seconds(request.build.source).unsigned_abs(),
+        max_bytes: MAX_SOURCE_BYTES,
+        context,
+    };
+    let mut args = step_args(SOURCE, &step);
+    if step.context.is_some() {
+        args.extend(["--context", "/build/context"].map(String::from));
+    }
+    args.extend(["--dest", "/build/src", "--out", "/build/out", "--info", "/build/source.json"].map(String::from));
+    let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
+    if request.git_secret.is_some() {
+        args.extend(["--auth-dir".to_owned(), GIT_AUTH.to_owned()]);
+        mounts.push(read_only("git-auth", GIT_AUTH));
+    }
+    step_container(SOURCE, settings, args, mounts)
+}
+
+/// The last stage.
+pub(super) fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>, program: &Program) -> Container {
+    let step = AssembleRequest {
+        repository: request.repository.clone(),
+        tag: order.inputs.tag(),
+        assembly: order.inputs.assembly.clone(),
+        expected: Some(Expected {
+            compile: order.inputs.compile.clone(),
+            go_version: request.go_version.clone(),
+            sub_path: order.inputs.sub_path.clone(),
+        }),
+        registries: relevant(&settings.registries, request),
+        known_program: order.known_program.clone(),
+        absent_apis: settings.absent_apis.clone(),
+        timeout_seconds: seconds(request.build.push).unsigned_abs(),
+    };
+    let mut args = step_args(ASSEMBLE, &step);
+    match program {
+        Program::File => args.extend(["--program-dir".to_owned(), "/build/out".to_owned()]),
+        Program::Image(file) => args.extend(["--program-image".to_owned(), format!("/build/out/{file}")]),
+        Program::Known => {}
+    }
+    args.extend(["--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));
+    let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
+    if request.push_secret.is_some() {
+        args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);
+        mounts.push(read_only("registry-auth", REGISTRY_AUTH));
+    }
+    if request.pull_secret.is_some() {
+        args.extend(["--base-config".to_owned(), format!("{BASE_AUTH}/config.json")]);
+        mounts.push(read_only("base-auth", BASE_AUTH));
+    }
+    step_container(ASSEMBLE, settings, args, mounts)
+}
+
+/// The settings of the registries that this build talks to, with certificates in place of files.
+fn relevant(registries: &[RegistrySettings], request: &Request) -> Vec<RegistrySettings> {
+    let host = |reference: &str| reference.split('/').next().unwrap_or_default().to_owned();
+    let mut hosts: Vec<String> = request.bases.iter().chain([&request.repository]).map(|reference| host(reference)).collect();
+    let mirrors = registries.iter().filter(|registry| hosts.contains(&registry.host)).filter_map(|registry| registry.mirror.as_deref());
+    hosts.extend(mirrors.map(host).collect::<Vec<_>>());
+    let talks_to = |registry: &&RegistrySettings| hosts.contains(&registry.host);
+    registries.iter().filter(talks_to).map(|registry| RegistrySettings { ca_file: None, ..registry.clone() }).collect()
+}
+
+fn step_args(step: &str, request: &impl serde::Serialize) -> Vec<String> {
+    let request = serde_json::to_string(request).unwrap_or_default();
+    vec!["step".into(), step.into(), "--request".into(), literal(&request)]
+}
+
+/// Kubernetes expands `$(NAME)` in commands, arguments and variables; a doubled dollar stays a dollar.
+pub(super) fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+fn step_container(name: &str, settings: &Settings, args: Vec<String>, mounts: Vec<VolumeMount>) -> Container {
+    Container {
+        name: name.into(),
+        image: Some(settings.step_image.clone()),
+        args: Some(args),
+        env: Some(vec![variable(("HOME".into(), TMP.into()))]),
+        resources: Some(small()),
+        security_context: Some(restricted()),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+/// Resources of a container that compiles nothing.
+pub(super) fn small() -> ResourceRequirements {
+    let quantities =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect();
+    ResourceRequirements {
+        claims: None,
+        limits: Some(quantities(&[("memory", "1Gi")])),
+        requests: Some(quantities(&[("cpu", "100m"), ("memory", "128Mi")])),
+    }
+}
+
+/// What Pod Security *restricted* asks of a container, and a read-only root.
+pub(super) fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+/// A variable with exactly this value.
+pub(super) fn variable((name, value): (String, String)) -> EnvVar {
+    EnvVar { name, value: Some(literal(&value)), value_from: None }
+}
+
+/// A volume of the pod.
+pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount { name: name.into(), mount_path: path.into(), ..VolumeMount::default() }
+}
+
+/// The same, which the container cannot write.
+pub(super) fn read_only(name: &str, path: &str) -> VolumeMount {
+    VolumeMount { read_only: Some(true), ..mount(name, path) }
+}
+
+/// A folder of the workspace: what a container does not need it does not see.
+pub(super) fn part(folder: &str, mount: VolumeMount) -> VolumeMount {
+    VolumeMount { sub_path: Some(folder.into()), ..mount }
+}

@@ -1,0 +1,110 @@
+//! What does a container builder need beside the source? The Dockerfile, and the files that name modules in a tree of their own, so that a
+//! change of anything else leaves the layer with the downloaded modules as it is.
+
+use super::error::SourceError;
+use super::listing::Listing;
+use crate::render::dockerfile::MODULES;
+use crate::step::source_request::{ContextRequest, certificate_file};
+use std::fs;
+use std::path::Path;
+
+/// What go looks at to know the modules of a build.
+const NAMES: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
+
+/// Writes the context into the empty folder `dest`, from the work tree `source`.
+pub fn write(request: &ContextRequest, listing: &Listing, sub_path: &str, source: &Path, dest: &Path) -> Result<(), SourceError> {
+    let dockerfile = request.dockerfile.text(is_vendored(source, sub_path))?;
+    for (folder, name, text) in [("dockerfile", "Dockerfile".to_owned(), &dockerfile)]
+        .into_iter()
+        .chain(request.certificates.iter().map(|(host, pem)| ("certificates", certificate_file(host), pem)))
+    {
+        put(&dest.join(folder).join(name), text.as_bytes())?;
+    }
+    for folder in [MODULES, "certificates"] {
+        let folder = dest.join(folder);
+        fs::create_dir_all(&folder).map_err(|error| SourceError::write(&folder, error))?;
+    }
+    let named = |path: &&Path| path.file_name().is_some_and(|name| NAMES.iter().any(|known| name == *known));
+    for path in listing.files.iter().map(|file| file.path.as_path()).filter(named) {
+        let content = fs::read(source.join(path)).map_err(|error| SourceError::write(path, error))?;
+        put(&dest.join(MODULES).join(path), &content)?;
+    }
+    Ok(())
+}
+
+fn put(path: &Path, content: &[u8]) -> Result<(), SourceError> {
+    let folder = path.parent().unwrap_or(path);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, content));
+    written.map_err(|error| SourceError::write(path, error))
+}
+
+/// Whether go takes the modules from a vendor folder: that of the module, or of the workspace that it is in.
+fn is_vendored(source: &Path, sub_path: &str) -> bool {
+    let module = source.join(sub_path);
+    let within = module.ancestors().take_while(|folder| folder.starts_with(source));
+    let workspace = within.clone().find(|folder| folder.join("go.work").is_file());
+    workspace.unwrap_or(&module).join("vendor/modules.txt").is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::Compile;
+    use crate::render::dockerfile::{Caches, Generated};
+    use crate::step::source::listing::File;
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    fn request() -> ContextRequest {
+        let compile = Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: true };
+        ContextRequest {
+            dockerfile: Generated {
+                toolchain: "r/go@sha256:11".into(),
+                compile,
+                sub_path: "app".into(),
+                module_sources: vec![],
+                caches: Caches::Mounted,
+            },
+            certificates: BTreeMap::from([("r.example:5000".to_owned(), "PEM".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn modules_are_named_in_a_tree_of_their_own() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (source, dest) = (root.path().join("src"), root.path().join("context"));
+        let mut listing = Listing::default();
+        for path in ["go.work", "app/go.mod", "app/go.sum", "app/main.go", "lib/go.mod", "lib/go.mod.orig"] {
+            put(&source.join(path), path.as_bytes()).expect("written");
+            let id = gix::ObjectId::null(gix::hash::Kind::Sha1);
+            listing.files.push(File { path: PathBuf::from(path), id, executable: false });
+        }
+        write(&request(), &listing, "app", &source, &dest).expect("a context");
+        let mut found: Vec<String> = Vec::new();
+        let mut folders = vec![dest.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("a folder").flatten() {
+                let path = entry.path();
+                if path.is_dir() { folders.push(path) } else { found.push(path.strip_prefix(&dest).expect("inside").display().to_string()) }
+            }
+        }
+        found.sort();
+        let expected = [
+            "certificates/r.example_5000.pem",
+            "dockerfile/Dockerfile",
+            "modules/app/go.mod",
+            "modules/app/go.sum",
+            "modules/go.work",
+            "modules/lib/go.mod",
+        ];
+        assert_eq!(found, expected);
+        let dockerfile = || fs::read_to_string(dest.join("dockerfile/Dockerfile")).expect("a Dockerfile");
+        assert!(dockerfile().contains("download"));
+        put(&source.join("app/vendor/modules.txt"), b"").expect("written");
+        write(&request(), &listing, "app", &source, &dest).expect("a context");
+        assert!(dockerfile().contains("download"), "in a workspace its own vendor folder counts");
+        put(&source.join("vendor/modules.txt"), b"").expect("written");
+        write(&request(), &listing, "app", &source, &dest).expect("a context");
+        assert!(!dockerfile().contains("download"));
+    }
+}

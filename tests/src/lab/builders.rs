@@ -1,0 +1,101 @@
+//! How does the lab offer BuildKit and Kaniko to the cluster?
+//!
+//! As a company would: a buildkitd outside of the cluster, which lets in who has a certificate of its authority, and the images of `buildctl`
+//! and of Kaniko's executor in the registry. All of it is the real thing, built from pinned Go modules.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use super::pki::{Authority, Identity};
+use super::process::Process;
+use super::progress::Progress;
+use super::tools::{BUILDKIT, KANIKO, Tools};
+use super::{Lab, images, packages};
+use crate::peers::buildkit::Setup;
+
+const PORT: u16 = 1234;
+
+/// What builds in place of the go command.
+pub struct Builders {
+    /// The image of `buildctl`, by digest.
+    pub buildctl: String,
+    /// The image of Kaniko's executor, by digest.
+    pub kaniko: String,
+    /// A buildkitd.
+    pub buildkitd: Buildkitd,
+}
+
+/// A buildkitd in the lab's network that wants a certificate of its clients. It ends with the lab.
+pub struct Buildkitd {
+    process: Process,
+    host: String,
+    authority: Authority,
+}
+
+impl Lab {
+    /// Starts a buildkitd and pushes the images. The first time on a machine builds the programs, which takes some six minutes.
+    pub async fn builders(&self, progress: &Progress) -> Result<Builders> {
+        packages::ensure(packages::BUILDERS, progress).await?;
+        let tools = Tools::ensure(&[BUILDKIT, KANIKO], progress).await?;
+        let layout = |name: &str| Ok::<_, anyhow::Error>(self.site.folder("images")?.join(name));
+        let (buildctl, kaniko) = (layout("buildctl")?, layout("kaniko")?);
+        images::buildctl(tools.path("buildctl")?, &buildctl)?;
+        images::kaniko(tools.path("executor")?, &kaniko)?;
+        let (buildctl, kaniko) = tokio::try_join!(self.pusher.push(&buildctl, "buildctl"), self.pusher.push(&kaniko, "kaniko"))?;
+        let buildkitd = progress.step("buildkitd", self.buildkitd(&tools)).await?;
+        Ok(Builders { buildctl, kaniko, buildkitd })
+    }
+
+    async fn buildkitd(&self, tools: &Tools) -> Result<Buildkitd> {
+        let folder = self.site.folder("buildkitd")?;
+        let (address, authority) = (self.network().address(), Authority::new("gowindows lab buildkitd")?);
+        let (certificate, key) = authority.server("buildkitd", &[], &[address.into()])?.write(&folder, "buildkitd")?;
+        let trusted = super::pki::write_private(folder.join("ca.crt"), authority.certificate())?;
+        let host = format!("{address}:{PORT}");
+        let setup =
+            Setup { folder: &folder, address: &format!("tcp://{host}"), registries: &[self.registry()], cgroup: &self.network().name() };
+        let mut command = setup.command(tools, |program| self.network().command(program))?;
+        command.arg("--tlscert").arg(certificate).arg("--tlskey").arg(key).arg("--tlscacert").arg(trusted);
+        let mut process = self.spawn("buildkitd", command)?;
+        listens(&mut process, &host).await?;
+        Ok(Buildkitd { process, host, authority })
+    }
+}
+
+async fn listens(process: &mut Process, host: &str) -> Result<()> {
+    process.ready(Duration::from_secs(60), || async { TcpStream::connect(host).await.is_ok() }).await
+}
+
+impl Buildkitd {
+    /// Its address, as `build.buildkit.address` has it.
+    pub fn address(&self) -> String {
+        format!("tcp://{}", self.host)
+    }
+
+    /// The data of a Secret that opens it.
+    pub fn secret(&self) -> Result<Value> {
+        let Identity { certificate, key } = self.authority.client("gowindows", None)?;
+        Ok(json!({"ca.crt": self.authority.certificate(), "tls.crt": certificate, "tls.key": key}))
+    }
+
+    /// The data of a Secret of somebody else's authority: neither side trusts the other.
+    pub fn foreign_secret() -> Result<Value> {
+        let authority = Authority::new("another authority")?;
+        let Identity { certificate, key } = authority.client("somebody", None)?;
+        Ok(json!({"ca.crt": authority.certificate(), "tls.crt": certificate, "tls.key": key}))
+    }
+
+    /// Ends it as a crash does.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await.context("kill buildkitd")
+    }
+
+    /// Starts it again and waits until it listens.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.process.start_again()?;
+        listens(&mut self.process, &self.host).await
+    }
+}

@@ -1,0 +1,170 @@
+//! Does it make no difference which engine compiles? The same sources through the go command, a buildkitd behind mutual TLS and Kaniko's
+//! executor, in namespaces that enforce the level of Pod Security that each is promised to pass.
+
+#[path = "lab_engines/failures.rs"]
+mod failures;
+
+use anyhow::{Context, Result, ensure};
+use futures::FutureExt;
+use futures::future::try_join_all;
+use gowindows_crds::conditions::{ConditionType, find};
+use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus, StageStatus};
+use gowindows_tests::lab::Lab;
+use gowindows_tests::lab::builders::Builders;
+use gowindows_tests::lab::git::Access;
+use gowindows_tests::lab::progress::Progress;
+use gowindows_tests::lab::windows_base::{self, Sizes};
+use gowindows_tests::scenarios;
+use gowindows_tests::thread::{LIMIT, Operator, Stage, Storefront, Tenant, run, until};
+use serde_json::{Value, json};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::RwLock;
+
+/// Read by who builds with them, written by who takes the buildkitd away.
+static BUILDERS: OnceLock<RwLock<Builders>> = OnceLock::new();
+
+const ENGINES: [BuildEngine; 3] = [BuildEngine::Go, BuildEngine::BuildKit, BuildEngine::Kaniko];
+
+fn main() {
+    let scenarios = scenarios![
+        engines::all_make_the_same_program_and_image,
+        engines::a_program_that_does_not_compile_reads_the_same,
+        failures::kaniko_where_pods_must_be_restricted,
+        failures::buildkitd_down_dying_and_untrusted,
+    ];
+    run(|| set_up().boxed(), 1, scenarios)
+}
+
+async fn set_up() -> Result<Stage> {
+    let progress = Progress::stderr();
+    let lab = Lab::start(&progress).await?;
+    let small = Sizes { nanoserver: 1 << 20, servercore: 1 << 20 };
+    progress.step("the Windows bases", windows_base::publish(lab.registry(), small)).await?;
+    let nodes = vec![lab.paper_node("paper-1", "10.0.20348.5499", &[]).await?];
+    let builders = lab.builders(&progress).await?;
+    let images = json!({"buildctlImage": builders.buildctl, "kanikoImage": builders.kaniko});
+    let operator = Operator::install_with(&lab, &images, &progress).await?;
+    ensure!(BUILDERS.set(RwLock::new(builders)).is_ok(), "the stage is set once");
+    Ok(Stage { lab, operator, nodes })
+}
+
+/// The builders of the stage.
+pub fn builders() -> Result<&'static RwLock<Builders>> {
+    BUILDERS.get().context("the stage is set")
+}
+
+/// A namespace that enforces what an engine's pods are promised to pass, with the right to the Secrets of the samples.
+async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, builders: &Builders) -> Result<Tenant> {
+    let namespace = format!("{name}-{}", format!("{engine:?}").to_lowercase());
+    let level = if engine == BuildEngine::Kaniko { "baseline" } else { "restricted" };
+    let tenant = Tenant::create_under(&stage.lab, &namespace, level).await?;
+    tenant.grant_access(("git", "sesame"), None).await?;
+    if engine == BuildEngine::BuildKit {
+        tenant.kubectl.apply(&tls_secret(&builders.buildkitd.secret()?)).await?;
+    }
+    Ok(tenant)
+}
+
+pub fn tls_secret(data: &Value) -> String {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "buildkit-tls"}, "stringData": data}).to_string()
+}
+
+/// An object named `program`, the storefront's, that is built by an engine, from `url`, to a repository of its own.
+pub fn object(stage: &Stage, tenant: &Tenant, url: &str, engine: BuildEngine, buildkitd: &str) -> Value {
+    let mut build = json!({"engine": format!("{engine:?}")});
+    if engine == BuildEngine::BuildKit {
+        build["buildkit"] = json!({"address": buildkitd, "tlsSecretRef": {"name": "buildkit-tls"}});
+    }
+    json!({
+        "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": "program"},
+        "spec": {
+            "interval": "5s",
+            "source": {"git": {"url": url, "ref": {"branch": "main"}, "secretRef": {"name": "git-auth"}}},
+            "go": {"package": "./cmd/storefront", "ldflags": ["-X main.version=$(revision)"]},
+            "image": {"repository": format!("{}/{}/program", stage.lab.registry(), tenant.namespace)},
+            "build": build,
+        },
+    })
+}
+
+/// How long a stage took, in whole seconds.
+fn seconds(stage: &StageStatus) -> String {
+    let taken = stage.started_at.as_ref().zip(stage.finished_at.as_ref());
+    taken.map_or_else(String::new, |(from, to)| format!("{} {} s", stage.name, to.0.duration_since(from.0).as_secs()))
+}
+
+mod engines {
+    use super::*;
+
+    /// Applies an object, and waits until its image is published.
+    async fn published(stage: &Stage, tenant: &Tenant, object: &Value) -> Result<GoWindowsImageStatus> {
+        tenant.kubectl.apply(&object.to_string()).await?;
+        let stages = std::sync::Mutex::new(Vec::new());
+        let there = |status: &GoWindowsImageStatus| {
+            if let (Some(build), Ok(mut seen)) = (&status.build, stages.lock()) {
+                *seen = build.stages.iter().map(seconds).collect();
+            }
+            status.image.is_some()
+        };
+        let status = until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, there).await?;
+        let took = status.image.as_ref().and_then(|image| image.duration.clone()).unwrap_or_default();
+        let stages = stages.into_inner().unwrap_or_default().join(", ");
+        eprintln!("{}: {took} in all; {stages}", tenant.namespace);
+        Ok(status)
+    }
+
+    async fn same_by_all(stage: &Stage, name: &str, url: &str, package: &str) -> Result<()> {
+        let builders = builders()?.read().await;
+        let mut made = Vec::new();
+        for engine in ENGINES {
+            let tenant = tenant(stage, name, engine, &builders).await?;
+            let mut object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
+            object["spec"]["go"]["package"] = json!(package);
+            let status = published(stage, &tenant, &object).await.with_context(|| format!("{name} by {engine:?}"))?;
+            let image = status.image.context("an image")?;
+            ensure!(image.engine == Some(engine), "{:?} is not {engine:?}", image.engine);
+            let wide = tenant.kubectl.run(&["get", "gwi", "program", "--output", "wide"]).await?;
+            ensure!(wide.contains("ENGINE") && wide.contains(&format!("{engine:?}")), "{wide}");
+            made.push((engine, image.binary.context("the program")?, image.digest));
+        }
+        for (engine, binary, digest) in &made {
+            eprintln!("{name} by {engine:?}: program sha256 {}, image {digest}", binary.sha256);
+            ensure!((binary, digest) == (&made[0].1, &made[0].2), "{engine:?} makes {binary:?} in {digest}, {:?} others", made[0]);
+        }
+        Ok(())
+    }
+
+    pub async fn all_make_the_same_program_and_image(stage: Arc<Stage>) -> Result<()> {
+        let login = Access::Password { user: "git".into(), password: "sesame".into() };
+        // One with embedded files, below the module's root; one with modules of others, in it.
+        let storefront = Storefront::create(&stage.lab, "engines/storefront", login).await?;
+        same_by_all(&stage, "storefront", storefront.repository.url(), "./cmd/storefront").await?;
+        let module = stage.lab.toolchain().download("github.com/rakyll/hey@v0.1.4").await?;
+        let repository = stage.lab.git().create("engines/hey", Access::Public).await?;
+        repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
+        same_by_all(&stage, "hey", repository.url(), ".").await
+    }
+
+    pub async fn a_program_that_does_not_compile_reads_the_same(stage: Arc<Stage>) -> Result<()> {
+        let builders = builders()?.read().await;
+        let login = Access::Password { user: "git".into(), password: "sesame".into() };
+        let storefront = Storefront::create(&stage.lab, "broken/storefront", login).await?;
+        storefront.break_build().await?;
+        let (stage, builders, url) = (&stage, &*builders, storefront.repository.url());
+        let say = |engine| async move {
+            let tenant = tenant(stage, "broken", engine, builders).await?;
+            let object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
+            tenant.kubectl.apply(&object.to_string()).await?;
+            let failed =
+                |status: &GoWindowsImageStatus| find(&status.conditions, ConditionType::Built).is_some_and(|built| built.status == "False");
+            let status = until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, failed).await?;
+            let built = find(&status.conditions, ConditionType::Built).context("Built")?;
+            eprintln!("{}: {}: {}", tenant.namespace, built.reason, built.message);
+            anyhow::Ok((built.reason.clone(), built.message.clone()))
+        };
+        let said = try_join_all(ENGINES.map(say)).await?;
+        ensure!(said[0].0 == "CompileError" && said[0].1.contains("cmd/storefront/main.go:"), "{:?}", said[0]);
+        ensure!(said.iter().all(|one| *one == said[0]), "{said:?}");
+        Ok(())
+    }
+}
