@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
 use futures::future::try_join_all;
 use gowindows_crds::conditions::{ConditionType, find};
-use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus, StageStatus};
+use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus, ImageStatus, StageStatus};
 use gowindows_tests::lab::Lab;
 use gowindows_tests::lab::builders::Builders;
 use gowindows_tests::lab::git::Access;
@@ -28,6 +28,8 @@ const ENGINES: [BuildEngine; 3] = [BuildEngine::Go, BuildEngine::BuildKit, Build
 fn main() {
     let scenarios = scenarios![
         engines::all_make_the_same_program_and_image,
+        engines::a_small_change_is_built_on_warm_caches,
+        engines::a_pruned_buildkitd_downloads_no_module_again,
         engines::a_program_that_does_not_compile_reads_the_same,
         failures::kaniko_where_pods_must_be_restricted,
         failures::buildkitd_down_dying_and_untrusted,
@@ -65,6 +67,7 @@ async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, builders: &Build
     Ok(tenant)
 }
 
+/// The Secret that the objects name.
 pub fn tls_secret(data: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "buildkit-tls"}, "stringData": data}).to_string()
 }
@@ -96,21 +99,17 @@ fn seconds(stage: &StageStatus) -> String {
 mod engines {
     use super::*;
 
-    /// Applies an object, and waits until its image is published.
-    async fn published(stage: &Stage, tenant: &Tenant, object: &Value) -> Result<GoWindowsImageStatus> {
-        tenant.kubectl.apply(&object.to_string()).await?;
-        let stages = std::sync::Mutex::new(Vec::new());
+    /// Waits until the image of a commit, or any where none is given, is published, and tells how long its stages took.
+    async fn published(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
         let there = |status: &GoWindowsImageStatus| {
-            if let (Some(build), Ok(mut seen)) = (&status.build, stages.lock()) {
-                *seen = build.stages.iter().map(seconds).collect();
-            }
-            status.image.is_some()
+            let revision = status.image.as_ref().and_then(|image| image.revision.as_deref());
+            revision.is_some_and(|revision| revision.ends_with(commit))
         };
         let status = until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, there).await?;
-        let took = status.image.as_ref().and_then(|image| image.duration.clone()).unwrap_or_default();
-        let stages = stages.into_inner().unwrap_or_default().join(", ");
-        eprintln!("{}: {took} in all; {stages}", tenant.namespace);
-        Ok(status)
+        let image = status.image.context("an image")?;
+        let stages: Vec<String> = status.build.iter().flat_map(|build| &build.stages).map(seconds).collect();
+        eprintln!("{}: {} in all; {}", tenant.namespace, image.duration.clone().unwrap_or_default(), stages.join(", "));
+        Ok(image)
     }
 
     async fn same_by_all(stage: &Stage, name: &str, url: &str, package: &str) -> Result<()> {
@@ -120,8 +119,8 @@ mod engines {
             let tenant = tenant(stage, name, engine, &builders).await?;
             let mut object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
             object["spec"]["go"]["package"] = json!(package);
-            let status = published(stage, &tenant, &object).await.with_context(|| format!("{name} by {engine:?}"))?;
-            let image = status.image.context("an image")?;
+            tenant.kubectl.apply(&object.to_string()).await?;
+            let image = published(stage, &tenant, "").await.with_context(|| format!("{name} by {engine:?}"))?;
             ensure!(image.engine == Some(engine), "{:?} is not {engine:?}", image.engine);
             let wide = tenant.kubectl.run(&["get", "gwi", "program", "--output", "wide"]).await?;
             ensure!(wide.contains("ENGINE") && wide.contains(&format!("{engine:?}")), "{wide}");
@@ -143,6 +142,79 @@ mod engines {
         let repository = stage.lab.git().create("engines/hey", Access::Public).await?;
         repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
         same_by_all(&stage, "hey", repository.url(), ".").await
+    }
+
+    pub async fn a_small_change_is_built_on_warm_caches(stage: Arc<Stage>) -> Result<()> {
+        let builders = builders()?.read().await;
+        let login = Access::Password { user: "git".into(), password: "sesame".into() };
+        let storefront = Storefront::create(&stage.lab, "warm/storefront", login).await?;
+        // What another scenario has built is not cold.
+        storefront.greet("Still cold.").await?;
+        let mut tenants = Vec::new();
+        for engine in ENGINES {
+            let tenant = tenant(&stage, "warm", engine, &builders).await?;
+            let mut object = object(&stage, &tenant, storefront.repository.url(), engine, &builders.buildkitd.address());
+            if engine != BuildEngine::BuildKit {
+                object["spec"]["build"]["cache"] = json!({"volume": {"size": "2Gi"}});
+            }
+            // One at a time, so that the times can be compared; the change is seen when it is asked for.
+            object["spec"]["interval"] = json!("0s");
+            tenant.kubectl.apply(&object.to_string()).await?;
+            published(&stage, &tenant, "").await.with_context(|| format!("cold by {engine:?}"))?;
+            tenants.push(tenant);
+        }
+        let commit = storefront.greet("Still warm.").await?;
+        let mut digests = Vec::new();
+        for tenant in &tenants {
+            tenant.kubectl.run(&["annotate", "gwi", "program", "gowindows.dev/requested-at=now"]).await?;
+            digests.push(published(&stage, tenant, &commit).await.with_context(|| format!("warm in {}", tenant.namespace))?.digest);
+        }
+        ensure!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+        Ok(())
+    }
+
+    pub async fn a_pruned_buildkitd_downloads_no_module_again(stage: Arc<Stage>) -> Result<()> {
+        let builders = builders()?.write().await;
+        let module = stage.lab.toolchain().download("github.com/rakyll/hey@v0.1.4").await?;
+        let repository = stage.lab.git().create("pruned/hey", Access::Public).await?;
+        repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
+        let tenant = tenant(&stage, "pruned", BuildEngine::BuildKit, &builders).await?;
+        let mut object = object(&stage, &tenant, repository.url(), BuildEngine::BuildKit, &builders.buildkitd.address());
+        object["spec"]["go"]["package"] = json!(".");
+        object["spec"]["image"]["pushSecretRef"] = json!({"name": "registry-auth"});
+        object["spec"]["build"]["cache"] = json!({"registry": {"repository": format!("{}/pruned/cache", stage.lab.registry())}});
+        // A build that starts with nothing, and one that has the registry alone.
+        builders.buildkitd.prune().await?;
+        tenant.kubectl.apply(&object.to_string()).await?;
+        published(&stage, &tenant, "").await?;
+        let first = progress(&tenant).await?;
+        ensure!(!first.contains(DOWNLOAD_CACHED) && first.contains(DOWNLOAD), "{first}");
+        builders.buildkitd.prune().await?;
+        let commit = repository.commit_files(&[("note.go", "package main\n")], "Change only source", "2026-01-05T03:04:05Z").await?;
+        published(&stage, &tenant, &commit).await?;
+        let second = progress(&tenant).await?;
+        ensure!(second.contains(DOWNLOAD_CACHED), "{second}");
+        Ok(())
+    }
+
+    const DOWNLOAD: &str = r#"RUN ["go","mod","download"]"#;
+    const DOWNLOAD_CACHED: &str = r#"RUN ["go","mod","download"] CACHED"#;
+
+    /// What BuildKit said of each step of the newest build: `<step> CACHED` or `<step> DONE 1.2s`.
+    async fn progress(tenant: &Tenant) -> Result<String> {
+        let newest = ["get", "pods", "--sort-by=.metadata.creationTimestamp", "--output", "name"];
+        let pods = tenant.kubectl.run(&newest).await?;
+        let pod = pods.lines().next_back().context("a pod")?;
+        let log = tenant.kubectl.run(&["logs", pod, "--container", "compile"]).await?;
+        let mut steps = std::collections::BTreeMap::new();
+        for (number, rest) in log.lines().filter_map(|line| line.strip_prefix('#')?.split_once(' ')) {
+            let step: &mut String = steps.entry(number).or_default();
+            if rest.starts_with('[') || rest == "CACHED" || rest.starts_with("DONE") {
+                step.push_str(if step.is_empty() { "" } else { " " });
+                step.push_str(rest);
+            }
+        }
+        Ok(steps.into_values().collect::<Vec<_>>().join("\n"))
     }
 
     pub async fn a_program_that_does_not_compile_reads_the_same(stage: Arc<Stage>) -> Result<()> {

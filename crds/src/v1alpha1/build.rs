@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
     .message("build.buildkit is for engine BuildKit alone; set build.engine to BuildKit, or leave build.buildkit out"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.cache) && has(self.cache.volume))")
     .message("build.cache.volume is of no use to engine BuildKit, whose buildkitd keeps the caches; leave it out"))]
+#[x_kube(validation = Rule::new("!(has(self.cache) && has(self.cache.registry)) || (has(self.engine) && self.engine == 'BuildKit')")
+    .message("build.cache.registry is for engine BuildKit alone; use build.cache.volume"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.resources))")
     .message("build.resources is of no use to engine BuildKit, whose buildkitd has its own; leave it out"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'Kaniko' && has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
@@ -156,6 +158,18 @@ pub struct BuildCache {
     /// A volume of this object's own: claimed with the first build, deleted with the object. Without it, every build starts cold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<CacheVolume>,
+    /// Layers of engine BuildKit at a registry, of this object alone: they outlive what its buildkitd keeps. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<CacheRegistry>,
+}
+
+/// Where a builder's layers are kept. The Secret of `image.pushSecretRef` is used where it has this host.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheRegistry {
+    /// Repository, without tag or digest. Whoever can read it can read the source and the modules. Example: `registry.example.com/cache/storefront`.
+    #[schemars(length(min = 3, max = 255), regex(pattern = patterns::REPOSITORY))]
+    pub repository: String,
 }
 
 /// The cache's PersistentVolumeClaim (ReadWriteOnce).

@@ -11,7 +11,9 @@ mod signing;
 mod source;
 mod status;
 
-pub use build::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheVolume, NodeSystem};
+pub use build::{
+    BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheRegistry, CacheVolume, NodeSystem,
+};
 pub use go::{GoEnvVar, GoSpec};
 pub use image::{
     BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, FileMapping, ImageEnvVar, ImageSpec, SizeBudgetSpec,

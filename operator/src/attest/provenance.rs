@@ -32,8 +32,8 @@ pub struct Provenance {
     pub program_of: Option<String>,
     /// The image of the operator's own steps.
     pub step_image: String,
-    /// What compiled: the image of the go command, or a builder that ran it in that image.
-    pub engine: String,
+    /// What compiled: the go command itself, or a builder that ran it in the toolchain's image. None where nothing was compiled.
+    pub engine: Option<String>,
     /// The Job that built it.
     pub witness: Witness,
 }
@@ -114,7 +114,7 @@ mod tests {
             toolchain: format!("r.example.com/go@sha256:{go}"),
             program_of: Some(format!("r.example.com/shop@sha256:{base}")),
             step_image: "r.example.com/gowindows:1".into(),
-            engine: "Go".into(),
+            engine: Some("Go".into()),
             witness: Witness {
                 job: "shop-1".into(),
                 uid: "0000".into(),

@@ -108,7 +108,7 @@ fn provenance(settings: &Settings, build: &Build, inputs: &Inputs) -> Provenance
         toolchain: inputs.toolchain.clone(),
         program_of: build.program_of.clone(),
         step_image: settings.step_image.clone(),
-        engine: format!("{:?}", build.engine),
+        engine: build.program_of.is_none().then(|| format!("{:?}", build.engine)),
         witness: Witness {
             job: build.job.clone(),
             uid: build.uid.clone(),

@@ -23,6 +23,7 @@ use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BuildPhase, ImageStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use std::time::Duration;
 
 pub(super) use retry::LONGEST_BACKOFF;
@@ -48,7 +49,9 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
         world.ask(vec![Question::Base(base.clone())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
     }
-    if matches!(request.build.engine, Engine::BuildKit(_)) {
+    let compiles =
+        |effect: &Effect| matches!(effect, Effect::CreateJob(job) if !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF));
+    if matches!(request.build.engine, Engine::BuildKit(_)) && plan.effects.iter().any(compiles) {
         world.ask(vec![Question::Builder])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.builder.trouble().cloned());
     }
@@ -256,7 +259,9 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
         image.built_at = build.finished.map(whole_second);
         image.duration = build.finished.map(|end| go_duration(end.duration_since(build.created)));
         image.cause = Some(build.cause.clone());
-        image.engine = Some(build.engine);
+        // A program that was taken over was compiled by what compiled it then.
+        let before = world.status().image.as_ref().and_then(|image| image.engine);
+        image.engine = if build.program_of.is_some() { before } else { Some(build.engine) };
     } else {
         image.built_at = Some(whole_second(world.now));
         image.cause = Some("Adopted: the registry already had the image of these inputs".into());

@@ -2,7 +2,7 @@
 //!
 //! A builder prints the compiler's words among its own. A program that does not compile is told with the words of the go command alone, so
 //! that it reads the same with every engine; a builder that fails itself has reasons of its own, and its image or its certificates are not
-//! the program's fault. Signs are from BuildKit 0.32 and Kaniko 1.24, each seen in the output of the real one.
+//! the program's fault. Signs are from the sources of BuildKit 0.32 and Kaniko 1.24; `lab_engines` meets the usual ones in the output of both.
 
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::BuildEngine;

@@ -48,7 +48,7 @@ pub struct Generated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Caches {
-    /// In `/cache`, which the builder's own container mounts.
+    /// In `/cache/by-root`, which the builder's own container mounts: the go command, which is not root, could not write what root left there.
     Mounted,
     /// Compiled packages in a cache mount of BuildKit with this id, modules in a layer, which BuildKit keeps as long as no file changes
     /// that names modules.
@@ -85,7 +85,7 @@ impl Generated {
         let Self { toolchain, compile, sub_path, module_sources, caches } = self;
         let folder = if sub_path == "." { WORK.to_owned() } else { format!("{WORK}/{sub_path}") };
         let (mount, compiled, modules) = match caches {
-            Caches::Mounted => (String::new(), "/cache/build", "/cache/mod"),
+            Caches::Mounted => (String::new(), "/cache/by-root/build", "/cache/by-root/mod"),
             Caches::BuildKit(id) => {
                 (format!("--mount=type=cache,id={},target=/cache/build ", plain("cache", id)?), "/cache/build", "/build/mod")
             }

@@ -46,6 +46,8 @@ fn arguments(settings: &Settings, toolchain: &str) -> Vec<String> {
         "--no-push".to_owned(),
         format!("--tar-path={BUILT}/{IMAGE}"),
         "--reproducible".to_owned(),
+        // Nothing is taken from what it sees of changes but the last copy; times and sizes find that.
+        "--snapshot-mode=redo".to_owned(),
         // It is in a container, whatever the runtime lets it see of that.
         "--force".to_owned(),
         // Its own messages are noise around the compiler's, of which only the end is kept.

@@ -184,7 +184,7 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
         None => {
             let stage = match &request.build.engine {
                 Engine::Go => engine_go::compile(request, settings, order),
-                Engine::BuildKit(buildkit) => engine_buildkit::compile(object, buildkit, settings, order),
+                Engine::BuildKit(buildkit) => engine_buildkit::compile(object, buildkit, request, settings, order),
                 Engine::Kaniko { image } => engine_kaniko::compile(image, request, settings, order),
             };
             volumes.push(cache(object, request));

@@ -14,7 +14,8 @@ const WORKSPACE: &str = "/build";
 /// Scratch space of every container.
 pub(super) const TMP: &str = "/tmp";
 const GIT_AUTH: &str = "/var/run/gowindows/git";
-const REGISTRY_AUTH: &str = "/var/run/gowindows/registry";
+/// Where the credentials of the registry are, as `config.json`.
+pub(super) const REGISTRY_AUTH: &str = "/var/run/gowindows/registry";
 const BASE_AUTH: &str = "/var/run/gowindows/base";
 /// Largest work tree that is checked out.
 const MAX_SOURCE_BYTES: u64 = 2 << 30;

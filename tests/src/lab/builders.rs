@@ -3,6 +3,8 @@
 //! As a company would: a buildkitd outside of the cluster, which lets in who has a certificate of its authority, and the images of `buildctl`
 //! and of Kaniko's executor in the registry. All of it is the real thing, built from pinned Go modules.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,7 +15,7 @@ use super::pki::{Authority, Identity};
 use super::process::Process;
 use super::progress::Progress;
 use super::tools::{BUILDKIT, KANIKO, Tools};
-use super::{Lab, images, packages};
+use super::{Lab, host, images, packages};
 use crate::peers::buildkit::Setup;
 
 const PORT: u16 = 1234;
@@ -31,6 +33,8 @@ pub struct Builders {
 /// A buildkitd in the lab's network that wants a certificate of its clients. It ends with the lab.
 pub struct Buildkitd {
     process: Process,
+    buildctl: PathBuf,
+    certificates: PathBuf,
     host: String,
     authority: Authority,
 }
@@ -61,7 +65,10 @@ impl Lab {
         command.arg("--tlscert").arg(certificate).arg("--tlskey").arg(key).arg("--tlscacert").arg(trusted);
         let mut process = self.spawn("buildkitd", command)?;
         listens(&mut process, &host).await?;
-        Ok(Buildkitd { process, host, authority })
+        let certificates = self.site.folder("buildkitd/client")?;
+        authority.client("lab", None)?.write(&certificates, "tls")?;
+        super::pki::write_private(certificates.join("ca.crt"), authority.certificate())?;
+        Ok(Buildkitd { process, buildctl: tools.path("buildctl")?.to_owned(), certificates, host, authority })
     }
 }
 
@@ -86,6 +93,13 @@ impl Buildkitd {
         let authority = Authority::new("another authority")?;
         let Identity { certificate, key } = authority.client("somebody", None)?;
         Ok(json!({"ca.crt": authority.certificate(), "tls.crt": certificate, "tls.key": key}))
+    }
+
+    /// Deletes all that it keeps.
+    pub async fn prune(&self) -> Result<()> {
+        let mut buildctl = Command::new(&self.buildctl);
+        buildctl.arg("--addr").arg(self.address()).arg("--tlsdir").arg(&self.certificates).args(["prune", "--all"]);
+        host::run_async(buildctl).await.context("prune buildkitd").map(drop)
     }
 
     /// Ends it as a crash does.

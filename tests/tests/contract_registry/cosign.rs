@@ -91,7 +91,7 @@ async fn digests(door: &Door) -> Result<Vec<String>> {
 fn provenance() -> Provenance {
     Provenance {
         program_of: None,
-        engine: "Go".into(),
+        engine: Some("Go".into()),
         repository: "https://git.example.com/shop.git".into(),
         reference: "main".into(),
         commit: "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567".into(),
@@ -162,6 +162,25 @@ async fn signs_and_is_believed(real: &RealRegistry) -> Result<()> {
 async fn the_real_cosign_believes_what_is_signed_and_nothing_else() -> Result<()> {
     signs_and_is_believed(&RealRegistry::start().await?).await.context("without the referrers API")?;
     signs_and_is_believed(&RealRegistry::start_listing(false).await?).await.context("with it")
+}
+
+/// As docs/supply-chain.md says it to those who build on a laptop.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_laptop_has_pushed_is_signed_by_its_owner() -> Result<()> {
+    let real = RealRegistry::start().await?;
+    let (door, cosign) = (real.door().await?, Cosign::new().await?);
+    for key in ["mine", "other"] {
+        cosign.key(key).await?;
+    }
+    let images: Vec<String> = digests(&door).await?.iter().map(|digest| format!("{}/{REPOSITORY}@{digest}", door.host)).collect();
+    let options = ["--use-signing-config=false", "--tlog-upload=false", "--recursive", "--yes"];
+    let signed = cosign.run(&[&["sign", "--key", "mine.key"], &options[..], &[&images[0]]].concat()).await?;
+    told(&signed);
+    ensure!(signed.status.success());
+    for image in &images {
+        ensure!(cosign.verifies("mine", image).await? && !cosign.verifies("other", image).await?, "{image}");
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

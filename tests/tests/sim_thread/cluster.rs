@@ -146,7 +146,7 @@ impl Cluster {
         let program = stage.outside.program(&source.commit);
         let owner = object["metadata"]["labels"][names::LABEL_IMAGE_UID].as_str().unwrap_or_default().to_owned();
         let stages = pods::stages(&object);
-        let known = assemble.known_program.as_ref().map(|known| stage.outside.image(known.image.split('@').nth(1).unwrap_or_default()));
+        let known = assemble.known_program.as_ref().map(|known| stage.outside.served(known.image.split('@').nth(1).unwrap_or_default()));
         let begins = stages.get(number).map(String::as_str);
         let ended = match (begins, program, known) {
             (Some("assemble"), Program::Broken, None) => {

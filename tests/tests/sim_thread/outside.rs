@@ -48,6 +48,8 @@ struct State {
     tags: BTreeMap<String, String>,
     /// By digest.
     images: BTreeMap<String, Pushed>,
+    /// Digests that were deleted since.
+    deleted: BTreeSet<String>,
     /// Digests that have provenance.
     told: BTreeSet<String>,
     /// Digests that are signed.
@@ -102,6 +104,7 @@ impl Outside {
         let mut state = self.state();
         let digest = format!("sha256:{:0>64}", tag.trim_start_matches("gw-"));
         state.tags.insert(format!("{repository}:{tag}"), digest.clone());
+        state.deleted.remove(&digest);
         let order = u64::try_from(state.images.len()).unwrap_or_default();
         let new = || Pushed { program, by: Vec::new(), order, ldflags, at };
         let image = state.images.entry(digest.clone()).or_insert_with(new);
@@ -128,11 +131,16 @@ impl Outside {
         self.state().tags.get(&format!("{repository}:{tag}")).cloned()
     }
 
-    /// An image is deleted from the registry.
+    /// An image is deleted from the registry. That it was pushed stays true.
     pub fn forget(&self, digest: &str) {
         let mut state = self.state();
-        state.images.remove(digest);
+        state.deleted.insert(digest.to_owned());
         state.tags.retain(|_, tagged| tagged != digest);
+    }
+
+    /// The image of a digest, where the registry still has it.
+    pub fn served(&self, digest: &str) -> Option<Pushed> {
+        self.image(digest).filter(|_| !self.state().deleted.contains(digest))
     }
 
     /// Whether a digest is signed.
@@ -251,7 +259,7 @@ impl Registry for Reached {
             let digest = attestation.digests.first().cloned().unwrap_or_default();
             self.travel(&format!("attest {digest}")).await;
             self.0.outside.registry_trouble()?;
-            if self.0.outside.image(&digest).is_none() {
+            if self.0.outside.served(&digest).is_none() {
                 return Err(Miss { reason: Reason::RegistryInvalid, message: format!("There is no {digest}.") });
             }
             let mut state = self.0.outside.state();

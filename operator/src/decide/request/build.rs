@@ -11,7 +11,7 @@ use super::{MINUTE, Refusal, object_name};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::{BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, NodeSystem};
+use gowindows_crds::v1alpha1::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, NodeSystem};
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -64,6 +64,8 @@ pub struct BuildKit {
     pub tls_secret: String,
     /// The image of `buildctl`.
     pub image: String,
+    /// Repository in which layers are kept, without tag or digest.
+    pub cache: Option<String>,
 }
 
 impl Engine {
@@ -110,6 +112,7 @@ impl BuildKit {
                 .form(patterns::BUILDKIT_ADDRESS)?,
             tls_secret: object_name("build.buildkit.tlsSecretRef.name", &tls_secret_ref.name)?,
             image: configured(BuildEngine::BuildKit, "buildctlImage", settings.buildctl_image.as_ref())?,
+            cache: None,
         })
     }
 }
@@ -141,11 +144,20 @@ impl BuildRequest {
     pub(super) fn new(spec: BuildSpec, settings: &Settings) -> Result<Self, Refusal> {
         let BuildSpec { engine, buildkit, nodes, resources, timeouts, retries, cache } = spec;
         let nodes = nodes.unwrap_or_default();
-        let volume = cache.and_then(|cache| cache.volume);
-        let engine = Engine::new(engine.unwrap_or_default(), buildkit, nodes.os.unwrap_or_default(), settings)?;
+        let BuildCache { volume, registry } = cache.unwrap_or_default();
+        let mut engine = Engine::new(engine.unwrap_or_default(), buildkit, nodes.os.unwrap_or_default(), settings)?;
         let elsewhere =
             [("build.cache.volume", volume.is_some(), "keeps the caches"), ("build.resources", resources.is_some(), "has its own")];
         let unheard = elsewhere.into_iter().find(|(_, set, _)| *set).filter(|_| matches!(engine, Engine::BuildKit(_)));
+        match (&mut engine, registry) {
+            (_, None) => {}
+            (Engine::BuildKit(buildkit), Some(registry)) => {
+                let remedy = "use host/path without tag or digest, such as registry.example.com/cache/app";
+                let field = "build.cache.registry.repository";
+                buildkit.cache = Some(Check::new(field, &registry.repository, remedy).at_most(255).form(patterns::REPOSITORY)?);
+            }
+            _ => return Err(invalid("build.cache.registry", "", "it is for engine BuildKit alone; use build.cache.volume")),
+        }
         if let Some((field, _, why)) = unheard {
             return Err(invalid(field, "", &format!("it is of no use to engine BuildKit, whose buildkitd {why}; leave it out")));
         }

@@ -134,7 +134,7 @@ fn every_engine_compiles_the_same_inputs_with_the_same_words() {
         let source = containers(&pod)[0].args.clone().expect("arguments");
         let step: crate::step::source_request::SourceRequest = serde_json::from_str(&source[3].replace("$$", "$")).expect("a request");
         let text = step.context.expect("a context").dockerfile.text(false).expect("a Dockerfile");
-        assert!(text.contains(&serde_json::to_string(&argv).expect("JSON").replace("/build/out/", "/build/out/")), "{text}");
+        assert!(text.contains(&serde_json::to_string(&argv).expect("JSON")), "{text}");
         assert!(text.contains(&format!("FROM --platform=linux/amd64 {} AS compile", inputs(engine).toolchain)), "{text}");
         assert!(source.join(" ").contains("--context /build/context"), "{source:?}");
     }
@@ -191,6 +191,24 @@ fn buildctl_gets_certificates_as_files_and_nothing_else() {
     let mounted = |container: &Container| container.volume_mounts.iter().flatten().any(|mount| mount.name == "buildkit-tls");
     let with: Vec<_> = containers(&pod).iter().filter(|container| mounted(container)).map(|container| container.name.clone()).collect();
     assert_eq!(with, ["compile"]);
+}
+
+#[test]
+fn layers_at_a_registry_are_of_one_object() {
+    let mut build = build(BuildEngine::BuildKit);
+    build["cache"] = json!({"registry": {"repository": "registry.example.com/cache/shop"}});
+    let object = object(json!({"spec": {"build": build, "image": {"pushSecretRef": {"name": "push"}}}}));
+    let request = Request::new(&object, &settings()).expect("valid");
+    let inputs = plan_of(BuildEngine::BuildKit).conclusion.inputs.expect("inputs");
+    let order = crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None };
+    let job = crate::render::job(&object, &request, &settings(), &order);
+    let pod = job.spec.and_then(|job| job.template.spec).expect("a pod");
+    let compile = compile(&pod);
+    let args = compile.args.expect("arguments").join(" ");
+    let place = "type=registry,ref=registry.example.com/cache/shop:gowindows-0000-1111";
+    assert!(args.contains(&format!("--import-cache={place}")) && args.contains(&format!("--export-cache={place},mode=max,")), "{args}");
+    assert!(compile.env.iter().flatten().any(|variable| variable.name == "DOCKER_CONFIG"));
+    assert_eq!(above_restricted(&pod), Vec::<String>::new());
 }
 
 #[test]

@@ -52,7 +52,7 @@ COPY --from=compile ["/build/out/","/"]
 fn with_mounted_caches_and_vendored_modules_less_is_said() {
     let text = Generated { caches: Caches::Mounted, sub_path: ".".into(), ..generated() }.text(true).expect("a Dockerfile");
     assert!(!text.contains("--mount") && !text.contains("download") && !text.contains("modules/"), "{text}");
-    assert!(text.contains("\nWORKDIR /build/src\n") && text.contains(r#"GOMODCACHE="/cache/mod""#), "{text}");
+    assert!(text.contains("\nWORKDIR /build/src\n") && text.contains(r#"GOMODCACHE="/cache/by-root/mod""#), "{text}");
 }
 
 /// What the word of an `ENV` in double quotes means: BuildKit's `shell.Lex`.

@@ -4,8 +4,11 @@ use flate2::write::GzEncoder;
 use std::io::Write;
 use tar::{Builder, Header};
 
-/// A tar of entries: path, type, content.
-fn archive(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
+/// Path, type, content.
+type Entry<'a> = (&'a str, EntryType, &'a [u8]);
+
+/// A tar of entries.
+fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
     for (path, kind, content) in entries {
         let mut header = Header::new_gnu();
@@ -50,7 +53,7 @@ fn of(manifest: &str, layer: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
 
 const ONE: &str = r#"[{"Config":"sha256:00","RepoTags":["a:b"],"Layers":["11.tar.gz"]}]"#;
 const FILE: EntryType = EntryType::Regular;
-const PROGRAM: (&str, EntryType, &[u8]) = ("shop.exe", FILE, b"MZ");
+const PROGRAM: Entry<'_> = ("shop.exe", FILE, b"MZ");
 
 #[test]
 fn the_one_file_is_the_program_however_the_layer_is_written() {
@@ -63,7 +66,7 @@ fn the_one_file_is_the_program_however_the_layer_is_written() {
 
 #[test]
 fn anything_else_is_refused() {
-    let layers: [(&[(&str, EntryType, &[u8])], &str); 8] = [
+    let layers: [(&[Entry<'_>], &str); 8] = [
         (&[], "empty"),
         (&[PROGRAM, ("b.exe", FILE, b"MZ")], "b.exe"),
         (&[PROGRAM, PROGRAM], "shop.exe"),
