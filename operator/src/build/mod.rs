@@ -97,7 +97,9 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;
-    if compile.strip && let Some(saved) = program.build_info.as_ref().ok().and_then(|info| savings::sentence(&info.go_version)) {
+    if compile.strip
+        && let Some(saved) = program.build_info.as_ref().ok().and_then(|info| savings::sentence(&info.go_version))
+    {
         say(format!("compile: {saved}"));
     }
     // In a workspace the sums of the other modules count too.

@@ -42,7 +42,9 @@ fn told(measured: &Savings, go_version: &str) -> Option<String> {
     let (first, last) = measured.get(&release).and_then(|variants| Some((variants.first()?, variants.last()?)))?;
     let saved = |before: u64, after: u64| 100_u64.saturating_sub(after.saturating_mul(100) / before.max(1));
     let (bytes, gzip) = (saved(first.bytes, last.bytes), saved(first.gzip, last.gzip));
-    Some(format!("with Go {release} the compile flags make a small web server {bytes} % smaller, and its layer {gzip} % (docs/benchmarks.md)"))
+    Some(format!(
+        "with Go {release} the compile flags make a small web server {bytes} % smaller, and its layer {gzip} % (docs/benchmarks.md)"
+    ))
 }
 
 #[cfg(test)]

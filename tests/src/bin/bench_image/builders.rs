@@ -42,7 +42,8 @@ pub enum Builder {
 
 impl Builder {
     /// All of them, in the order of tables.
-    pub const ALL: [Self; 8] = [Self::Ours, Self::OursZstd, Self::Ko, Self::KoStripping, Self::Buildkit, Self::BuildkitEpoch, Self::Buildah, Self::Kaniko];
+    pub const ALL: [Self; 8] =
+        [Self::Ours, Self::OursZstd, Self::Ko, Self::KoStripping, Self::Buildkit, Self::BuildkitEpoch, Self::Buildah, Self::Kaniko];
 
     /// In tables.
     pub fn name(self) -> &'static str {

@@ -93,8 +93,17 @@ pub async fn large(stand: &Stand, repeats: usize, results: &mut Results) -> Resu
          flags here, so that all have the same program to pack; it compresses with gzip:1, ours with gzip:6 unless told otherwise. Ours also \
          looks through the program, reads everything back and verifies it. Each attaches its bill of materials.",
     );
-    let columns =
-        ["program", "gowindows", "beside ko", "with zstd:3", "beside ko", "ko (gzip:1)", "gowindows, peak", "with zstd:3, peak", "ko, peak"];
+    let columns = [
+        "program",
+        "gowindows",
+        "beside ko",
+        "with zstd:3",
+        "beside ko",
+        "ko (gzip:1)",
+        "gowindows, peak",
+        "with zstd:3, peak",
+        "ko, peak",
+    ];
     let mut table = Table::new(columns);
     for program in [stand.storefront(), stand.large("25 MB", 18)?, stand.large("100 MB", 93)?] {
         let made = all(stand, &[Builder::Ours, Builder::OursZstd, Builder::KoStripping], &program, repeats).await?;

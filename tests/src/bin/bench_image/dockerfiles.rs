@@ -81,9 +81,8 @@ async fn single_stage(stand: &Stand, program: &Program) -> Result<PathBuf> {
     command.args(["build", "-buildvcs=false", "-o"]).arg(output.join("source").join(exe)).arg(program.package);
     command.envs(WINDOWS).env("GOCACHE", &cache);
     stand.progress.step("compiling as on Windows, from nothing", run_async(command)).await?;
-    let steps = format!(
-        "COPY [\"go\", \"/Program Files/Go\"]\nWORKDIR /source\nCOPY source .\nCOPY output /\nCMD [\"C:\\\\source\\\\{exe}\"]\n"
-    );
+    let steps =
+        format!("COPY [\"go\", \"/Program Files/Go\"]\nWORKDIR /source\nCOPY source .\nCOPY output /\nCMD [\"C:\\\\source\\\\{exe}\"]\n");
     fs::write(context.join("steps"), steps)?;
     Ok(context)
 }
@@ -104,7 +103,16 @@ async fn toolchain(stand: &Stand, to: &Path) -> Result<()> {
         let mut command = go(&root.join("src"))?;
         // As `go version -m` says of a release's own programs.
         command.args(["build", "-trimpath", "-gcflags=cmd/...=-dwarf=false", "-buildvcs=false", "-o"]).arg(folder).args(packages);
-        stand.progress.step("Go's own programs for Windows", run_async({ command.envs(WINDOWS); command })).await?;
+        stand
+            .progress
+            .step(
+                "Go's own programs for Windows",
+                run_async({
+                    command.envs(WINDOWS);
+                    command
+                }),
+            )
+            .await?;
     }
     Ok(())
 }

@@ -17,12 +17,15 @@ pub async fn measure(stand: &Stand, repeats: usize, results: &mut Results) -> Re
     for _ in 0..repeats {
         for (_, tag, whole, alone, bytes) in &mut all {
             let registry = stand.registry().await?;
-            let base = format!("{}/windows/nanoserver:{tag}", registry.host);
+            let host = registry.host.clone();
+            let base = format!("{host}/windows/nanoserver:{tag}");
             let command = |name: &str| {
-                let image = format!("{}/{name}:{TAG}", registry.host);
-                ours(stand, &program.module, &program, &base, &image, &registry.host)
+                let image = format!("{host}/{name}:{TAG}");
+                ours(stand, &program.module, &program, &base, &image, &host)
             };
             whole.add(cost(command("whole"), false).await?);
+            // The next one takes its place.
+            drop(registry);
             let registry = stand.registry().await?;
             alone.add(stand.go.cost(command("alone")).await?);
             *bytes = stored(&registry.host, "alone").await?;
