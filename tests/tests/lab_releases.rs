@@ -77,7 +77,8 @@ mod releases {
             "weight": 100,
             "preference": {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]},
         }]}});
-        let tolerates = format!("      affinity: {rather}\n      tolerations:\n        - {{key: \"on\", value: paper, effect: NoSchedule}}");
+        let tolerates =
+            format!("      affinity: {rather}\n      tolerations:\n        - {{key: \"on\", value: paper, effect: NoSchedule}}");
         Ok(sample.replace("kubernetes.io/os: windows", &selector).replace("      tolerations:", &tolerates))
     }
 
