@@ -19,6 +19,7 @@ use crate::clients::oci::{Credentials, Registry};
 use crate::decide::SizeBudget;
 use crate::image::sizes;
 use crate::image::verify::ReadBack;
+use crate::render::savings;
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_pipeline::{Prepared, Program, Say, find_bases, prepare};
 use crate::step::program_check::{self, Expected};
@@ -96,6 +97,11 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
     toolchain::compile(&module, &compile, out.path(), &say).await?;
     let program = Program::in_folder(out.path())?;
+    if compile.strip
+        && let Some(saved) = program.build_info.as_ref().ok().and_then(|info| savings::sentence(&info.go_version))
+    {
+        say(format!("compile: {saved}"));
+    }
     // In a workspace the sums of the other modules count too.
     let source = module.ancestors().find(|folder| folder.join("go.work").is_file()).unwrap_or(&module);
     let sub_path = module.strip_prefix(source).map(|path| path.display().to_string()).unwrap_or_default();

@@ -177,7 +177,7 @@ fn base_package(number: usize, base: &Base) -> Package {
     Package {
         checksums: vec![sha256(base.digest.hex().into())],
         external_refs: vec![purl(format!("pkg:oci/{}@{}{place}", escaped(name), escaped(base.digest.as_str())))],
-        ..package(&format!("SPDXRef-Base-{number}"), repository.unwrap_or(name), Some(base.os_version.clone()), "OPERATING-SYSTEM")
+        ..package(&format!("SPDXRef-Base-{number}"), repository.unwrap_or(name), Some(base.os_version.clone()), "CONTAINER")
     }
 }
 

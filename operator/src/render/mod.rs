@@ -9,6 +9,7 @@ mod engine_kaniko;
 mod job;
 mod names;
 mod rollout;
+pub mod savings;
 mod stages;
 
 pub use compile::Compile;

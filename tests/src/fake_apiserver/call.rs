@@ -66,6 +66,9 @@ impl Call {
             ["namespaces", namespace, plural, name] => (Some(*namespace), *plural, Some(*name), None),
             ["namespaces", namespace, plural, name, sub] => (Some(*namespace), *plural, Some(*name), Some(*sub)),
             [plural] => (None, *plural, None, None),
+            // Of no namespace: nodes.
+            [plural, name] => (None, *plural, Some(*name), None),
+            [plural, name, sub] => (None, *plural, Some(*name), Some(*sub)),
             _ => return Err(Refusal::not_found_path()),
         };
         let kind = kinds::by_path(group, version, plural).ok_or_else(Refusal::not_found_path)?;

@@ -44,6 +44,12 @@ pub const WINE: &[Package] = &[
     package("wine64", "/usr/lib/wine/wine64"),
 ];
 
+/// What shows programs another time than the machine's.
+pub const OTHER_TIMES: &[Package] = &[package("libfaketime", FAKE_CLOCK), package("util-linux", "taskset")];
+
+/// The library that does it.
+pub const FAKE_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
 /// What the daemon of another image builder needs.
 pub const BUILDERS: &[Package] = &[package("runc", "runc"), package("util-linux", "unshare")];
 

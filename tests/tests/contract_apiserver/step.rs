@@ -5,6 +5,9 @@ use http::Method;
 use serde_json::{Value, json};
 use std::fmt;
 
+/// Kinds of the whole cluster.
+const IN_NO_NAMESPACE: [&str; 1] = ["Node"];
+
 /// One step of a script. Texts may hold `{{name}}`, which stands for what an earlier step has kept.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -67,7 +70,8 @@ impl Ask {
         let name = self.name.iter().map(|name| format!("/{name}")).collect::<String>();
         let status = if self.status { "/status" } else { "" };
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
-        format!("/{root}/{}/namespaces/{namespace}/{}{name}{status}?{query}", kind.api_version(), kind.plural)
+        let namespace = if IN_NO_NAMESPACE.contains(&self.kind) { String::new() } else { format!("namespaces/{namespace}/") };
+        format!("/{root}/{}/{namespace}{}{name}{status}?{query}", kind.api_version(), kind.plural)
     }
 }
 

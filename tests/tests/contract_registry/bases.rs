@@ -43,7 +43,7 @@ async fn a_program_is_taken_over_from_an_image_that_has_it() -> Result<()> {
     let (registry, compiled) = (RealRegistry::start().await?, compiled()?);
     let door = registry.door().await?;
     let (repository, registries) = (format!("{}/app", door.host), door.settings());
-    for compression in [json!({"algorithm": "gzip", "level": 6}), json!({"algorithm": "zstd", "level": 3})] {
+    for compression in ["gzip:6", "zstd:3"] {
         let assembly = |label: &str| json!({"bases": [format!("{}/{BASE}", door.host)], "labels": {"team": label}, "compression": compression, "epoch": 0});
         let first = built(compiled.path(), &repository, assembly("one"), &registries).await?;
         let known = KnownProgram { image: first.reference.clone(), sha256: first.binary.sha256.clone() };

@@ -164,6 +164,25 @@ async fn the_real_cosign_believes_what_is_signed_and_nothing_else() -> Result<()
     signs_and_is_believed(&RealRegistry::start_listing(false).await?).await.context("with it")
 }
 
+/// As docs/supply-chain.md says it to those who build on a laptop.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_laptop_has_pushed_is_signed_by_its_owner() -> Result<()> {
+    let real = RealRegistry::start().await?;
+    let (door, cosign) = (real.door().await?, Cosign::new().await?);
+    for key in ["mine", "other"] {
+        cosign.key(key).await?;
+    }
+    let images: Vec<String> = digests(&door).await?.iter().map(|digest| format!("{}/{REPOSITORY}@{digest}", door.host)).collect();
+    let options = ["--use-signing-config=false", "--tlog-upload=false", "--recursive", "--yes"];
+    let signed = cosign.run(&[&["sign", "--key", "mine.key"], &options[..], &[&images[0]]].concat()).await?;
+    told(&signed);
+    ensure!(signed.status.success());
+    for image in &images {
+        ensure!(cosign.verifies("mine", image).await? && !cosign.verifies("other", image).await?, "{image}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_key_provenance_is_attached_and_found_again() -> Result<()> {
     let real = RealRegistry::start().await?;

@@ -3,9 +3,12 @@
 
 mod bases;
 mod cosign;
+mod laptop;
 mod push;
 mod reads;
 mod referrers;
+mod reproducible;
 mod sbom;
 mod server;
+mod shared;
 mod upload;

@@ -52,6 +52,8 @@ const OPEN: (&str, &str, u64) = ("POST", "/app/blobs/uploads/", 0);
 /// Of the two layers of the base, the program's layer and the configuration, two are on their way.
 const OPEN_LATER: (&str, &str, u64) = ("POST", "/app/blobs/uploads/", 2);
 const UPLOAD: (&str, &str, u64) = ("PUT", "/app/blobs/uploads/", 0);
+/// Every end of an upload, and every piece.
+const LOSE: (&str, &str, u64) = ("PATCH PUT", "/app/blobs/uploads/", 0);
 const MANIFEST: (&str, &str, u64) = ("PUT", "/app/manifests/sha256:", 0);
 const READ_BACK: (&str, &str, u64) = ("GET", "/app/manifests/sha256:", 0);
 const READ_CONFIG: (&str, &str, u64) = ("GET", "/app/blobs/", 0);
@@ -63,6 +65,7 @@ const SET_TAG: (&str, &str, u64) = ("PUT", "/app/manifests/gw-", 0);
 const READ_TAG: (&str, &str, u64) = ("HEAD", "/app/manifests/gw-", 0);
 
 const NO_PROJECT: &str = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"project app not found"}]}"#;
+const UPLOAD_UNKNOWN: &str = r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"blob upload unknown to registry"}]}"#;
 const IMMUTABLE: &str = r#"{"errors":[{"code":"DENIED","message":"tags are immutable"}]}"#;
 const LOGIN: &str = "add them to the docker configuration";
 const MEND: &str = "image.repository";
@@ -95,6 +98,7 @@ const CASES: &[Case] = &[
     case("upload-busy", UPLOAD, Status(503, ""), RegistryUnreachable, true, &["upload blob", "HTTP 503"]),
     case("upload-silent", UPLOAD, Silent, Timeout, true, &["build.timeouts.push"]),
     case("upload-forgotten", UPLOAD, Swallowed, RegistryInvalid, false, &["write manifest"]),
+    case("upload-lost", LOSE, Status(404, UPLOAD_UNKNOWN), RegistryInvalid, false, &["upload blob", "HTTP 404", "share one storage"]),
     case("manifest-denied", MANIFEST, Status(403, ""), RegistryAuthFailed, false, &["write manifest", LOGIN]),
     case("manifest-busy", MANIFEST, Status(504, ""), RegistryUnreachable, true, &["write manifest", "HTTP 504"]),
     case("manifest-portal", MANIFEST, Portal, VerificationFailed, false, &["not there right after it was pushed"]),

@@ -31,7 +31,7 @@ fn expected() -> Expected {
 async fn compiled() -> Result<(TempDir, TempDir)> {
     let (source, out) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/spdx");
-    for file in ["go.mod", "go.sum", "main.go"] {
+    for file in ["go.mod", "go.sum", "main.go", "spdx-2.3.schema.json"] {
         std::fs::copy(module.join(file), source.path().join(file))?;
     }
     let argv = compile().argv(out.path().to_str().context("UTF-8")?);
@@ -42,14 +42,33 @@ async fn compiled() -> Result<(TempDir, TempDir)> {
     Ok((source, out))
 }
 
-/// What another program reads in a bill.
+/// What another program, which holds it against the schema too, reads in a bill.
 async fn read_by_others(bill: &[u8]) -> Result<String> {
     let tools = Tools::ensure(&[SPDX], &Progress::stderr()).await?;
-    let mut reader = Command::new(tools.path("spdx")?).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut reader = Command::new(tools.path("spdx")?);
+    let mut reader = reader.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
     reader.stdin.take().context("its input")?.write_all(bill).await?;
     let read = reader.wait_with_output().await?;
-    ensure!(read.status.success(), "another program refuses the bill");
+    ensure!(read.status.success(), "another program refuses the bill: {}", String::from_utf8_lossy(&read.stderr));
     Ok(String::from_utf8(read.stdout)?)
+}
+
+/// That its schema, the SPDX project's own, is one which finds something: each of these is one mistake.
+async fn mistakes_are_found(bill: &Value) -> Result<()> {
+    let mistakes: [fn(&mut Value); 5] = [
+        |bill| bill["packages"][0]["checksum"] = json!("sha256:00"),
+        |bill| bill["packages"][0]["checksums"] = json!([{"algorithm": "SHA-256", "checksumValue": "00"}]),
+        |bill| bill["relationships"][0]["relationshipType"] = json!("HAS"),
+        |bill| bill["packages"][0]["filesAnalyzed"] = json!("no"),
+        |bill| drop(bill.as_object_mut().map(|bill| bill.remove("dataLicense"))),
+    ];
+    for (number, mistake) in mistakes.iter().enumerate() {
+        let mut wrong = bill.clone();
+        mistake(&mut wrong);
+        let refusal = read_by_others(wrong.to_string().as_bytes()).await.err().with_context(|| format!("mistake {number} is not found"))?;
+        ensure!(refusal.to_string().contains("jsonschema validation failed"), "mistake {number}: {refusal}");
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +95,7 @@ async fn the_bill_of_a_pushed_image_is_read_by_others_and_is_the_same_again() ->
 
     let bill: Value = serde_json::from_slice(&seen[0])?;
     ensure!(bill["creationInfo"]["created"] == "2026-01-02T03:04:05Z");
+    mistakes_are_found(&bill).await?;
     let read = read_by_others(&seen[0]).await?;
     eprintln!("{read}");
     let name = program.name.as_str();

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -134,12 +133,24 @@ pub enum How {
 /// Which requests break, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
+    /// One, or several with spaces between.
     pub method: &'static str,
     /// Part of their paths.
     pub path: &'static str,
     /// So many of them pass before.
     pub after: u64,
     pub how: How,
+}
+
+/// A request that went through a door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    pub method: Method,
+    /// With its query.
+    pub path: String,
+    /// Bytes of its body.
+    pub sent: usize,
+    pub status: StatusCode,
 }
 
 /// A way to the registry that can be broken.
@@ -151,14 +162,15 @@ pub struct Door {
 
 struct Inner {
     http: reqwest::Client,
-    fault: Mutex<Option<Fault>>,
-    matched: AtomicU64,
+    /// Each with how many requests it has met.
+    faults: Mutex<Vec<(Fault, u64)>>,
+    passed: Mutex<Vec<Passed>>,
 }
 
 impl Door {
     async fn open(socket: &Path) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().unix_socket(socket).redirect(reqwest::redirect::Policy::none()).build()?;
-        let inner = Arc::new(Inner { http, fault: Mutex::default(), matched: AtomicU64::new(0) });
+        let inner = Arc::new(Inner { http, faults: Mutex::default(), passed: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let host = listener.local_addr()?.to_string();
         let router = Router::new().fallback(answer).with_state(inner.clone());
@@ -168,15 +180,19 @@ impl Door {
     }
 
     /// From now on this breaks; nothing without a fault.
-    pub fn set(&self, fault: Option<Fault>) {
-        *self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
-        self.inner.matched.store(0, Ordering::SeqCst);
+    pub fn set(&self, faults: impl IntoIterator<Item = Fault>) {
+        *self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults.into_iter().map(|fault| (fault, 0)).collect();
     }
 
     /// How many requests were broken since the last change.
     pub fn struck(&self) -> u64 {
-        let after = self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner).map_or(0, |fault| fault.after);
-        self.inner.matched.load(Ordering::SeqCst).saturating_sub(after)
+        let faults = self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.iter().map(|(fault, met)| met.saturating_sub(fault.after)).sum()
+    }
+
+    /// The requests that went through since this was asked before.
+    pub fn passed(&self) -> Vec<Passed> {
+        std::mem::take(&mut self.inner.passed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How the operator's settings name it.
@@ -194,9 +210,13 @@ impl Door {
 
 impl Inner {
     fn how(&self, request: &Request) -> Option<How> {
-        let fault = (*self.fault.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let hit = request.method().as_str() == fault.method && request.uri().path().contains(fault.path);
-        (hit && self.matched.fetch_add(1, Ordering::SeqCst) >= fault.after).then_some(fault.how)
+        let hits = |fault: &Fault| {
+            fault.method.split(' ').any(|method| method == request.method().as_str()) && request.uri().path().contains(fault.path)
+        };
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fault, met) = faults.iter_mut().find(|(fault, _)| hits(fault))?;
+        *met += 1;
+        (*met > fault.after).then_some(fault.how)
     }
 
     /// The `Host` goes along, so that the registry names this door in the addresses of its uploads.
@@ -204,10 +224,15 @@ impl Inner {
         let (head, body) = request.into_parts();
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut onward = self.http.request(head.method.clone(), format!("http://registry{path}")).headers(head.headers);
+        let mut sent = 0;
         if ![Method::GET, Method::HEAD].contains(&head.method) {
-            onward = onward.body(to_bytes(body, MOST).await?);
+            let body = to_bytes(body, MOST).await?;
+            sent = body.len();
+            onward = onward.body(body);
         }
         let answer = onward.send().await?;
+        let passed = Passed { method: head.method, path: path.to_owned(), sent, status: answer.status() };
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).push(passed);
         Ok((answer.status(), answer.headers().clone(), answer.bytes().await?))
     }
 }

@@ -1,9 +1,10 @@
 //! Does a large blob arrive when the connection breaks, at whichever byte, and is only the broken piece sent again?
 
-use crate::server::RealRegistry;
+use crate::server::{Fault, How, RealRegistry};
 use anyhow::{Context, Result, ensure};
 use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
+use gowindows_crds::conditions::Reason;
 use gowindows_operator::clients::oci::{Credentials, Progress, Reference, Registry};
 use gowindows_operator::image::Digest;
 use gowindows_operator::image::manifest::Descriptor;
@@ -124,6 +125,53 @@ async fn an_upload_goes_on_after_a_cut_at_any_byte() -> Result<()> {
     eprintln!("{CUTS} cuts over {whole} bytes: at most {again} bytes were sent again, a piece has {PIECE}");
     // A piece, and the requests around it.
     ensure!(again <= PIECE + 8 * 1024, "{again} bytes were sent again");
+    Ok(())
+}
+
+/// Pieces and their end, and the question of where an upload stands.
+fn forgets(pieces: How, after: u64, end: How) -> [Fault; 3] {
+    let path = "/blobs/uploads/";
+    let unknown = r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#;
+    [
+        Fault { method: "PATCH", path, after, how: pieces },
+        Fault { method: "PUT", path, after: 0, how: end },
+        Fault { method: "GET", path, after: 0, how: How::Status(404, unknown) },
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_forgets_every_upload_is_given_up_soon() -> Result<()> {
+    let real = RealRegistry::start().await?;
+    let unknown = How::Status(404, r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#);
+    let away = How::Status(503, "");
+    let cases = [
+        ("every piece is unknown, and all at once too", forgets(unknown, 0, unknown), Reason::RegistryInvalid),
+        ("the second piece is unknown", forgets(unknown, 1, unknown), Reason::RegistryInvalid),
+        ("the end is unknown", forgets(unknown, 100, unknown), Reason::RegistryInvalid),
+        ("its servers go away, and the others know nothing of it", forgets(away, 1, unknown), Reason::RegistryUnreachable),
+        ("each end breaks, and then nothing is known of it", forgets(unknown, 1000, away), Reason::RegistryUnreachable),
+        ("pieces are taken and kept nowhere", forgets(How::Swallowed, 0, unknown), Reason::RegistryInvalid),
+    ];
+    for (number, (name, faults, reason)) in (100..).zip(cases) {
+        let door = real.door().await?;
+        let registry = Registry::new(&door.settings(), Credentials::none())?.with_tries(4).with_pieces_of(PIECE);
+        let repository = format!("{}/forgetful/app", door.host).parse()?;
+        let (bytes, file) = (content(number), tempfile::NamedTempFile::new()?);
+        let digest = Digest::of(&bytes);
+        std::fs::write(file.path(), &bytes)?;
+        let upload = || async { registry.upload_file(&repository, &digest, SIZE as u64, file.path(), &Progress::default()).await };
+        door.set(faults);
+        let error = upload().await.err().context(name)?;
+        ensure!(error.reason() == reason, "{name}: {error:?}");
+        ensure!(error.to_string().contains("upload blob forgetful/app@sha256:"), "{name}: {error}");
+        // Four tries of six pieces each, at the very most.
+        let asked = door.passed().len() as u64 + door.struck();
+        ensure!(asked <= 40, "{name}: {asked} requests");
+        eprintln!("{name}: given up after {asked} requests: {error}");
+        door.set(None);
+        ensure!(!registry.blob_exists(&repository, &digest).await?, "{name}: nothing arrived");
+        upload().await.with_context(|| format!("{name}: once it is mended"))?;
+    }
     Ok(())
 }
 

@@ -1,23 +1,56 @@
 //! `gowindows build` on this machine.
 
-use crate::thread::{object, storefront};
+use crate::thread::{object, service, storefront};
 use anyhow::{Context, Result, ensure};
-use gowindows_crds::v1alpha1::GoWindowsImageStatus;
+use gowindows_crds::v1alpha1::{GoWindowsImageStatus, ImageStatus};
 use gowindows_tests::lab::git::Repository;
 use gowindows_tests::lab::host;
-use gowindows_tests::thread::{LIMIT, Stage, is_rolled_out, until};
+use gowindows_tests::thread::{LIMIT, Stage, is_rolled_out, page, until};
 use serde_json::Value;
+use sha2::Digest as _;
 use std::process::Command;
 use std::sync::Arc;
 
 pub async fn the_laptop_makes_the_same_digest(stage: Arc<Stage>) -> Result<()> {
     let (tenant, storefront) = storefront(&stage, "laptop").await?;
-    // With files beside the program, some of them left out.
-    let files = "    ports: [8080]\n    files: [{from: cmd, to: 'C:\\app\\files', ignore: ['*.go']}]";
-    let object = object(&tenant)?.replace("    ports: [8080]", files);
+    // With files beside the program, some of them left out, and packed with zstd.
+    let more = "    ports: [8080]\n    files: [{from: cmd, to: 'C:\\app\\files', ignore: ['*.go']}]\n    compression: {algorithm: zstd, level: 19}";
+    let object = object(&tenant)?.replace("    ports: [8080]", more);
     tenant.kubectl.apply(&object).await?;
     let status = until(&stage.lab.client(), "laptop", "storefront", LIMIT, is_rolled_out).await?;
+    let image = status.image.as_ref().context("an image")?;
+    let answer = page(&service(&tenant).await?).await?;
+    ensure!(answer.contains("windows/amd64"), "the Windows node runs it: {answer}");
+    the_real_containerd_reads_it(&stage, image).await?;
     same_on_this_machine(&stage, &object, &storefront.repository, &status).await
+}
+
+/// containerd fetches, unpacks and checks (each layer against its diffID) the image of a Windows node on the lab's Linux node: what reads layers is
+/// the same code on both.
+async fn the_real_containerd_reads_it(stage: &Stage, image: &ImageStatus) -> Result<()> {
+    let manifest = {
+        let mut crane = Command::new(stage.lab.tool("crane")?);
+        crane.args(["manifest", "--insecure", &image.reference]);
+        serde_json::from_str::<Value>(&host::run_async(crane).await?)?
+    };
+    let layers = manifest["layers"].as_array().context("layers")?;
+    let zstd = layers.iter().filter(|layer| layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+zstd").count();
+    ensure!((zstd, layers.len()) == (2, 4), "ours are zstd, the base's are as they were: {manifest}");
+    let ctr = |arguments: &[&str]| {
+        let mut ctr = Command::new("ctr");
+        ctr.arg("--address").arg(stage.lab.dir().join("containerd/containerd.sock")).args(["--namespace", "zstd"]).args(arguments);
+        host::run_async(ctr)
+    };
+    ctr(&["images", "pull", "--plain-http", "--platform", "windows/amd64", &image.reference]).await.context("pull it")?;
+    let folder = tempfile::tempdir()?;
+    let mounted = folder.path().to_str().context("UTF-8")?;
+    ctr(&["images", "mount", "--platform", "windows/amd64", &image.reference, mounted]).await.context("mount it")?;
+    let program = std::fs::read(folder.path().join("Files/app/storefront.exe"));
+    ctr(&["images", "unmount", "--rm", mounted]).await?;
+    let (binary, program) = (image.binary.as_ref().context("the program")?, program.context("the program in it")?);
+    let digest = hex::encode(sha2::Sha256::digest(&program));
+    ensure!(digest == binary.sha256, "containerd unpacks {digest}, the status says {}", binary.sha256);
+    Ok(())
 }
 
 /// A label: seconds, without a toolchain, and the same as a laptop makes that compiles it all.

@@ -34,7 +34,7 @@ pub fn slow_object(tenant: &Tenant) -> Result<String> {
     Ok(slow)
 }
 
-async fn service(tenant: &Tenant) -> Result<String> {
+pub async fn service(tenant: &Tenant) -> Result<String> {
     let address = tenant.kubectl.run(&["get", "service", "storefront", "--output", "jsonpath={.spec.clusterIP}"]).await?;
     Ok(format!("http://{address}/"))
 }

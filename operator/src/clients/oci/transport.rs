@@ -169,7 +169,7 @@ impl Transport {
             401 | 403 => OciError::AuthRefused { remedy: self.remedy(purpose), host, attempt, status: status.as_u16(), detail },
             404 if !purpose.writes => OciError::NotFound { host, attempt, detail },
             408 | 425 | 429 | 500.. => OciError::Unavailable { host, attempt, status: status.as_u16(), detail, retry_after },
-            status => OciError::Refused { host, attempt, status, detail, remedy: remedy_of(status) },
+            status => OciError::Refused { host, attempt, status, remedy: remedy_of(status, &detail), detail },
         })
     }
 
@@ -313,8 +313,11 @@ pub(super) fn failed(purpose: &Purpose, error: &reqwest::Error) -> OciError {
     }
 }
 
-fn remedy_of(status: u16) -> &'static str {
+fn remedy_of(status: u16, detail: &str) -> &'static str {
     match status {
+        404 if detail.contains("BLOB_UPLOAD_UNKNOWN") => {
+            "it forgets uploads that it has begun: look whether the servers behind this name share one storage"
+        }
         404 => "create the repository, or the project that it belongs to, or correct its name (image.repository)",
         413 => "let the registry, and a proxy in front of it, take larger bodies",
         _ => "look at the registry, or at a proxy in front of it",

@@ -60,7 +60,7 @@ impl Stack {
     }
 }
 
-/// Unpacks the layer in `blob` (a tar, with gzip or without) as `target/drive_c`.
+/// Unpacks the layer in `blob` (a tar, with gzip, zstd or nothing around it) as `target/drive_c`.
 ///
 /// `below` are the folders it will lie on, highest first, of which the last is the Wine prefix. Fails when the
 /// unpacked bytes do not have the digest `diff_id`.
@@ -83,9 +83,13 @@ pub fn extract(blob: &Path, diff_id: &str, below: &[PathBuf], target: &Path) -> 
 fn open(blob: &Path) -> Result<Box<dyn Read>> {
     let mut file = File::open(blob).with_context(|| format!("open {}", blob.display()))?;
     let mut magic = Vec::new();
-    file.by_ref().take(2).read_to_end(&mut magic)?;
+    file.by_ref().take(4).read_to_end(&mut magic)?;
     let content = BufReader::new(io::Cursor::new(magic.clone()).chain(file));
-    Ok(if magic == [0x1f, 0x8b] { Box::new(GzDecoder::new(content)) } else { Box::new(content) })
+    Ok(match magic[..] {
+        [0x1f, 0x8b, ..] => Box::new(GzDecoder::new(content)),
+        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::with_buffer(content)?),
+        _ => Box::new(content),
+    })
 }
 
 struct Extraction<'a> {

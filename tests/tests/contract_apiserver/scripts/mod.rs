@@ -3,6 +3,7 @@
 mod builds;
 mod deletions;
 mod leases;
+mod nodes;
 mod objects;
 mod statuses;
 mod targets;
@@ -26,6 +27,7 @@ pub const ALL: &[(&str, Script)] = &[
     ("a_target_is_gone", targets::gone),
     ("things_are_deleted", deletions::deleted),
     ("changes_are_watched", watches::watched),
+    ("nodes_are_followed", nodes::followed),
     ("old_versions_are_gone", watches::expired),
     ("a_lease_is_taken_in_turns", leases::taken_in_turns),
 ];

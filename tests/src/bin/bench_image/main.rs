@@ -1,0 +1,161 @@
+//! How does our image compare with those of other builders: bytes, layers, correctness, time and memory?
+//!
+//! Everything is measured in one run, on the same programs, bases and registry; what is compared are ratios. Prints tables, and with
+//! `--write` puts them into `docs/benchmarks.md`. Needs root, as the lab does, for the daemons of others. Not a test: nothing fails
+//! because a machine is slow. That the builders' images are judged rightly is what `contract_verify` shows.
+
+mod builders;
+mod comparison;
+mod compression;
+mod dockerfiles;
+mod facts;
+mod flags;
+mod line;
+mod measure;
+mod releases;
+mod stand;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+use gowindows_tests::lab::available;
+use gowindows_tests::lab::progress::Progress;
+use stand::Stand;
+use table::Table;
+
+#[derive(Parser)]
+#[command(about = "Compares Windows images with those of ko, BuildKit, Buildah and Kaniko")]
+struct Arguments {
+    /// Runs of each builder, beside a first one
+    #[arg(long, default_value_t = 5)]
+    repeats: usize,
+    /// Only these parts; may be repeated
+    #[arg(long = "part", value_enum)]
+    parts: Vec<Part>,
+    /// Put the tables into docs/benchmarks.md, and what the flags save into the operator's data
+    #[arg(long, conflicts_with = "parts")]
+    write: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Builders,
+    Large,
+    Dockerfiles,
+    Releases,
+    Compression,
+    Line,
+    Flags,
+}
+
+/// What was found, as Markdown.
+#[derive(Default)]
+struct Results {
+    text: String,
+    goals: Vec<[String; 4]>,
+}
+
+impl Results {
+    fn heading(&mut self, text: &str) {
+        self.text.push_str(&format!("\n### {text}\n\n"));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.text.push_str(&format!("{text}\n\n"));
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.text.push_str(&format!("{text}\n"));
+    }
+
+    fn table(&mut self, table: &Table) {
+        self.text.push_str(&format!("{}\n", table.markdown()));
+    }
+
+    fn goal(&mut self, what: &str, wanted: &str, found: String, met: bool) {
+        let met = if wanted.starts_with('(') {
+            ""
+        } else if met {
+            "yes"
+        } else {
+            "**no**"
+        };
+        self.goals.push([what.to_owned(), wanted.to_owned(), found, met.to_owned()]);
+    }
+
+    fn markdown(self, head: &str) -> String {
+        let mut goals = Table::new(["figure", "goal", "measured", "met"]);
+        self.goals.into_iter().for_each(|goal| goals.row(goal));
+        format!("{head}\n### Goals\n\n{}{}", goals.markdown(), self.text)
+    }
+}
+
+fn main() -> ExitCode {
+    if measure::is_go() {
+        return ended(measure::be_go());
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(anyhow::Error::from);
+    ended(runtime.and_then(|runtime| runtime.block_on(run(&Arguments::parse()))).map(|()| ExitCode::SUCCESS))
+}
+
+fn ended(result: Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    if let Err(reason) = available() {
+        bail!("{reason}");
+    }
+    if arguments.repeats == 0 {
+        bail!("--repeats 0 measures nothing");
+    }
+    let stand = Stand::set_up(Progress::stderr()).await?;
+    let (repeats, mut results) = (arguments.repeats, Results::default());
+    let wanted = |part: Part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    if wanted(Part::Builders) {
+        comparison::small(&stand, repeats, &mut results).await?;
+    }
+    if wanted(Part::Large) {
+        comparison::large(&stand, repeats, &mut results).await?;
+    }
+    if wanted(Part::Dockerfiles) {
+        dockerfiles::measure(&stand, &mut results).await?;
+    }
+    if wanted(Part::Releases) {
+        releases::measure(&stand, repeats, &mut results).await?;
+    }
+    if wanted(Part::Compression) {
+        compression::measure(&stand, repeats, &mut results).await?;
+    }
+    if wanted(Part::Line) {
+        line::measure(&stand, repeats.min(3), &mut results).await?;
+    }
+    let mut savings = Default::default();
+    if wanted(Part::Flags) {
+        savings = flags::measure(&stand, &mut results).await?;
+    }
+    let markdown = results.markdown(&head(arguments).await?);
+    print!("{markdown}");
+    if arguments.write {
+        table::write(&markdown)?;
+        flags::record(savings)?;
+    }
+    Ok(())
+}
+
+async fn head(arguments: &Arguments) -> Result<String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let release = if cfg!(debug_assertions) { " (without --release: times and memory say little)" } else { "" };
+    let day = k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    Ok(format!(
+        "\nMade on {day}{release}, {cores} cores, by\n\n```console\n$ cargo run --release --package gowindows-tests --bin bench_image -- --repeats {} --write\n```\n\n\
+         with {}.\n",
+        arguments.repeats,
+        builders::versions().await?.join(", ")
+    ))
+}

@@ -1,0 +1,126 @@
+//! How do results become a document?
+//!
+//! As Markdown tables, printed and, where it is asked for, put between two marks of `docs/benchmarks.md`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+const BEGIN: &str = "<!-- bench_image: begin -->\n";
+const END: &str = "<!-- bench_image: end -->\n";
+
+/// Rows below a header.
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// With these columns.
+    pub fn new<const N: usize>(header: [&str; N]) -> Self {
+        Self { rows: vec![header.map(str::to_owned).into()] }
+    }
+
+    /// Adds a row.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+
+    /// As Markdown, the columns aligned for whoever reads the source.
+    pub fn markdown(&self) -> String {
+        let cell = |text: &String| text.replace('|', "\\|").replace('\n', " ");
+        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width =
+            |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default();
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for (number, row) in rows.iter().enumerate() {
+            for (cell, width) in row.iter().zip(&widths) {
+                let _ = write!(text, "| {cell:<width$} ");
+            }
+            text.push_str("|\n");
+            if number == 0 {
+                widths.iter().for_each(|width| text.push_str(&format!("|-{}-", "-".repeat(*width))));
+                text.push_str("|\n");
+            }
+        }
+        text
+    }
+}
+
+/// `2.47 MB`
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.2} MB", bytes as f64 / 1e6)
+}
+
+/// The middle one of some figures, or the mean of the two in the middle.
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => sorted[odd / 2],
+        even => (sorted[even / 2 - 1] + sorted[even / 2]) / 2.0,
+    }
+}
+
+/// `0.21 s (0.19 to 0.25)`: the median and the range.
+pub fn seconds(took: &[Duration]) -> String {
+    let all: Vec<f64> = took.iter().map(Duration::as_secs_f64).collect();
+    let (least, most) = all.iter().fold((f64::MAX, 0_f64), |(least, most), one| (least.min(*one), most.max(*one)));
+    if all.len() < 2 { format!("{most:.2} s") } else { format!("{:.2} s ({least:.2} to {most:.2})", median(&all)) }
+}
+
+fn document() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md"))
+}
+
+/// Puts the results into the document.
+pub fn write(results: &str) -> Result<()> {
+    let path = document();
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    fs::write(&path, between(&text, results)?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn between(text: &str, results: &str) -> Result<String> {
+    let (before, rest) = text.split_once(BEGIN).context("the document has no mark where results begin")?;
+    let (_, after) = rest.split_once(END).context("the document has no mark where results end")?;
+    Ok(format!("{before}{BEGIN}{results}{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_markdown() {
+        let mut table = Table::new(["tool", "bytes"]);
+        table.row(["a|b".into(), "12".into()]);
+        assert_eq!(table.markdown(), "| tool | bytes |\n|------|-------|\n| a\\|b | 12    |\n");
+    }
+
+    #[test]
+    fn figures_are_shown_with_their_range() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(seconds(&[Duration::from_millis(210)]), "0.21 s");
+        assert_eq!(seconds(&[200, 100, 300].map(Duration::from_millis)), "0.20 s (0.10 to 0.30)");
+        assert_eq!(megabytes(2_465_000), "2.46 MB");
+    }
+
+    #[test]
+    fn results_replace_those_of_the_last_run_alone() -> Result<()> {
+        let old = format!("# Title\n\n{BEGIN}old\n{END}\nThe end.\n");
+        let new = between(&old, "new\n")?;
+        assert_eq!(new, format!("# Title\n\n{BEGIN}new\n{END}\nThe end.\n"));
+        assert!(between("no marks", "new").is_err());
+        // The document in the repository has its marks, and a table between them.
+        let document = fs::read_to_string(document())?;
+        let (_, results) = document.split_once(BEGIN).context("a mark")?;
+        assert!(results.contains("| ") && between(&document, "new")?.contains("new"));
+        Ok(())
+    }
+}
