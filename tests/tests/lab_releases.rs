@@ -69,11 +69,17 @@ fn image(status: &GoWindowsImageStatus) -> Result<&ImageStatus> {
 mod releases {
     use super::*;
 
-    /// The sample's Deployment and Service, for the nodes of one build.
-    fn workload(tenant: &Tenant, name: &str, build: &str) -> Result<String> {
+    /// The sample's Deployment and Service, for the nodes of one build: on paper too, but rather on the one that runs programs.
+    fn workload(tenant: &Tenant, name: &str, node: &str, build: &str) -> Result<String> {
         let sample = tenant.sample("storefront-deployment.yaml", name)?;
-        Ok(sample
-            .replace("kubernetes.io/os: windows", &format!("kubernetes.io/os: windows\n        node.kubernetes.io/windows-build: {build}")))
+        let selector = format!("kubernetes.io/os: windows\n        node.kubernetes.io/windows-build: {build}");
+        let rather = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{
+            "weight": 100,
+            "preference": {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]},
+        }]}});
+        let tolerates =
+            format!("      affinity: {rather}\n      tolerations:\n        - {{key: \"on\", value: paper, effect: NoSchedule}}");
+        Ok(sample.replace("kubernetes.io/os: windows", &selector).replace("      tolerations:", &tolerates))
     }
 
     pub async fn every_node_runs_its_release(stage: Arc<Stage>) -> Result<()> {
@@ -84,9 +90,9 @@ mod releases {
             .commit_files(&[(".gowindowsignore", "*.go\n")], "Keep the source to ourselves", "2026-01-04T03:04:05Z")
             .await?;
         let names: Vec<String> = NODES.iter().map(|(node, ..)| node.replace("win", "shop")).collect();
-        for (name, (_, version, _)) in names.iter().zip(NODES) {
+        for (name, (node, version, _)) in names.iter().zip(NODES) {
             let build = version.rsplit_once('.').context("four parts")?.0;
-            tenant.kubectl.apply(&workload(&tenant, name, build)?).await?;
+            tenant.kubectl.apply(&workload(&tenant, name, node, build)?).await?;
         }
         let mut object: Value = serde_norway::from_str(&tenant.sample("smallest.yaml", "storefront")?)?;
         object["spec"]["go"] = json!({"package": "./cmd/storefront"});

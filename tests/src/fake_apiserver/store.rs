@@ -207,7 +207,8 @@ impl Store {
         if of.generation {
             metadata["generation"] = json!(1);
         }
-        if of.status {
+        // A kubelet registers its node with the status in it.
+        if of.status && of.kind != "Node" {
             of.set_status(&mut object, None);
         }
         object["apiVersion"] = json!(of.api_version());

@@ -41,6 +41,9 @@ pub async fn kaniko_where_pods_must_be_restricted(stage: Arc<Stage>) -> Result<(
 pub async fn buildkitd_down_dying_and_untrusted(stage: Arc<Stage>) -> Result<()> {
     let mut builders = builders()?.write().await;
     let storefront = storefront(&stage, "away").await?;
+    // What has been built before would be there at once, and nothing would be under way to be interrupted.
+    storefront.greet("Away.").await?;
+    builders.buildkitd.prune().await?;
     let tenant = Tenant::create(&stage.lab, "away").await?;
     tenant.grant_access(("git", "sesame"), None).await?;
     tenant.kubectl.apply(&tls_secret(&Buildkitd::foreign_secret()?)).await?;
