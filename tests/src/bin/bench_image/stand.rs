@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gowindows_tests::lab::go::go;
+use gowindows_tests::lab::go::{Toolchain, go};
 use gowindows_tests::lab::host::run_async;
 use gowindows_tests::lab::packages;
 use gowindows_tests::lab::progress::Progress;
@@ -105,6 +105,11 @@ impl Stand {
     /// The small program: a web server.
     pub fn storefront(&self) -> Program {
         Program { name: "storefront", module: STOREFRONT.into(), package: "./cmd/storefront", exe: "storefront.exe" }
+    }
+
+    /// A large program as it is: Go's own compiler.
+    pub fn compiler() -> Result<Program> {
+        Ok(Program { name: "Go's compiler", module: Toolchain::find()?.root().join("src"), package: "cmd/compile", exe: "compile.exe" })
     }
 
     /// A web server that carries so many megabytes of data, which compress about as a Go program does.
