@@ -17,7 +17,7 @@ use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request}
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
-use crate::step::known_program::KnownProgram;
+use crate::step::assemble_request::KnownProgram;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;

@@ -13,7 +13,7 @@ use super::stages::{assemble, source};
 use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
-use crate::step::known_program::KnownProgram;
+use crate::step::assemble_request::KnownProgram;
 use crate::step::source_request::ContextRequest;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};

@@ -3,7 +3,6 @@
 //! The request travels as one JSON argument (nothing in it is secret), the outcome as the container's termination message,
 //! of which Kubernetes keeps 4096 bytes.
 
-use super::known_program::KnownProgram;
 use super::program_check::Expected;
 use crate::image::Assembly;
 use crate::image::windows_apis::AbsentApi;
@@ -40,6 +39,16 @@ pub struct AssembleRequest {
     pub absent_apis: Vec<AbsentApi>,
     /// Longest time of the whole step, in seconds.
     pub timeout_seconds: u64,
+}
+
+/// A program that is in an image already.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KnownProgram {
+    /// The image, `<repository>@<digest>`.
+    pub image: String,
+    /// The program's sha256, in hex.
+    pub sha256: String,
 }
 
 /// The termination message.

@@ -3,6 +3,7 @@
 //! A new base, label or file of the image changes no byte of the program, so it is taken from the newest image that has it.
 
 use super::AssembleError;
+use super::assemble_request::KnownProgram;
 use super::program::Program;
 use crate::clients::oci::{OciError, Registry, Source};
 use crate::image::compression;
@@ -10,23 +11,12 @@ use crate::image::digest::{Digest, Hashing};
 use crate::image::manifest::{Descriptor, media_type};
 use crate::image::verify::program_path;
 use crate::image::verify_layer;
-use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 /// No program of ours unpacks further (HR5).
 const MOST_UNPACKED: u64 = 4 << 30;
-
-/// A program that is in an image already.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KnownProgram {
-    /// The image, `<repository>@<digest>`.
-    pub image: String,
-    /// The program's sha256, in hex.
-    pub sha256: String,
-}
 
 impl KnownProgram {
     /// Takes the program out of the image, into an empty folder.
@@ -60,15 +50,46 @@ impl KnownProgram {
     }
 }
 
-/// Writes the program of a layer to a file. Returns its digest, if it is there.
+/// Writes the program of a layer to a file. Returns the digest of what was written, if anything was: a layer may have a path twice.
 fn unpack(file: File, layer: &Descriptor, form: &str, program: &str, to: &Path) -> io::Result<Option<Digest>> {
     let mut compressed = Hashing::new(io::BufReader::with_capacity(64 * 1024, file));
     let unpacked = compression::reader(form, &mut compressed)?.take(MOST_UNPACKED);
-    let tree = verify_layer::tree(unpacked, Some(program), &mut File::create_new(to)?)?;
+    let mut written = Hashing::new(File::create_new(to)?);
+    verify_layer::tree(unpacked, Some(program), &mut written)?;
     io::copy(&mut compressed, &mut io::sink())?;
     let (digest, ..) = compressed.finish();
     if digest != layer.digest {
         return Err(io::Error::other(format!("its layer has the digest {digest}, not {}", layer.digest)));
     }
-    Ok(tree.program.map(|program| program.digest))
+    let (digest, bytes, _) = written.finish();
+    Ok((bytes > 0).then_some(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_against_its_sha256_is_what_was_written() {
+        const PATH: &str = "Files/app/shop.exe";
+        const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+        let folder = tempfile::tempdir().expect("a folder");
+        let unpacked = |contents: &[&str], name: &str| {
+            let mut tar = tar::Builder::new(Vec::new());
+            for content in contents {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, PATH, content.as_bytes()).expect("in memory");
+            }
+            let bytes = tar.into_inner().expect("in memory");
+            let (from, to) = (folder.path().join(format!("{name}.tar")), folder.path().join(name));
+            std::fs::write(&from, &bytes).expect("written");
+            let layer = Descriptor::new(TAR, Digest::of(&bytes), bytes.len() as u64);
+            let digest = unpack(File::open(from).expect("there"), &layer, TAR, PATH, &to).expect("a layer");
+            (digest, std::fs::read(to).expect("there"))
+        };
+        assert_eq!(unpacked(&["good"], "once"), (Some(Digest::of(b"good")), b"good".to_vec()));
+        assert_eq!(unpacked(&["evil", "good"], "twice"), (Some(Digest::of(b"evilgood")), b"evilgood".to_vec()));
+        assert_eq!(unpacked(&[], "never").0, None);
+    }
 }

@@ -7,7 +7,7 @@ use gowindows_operator::clients::oci::OciRegistry;
 use gowindows_operator::image::Assembly;
 use gowindows_operator::observe::{Miss, Registry as _};
 use gowindows_operator::settings::RegistrySettings;
-use gowindows_operator::step::known_program::KnownProgram;
+use gowindows_operator::step::assemble_request::KnownProgram;
 use gowindows_operator::step::{AssembleOutcome, AssembleRequest, AssembleResult};
 use serde_json::{Value, json};
 use std::path::Path;
