@@ -6,8 +6,8 @@
 //!         -> on all nodes that run them, before others; the newest of these
 //! ```
 //!
-//! Only nodes that take pods of a target count. Asked only where there is a cause to build: what nodes do never is one. What cannot be seen or resolved is no candidate; the tag
-//! itself always is one. A base image of the user's own is taken as it is.
+//! Only nodes that take pods of a target count. Asked only where there is a cause to build: what nodes do never is one. What cannot be
+//! seen or resolved is no candidate; the tag itself always is one. A base image of the user's own is taken as it is.
 
 use super::{Flavored, Need, Question, Request};
 use crate::image::release::{self, Releases};

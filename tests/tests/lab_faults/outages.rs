@@ -30,7 +30,7 @@ pub async fn a_minute_without_git_and_registry(stage: Arc<Stage>) -> Result<()> 
     let pods_before = running(&stage, "idle").await?;
     ensure!(pods_before.len() == 1, "{pods_before:?}");
     busy.apply(&tenant, &registry).await?;
-    until(&client, NAMESPACE, "busy", LIMIT, compiles).await?;
+    until(&client, NAMESPACE, "busy", LIMIT, is_fetched).await?;
     drop(whole);
 
     let back = Instant::now() + OUTAGE;
@@ -65,7 +65,7 @@ pub async fn a_minute_without_git_and_registry(stage: Arc<Stage>) -> Result<()> 
 }
 
 /// Its source was fetched, and its image is not pushed yet.
-fn compiles(status: &GoWindowsImageStatus) -> bool {
+fn is_fetched(status: &GoWindowsImageStatus) -> bool {
     let build = status.build.as_ref().filter(|build| build.phase == BuildPhase::Running);
     build.is_some_and(|build| build.stages.iter().any(|stage| stage.name == "source" && stage.finished_at.is_some()))
 }
