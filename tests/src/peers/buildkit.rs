@@ -38,9 +38,10 @@ impl Setup<'_> {
     pub fn command(&self, tools: &Tools, start: impl FnOnce(PathBuf) -> Command) -> Result<Command> {
         let Self { folder, address, registries, cgroup } = self;
         let runc = program("runc").context("runc is not installed")?;
-        let (root, runc) = (folder.join("root"), runc.display());
+        let (root, traces, runc) = (folder.join("root"), folder.join("traces.sock"), runc.display());
+        // Every path of its own: two daemons run side by side, and the default socket for traces is one for the whole machine.
         let mut settings = format!(
-            "root = {root:?}\n\n[grpc]\naddress = [{address:?}]\n\n[worker.containerd]\nenabled = false\n\n[worker.oci]\nenabled = true\n\
+            "root = {root:?}\n\n[otel]\nsocketPath = {traces:?}\n\n[grpc]\naddress = [{address:?}]\n\n[worker.containerd]\nenabled = false\n\n[worker.oci]\nenabled = true\n\
              gc = false\nnetworkMode = \"host\"\nbinary = \"{runc}\"\ndefaultCgroupParent = \"{cgroup}\"\n"
         );
         for registry in *registries {
