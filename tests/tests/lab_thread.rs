@@ -17,9 +17,9 @@ mod thread;
 
 use anyhow::Result;
 use futures::FutureExt;
-use gowindows_tests::lab::Lab;
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Sizes};
+use gowindows_tests::lab::{GO_CACHE, Lab};
 use gowindows_tests::scenarios;
 use gowindows_tests::thread::{Operator, Stage, run};
 use tokio::sync::Mutex;
@@ -62,7 +62,7 @@ async fn set_up() -> Result<Stage> {
     let progress = Progress::stderr();
     let lab = Lab::start(&progress).await?;
     progress.step("the Windows bases", windows_base::publish(lab.registry(), Sizes::default())).await?;
-    progress.step("the standard library, compiled", lab.with_warm_caches()).await?;
+    progress.step("the standard library, compiled", lab.with_warm_caches(&[GO_CACHE])).await?;
     let nodes = vec![lab.windows_node("windows-1", "10.0.20348.5499", &progress).await?];
     let operator = Operator::install(&lab, &progress).await?;
     Ok(Stage { lab, operator, nodes })

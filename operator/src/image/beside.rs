@@ -64,13 +64,13 @@ mod tests {
     use std::io::Cursor;
 
     fn warned(program: &[&str], files: &[(&str, &[u8])], flavor: BaseFlavor) -> Vec<String> {
-        let (apis, flavors) = (WindowsApis::shipped().expect("readable"), BTreeSet::from([flavor]));
-        let learned = Learned::read(Cursor::new(importing(program, &[])), &apis, &flavors).expect("a program");
+        let (apis, flavors) = (WindowsApis::shipped(), BTreeSet::from([flavor]));
+        let learned = Learned::read(Cursor::new(importing(program, &[])), apis, &flavors).expect("a program");
         let mut beside = Beside::default();
         for (path, bytes) in files {
             beside.note(path, || Ok(Cursor::new(*bytes))).expect("readable");
         }
-        let learned = beside.with(learned, &apis, &flavors);
+        let learned = beside.with(learned, apis, &flavors);
         learned.warnings.iter().filter(|warning| **warning != Warning::Unread).map(ToString::to_string).collect()
     }
 

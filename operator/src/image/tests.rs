@@ -93,12 +93,12 @@ fn go_program() -> Vec<u8> {
 
 #[test]
 fn fuzz_pe_and_what_is_linked() {
-    let apis = WindowsApis::shipped().expect("readable");
+    let apis = WindowsApis::shipped();
     let seeds = [go_program(), importing(&["kernel32.dll", "user32.dll"], &["winmm.dll"]), pe::tests::program()];
     fuzz("PE", &seeds, |bytes| {
         let _ = pe::check(bytes);
-        if let Ok(learned) = Learned::read(Cursor::new(bytes), &apis, &BTreeSet::new()) {
-            learned.warnings.iter().for_each(|warning| drop(warning.text(&apis)));
+        if let Ok(learned) = Learned::read(Cursor::new(bytes), apis, &BTreeSet::new()) {
+            learned.warnings.iter().for_each(|warning| drop(warning.text(apis)));
         }
     });
 }

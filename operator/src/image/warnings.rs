@@ -150,8 +150,8 @@ impl Warning {
 
 /// The texts of codes as a status holds them; codes of a newer version stay as they are.
 pub fn texts(codes: &[String]) -> Vec<String> {
-    let apis = WindowsApis::shipped().unwrap_or_default();
-    codes.iter().map(|code| code.parse::<Warning>().map_or_else(|_| format!("{}.", part(code)), |warning| warning.text(&apis))).collect()
+    let apis = WindowsApis::shipped();
+    codes.iter().map(|code| code.parse::<Warning>().map_or_else(|_| format!("{}.", part(code)), |warning| warning.text(apis))).collect()
 }
 
 /// What a program says of itself, as far as its image depends on it.

@@ -5,8 +5,7 @@
 use gowindows_crds::v1alpha1::BaseFlavor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-
-const SHIPPED: &str = include_str!("windows_apis.yaml");
+use std::sync::LazyLock;
 
 /// What programs are looked through for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -40,21 +39,20 @@ pub struct AbsentApi {
     pub source: String,
 }
 
+/// What ships beside the code.
+static SHIPPED: LazyLock<WindowsApis> = LazyLock::new(|| serde_norway::from_str(include_str!("windows_apis.yaml")).unwrap_or_default());
+
 impl WindowsApis {
-    /// What ships with this program.
-    ///
-    /// # Errors
-    /// Never: a test reads it.
-    pub fn shipped() -> Result<Self, serde_norway::Error> {
-        serde_norway::from_str(SHIPPED)
+    /// The shipped data.
+    pub fn shipped() -> &'static Self {
+        &SHIPPED
     }
 
     /// With a site's own entries: each replaces the one of the same name.
     #[must_use]
-    pub fn with(mut self, own: &[AbsentApi]) -> Self {
-        self.absent_apis.retain(|entry| !own.iter().any(|ours| ours.name == entry.name));
-        self.absent_apis.extend(own.iter().cloned());
-        self
+    pub fn with(&self, own: &[AbsentApi]) -> Self {
+        let kept = self.absent_apis.iter().filter(|entry| !own.iter().any(|ours| ours.name == entry.name));
+        Self { absent_apis: kept.chain(own).cloned().collect(), tls_clients: self.tls_clients.clone() }
     }
 
     /// Whether one of these flavors is known to lack it.
@@ -96,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_shipped_data_is_complete() {
-        let apis = WindowsApis::shipped().expect("readable");
+        let apis = WindowsApis::shipped();
         assert!(!apis.tls_clients.is_empty());
         for entry in &apis.absent_apis {
             assert!(!entry.absent_from.is_empty() && entry.source.starts_with("https://"), "{}", entry.name);
@@ -107,7 +105,7 @@ mod tests {
 
     #[test]
     fn functions_and_packages_are_found_and_others_are_not() {
-        let apis = WindowsApis::shipped().expect("readable");
+        let apis = WindowsApis::shipped();
         let entry = |name| apis.named(name).expect("shipped");
         for (name, function, package, expected) in [
             ("netapi32.dll", "syscall.NetUserGetInfo", "syscall", Some("os/user")),
@@ -131,7 +129,7 @@ mod tests {
             AbsentApi { name: "netapi32.dll".into(), ..AbsentApi::default() },
             AbsentApi { name: "secur32.dll".into(), absent_from: vec![BaseFlavor::ServerCore], ..AbsentApi::default() },
         ];
-        let apis = WindowsApis::shipped().expect("readable").with(&own);
+        let apis = WindowsApis::shipped().with(&own);
         assert_eq!(apis.named("netapi32.dll"), Some(&own[0]));
         assert_eq!(apis.named("secur32.dll"), Some(&own[1]));
         assert!(apis.named("pdh.dll").is_some());

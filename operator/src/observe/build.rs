@@ -31,18 +31,19 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let engine = annotation(names::ANNOTATION_ENGINE).and_then(|name| serde_json::from_value(name.into()).ok()).unwrap_or_default();
     let pod = pods.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).map(AsRef::as_ref);
     let stopped = annotation(names::ANNOTATION_STOPPED);
-    let status = job.status.clone().unwrap_or_default();
-    let ended = |kinds: [&str; 1]| status.conditions.iter().flatten().find(|c| kinds.contains(&c.type_.as_str()) && c.status == "True");
-    let state = if ended(["Complete"]).is_some() {
+    let status = job.status.as_ref();
+    let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    let ended = |kind: &str| conditions().find(|condition| condition.type_ == kind && condition.status == "True");
+    let state = if ended("Complete").is_some() {
         BuildState::Succeeded(pod.and_then(result))
-    } else if let Some(failed) = ended(["Failed"]) {
+    } else if let Some(failed) = ended("Failed") {
         BuildState::Failed(failure(failed, pod, stopped.as_deref(), engine))
     } else if pod.is_some_and(started) {
         BuildState::Running
     } else {
         BuildState::Queued(pod.and_then(waiting_for))
     };
-    let failed_at = ended(["Failed"]).and_then(|condition| condition.last_transition_time.clone());
+    let failed_at = ended("Failed").and_then(|condition| condition.last_transition_time.clone());
     Some(Build {
         job: job.name_any(),
         uid: job.uid().unwrap_or_default(),
@@ -55,7 +56,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
         program_of: annotation(names::ANNOTATION_PROGRAM_OF),
         created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-        finished: status.completion_time.or(failed_at).map(|time| time.0),
+        finished: status.and_then(|status| status.completion_time.clone()).or(failed_at).map(|time| time.0),
         stages: pod.map(stages).unwrap_or_default(),
         state,
         stopped,

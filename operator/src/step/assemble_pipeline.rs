@@ -141,7 +141,7 @@ async fn learn(
     absent_apis: &[AbsentApi],
     say: Say<'_>,
 ) -> Result<Learned, AssembleError> {
-    let apis = WindowsApis::shipped().unwrap_or_default().with(absent_apis);
+    let apis = WindowsApis::shipped().with(absent_apis);
     let flavors = found.bases.iter().filter_map(|base| windows_apis::flavor_of(&base.reference)).collect();
     let (owned, path) = (apis.clone(), program.path.clone());
     let read = tokio::task::spawn_blocking(move || {

@@ -56,7 +56,7 @@ type Needs = BTreeMap<Option<BaseFlavor>, Learned>;
 
 impl<'a> Layers<'a> {
     pub fn new(source: &'a Source<'a>, most_bytes: u64, absent_apis: &[AbsentApi]) -> Self {
-        let apis = WindowsApis::shipped().unwrap_or_default().with(absent_apis);
+        let apis = WindowsApis::shipped().with(absent_apis);
         Self { source, most_bytes, apis, read: BTreeMap::new() }
     }
 

@@ -70,9 +70,9 @@ impl Toolchain {
 const STANDARD: [&str; 5] = ["encoding/json", "html/template", "log/slog", "net/http", "time/tzdata"];
 
 impl Toolchain {
-    /// A folder with a build cache (in `build`) that holds the standard library for Windows. Compiled once per toolchain. Blocks.
+    /// A build cache that holds the standard library for Windows. Compiled once per toolchain. Blocks.
     pub fn standard_library(&self) -> Result<PathBuf> {
-        let kept = run::cache()?.join(format!("standard-library-{}", self.version()));
+        let kept = run::cache()?.join(format!("standard-library-for-windows-{}", self.version()));
         if kept.exists() {
             return Ok(kept);
         }
@@ -80,7 +80,7 @@ impl Toolchain {
         let mut command = go(&Path::new(MODULES).join("pause"))?;
         // As builds do it, or nothing of it would be of use to them.
         let environment = [("CGO_ENABLED", "0"), ("GOOS", "windows"), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOFLAGS", "")];
-        command.envs(environment).env("GOCACHE", whole.join("build"));
+        command.envs(environment).env("GOCACHE", &whole);
         host::run(command.args(["build", "-trimpath", "-tags", "timetzdata"]).args(STANDARD))?;
         // Another lab may have been faster.
         std::fs::rename(&whole, &kept).or_else(|error| if kept.exists() { Ok(()) } else { Err(error) })?;

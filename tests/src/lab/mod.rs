@@ -63,6 +63,10 @@ use progress::Progress;
 use site::Site;
 use windows_node::{Runner, WindowsNode};
 
+/// Where in a cache's volume the go command keeps what it has compiled.
+pub const GO_CACHE: &str = "build";
+/// The same where a builder compiles as root (Kaniko).
+pub const GO_CACHE_BY_ROOT: &str = "by-root/build";
 /// The containerd of Windows nodes, where a test asks for no other.
 const CONTAINERD: &str = "1.7.20";
 /// The first wait of a Windows node before it tries again: a fifth of a kubelet's, so that tests do not sleep.
@@ -215,10 +219,11 @@ impl Lab {
     }
 
     /// From now on the volumes of build caches begin with the standard library compiled for Windows, as far as servers use it:
-    /// a cluster that has built before. Only a first compile takes long, and few tests are about that.
-    pub async fn with_warm_caches(&self) -> Result<()> {
+    /// a cluster that has built before. Only a first compile takes long, and few tests are about that. `places` are the folders in which
+    /// builders keep it: [`GO_CACHE`], [`GO_CACHE_BY_ROOT`].
+    pub async fn with_warm_caches(&self, places: &'static [&'static str]) -> Result<()> {
         let toolchain = self.toolchain.clone();
-        self.volumes.begin_with(tokio::task::spawn_blocking(move || toolchain.standard_library()).await??);
+        self.volumes.begin_with(tokio::task::spawn_blocking(move || toolchain.standard_library()).await??, places);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The lab's default StorageClass gives each claim a directory of this machine, for any number of readers and writers, so that
 //! pods of both nodes can share one. Everybody may write to it, because `fsGroup` does not apply to such volumes. The
-//! directories go with the lab. A new volume is empty, or a copy of a folder that the lab was given.
+//! directories go with the lab. A new volume is empty, or begins with copies of a folder that the lab was given.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -22,16 +22,22 @@ use tokio_util::task::AbortOnDropHandle;
 /// The name of the StorageClass.
 const CLASS: &str = "lab";
 
+/// What a new volume begins with: a folder, and where in the volume its copies go.
+struct Beginning {
+    folder: PathBuf,
+    places: &'static [&'static str],
+}
+
 /// Makes a volume for each claim, as long as it lives.
 pub(super) struct Volumes {
-    first: Arc<OnceLock<PathBuf>>,
+    beginning: Arc<OnceLock<Beginning>>,
     _watch: AbortOnDropHandle<()>,
 }
 
 impl Volumes {
-    /// From now on each new volume begins as a copy of this folder. Only the first call counts.
-    pub(super) fn begin_with(&self, folder: PathBuf) {
-        self.first.get_or_init(|| folder);
+    /// From now on each new volume begins with copies of this folder in these places. Only the first call counts.
+    pub(super) fn begin_with(&self, folder: PathBuf, places: &'static [&'static str]) {
+        self.beginning.get_or_init(|| Beginning { folder, places });
     }
 }
 
@@ -44,18 +50,18 @@ pub(super) async fn start(client: Client, folder: PathBuf) -> Result<Volumes> {
         "volumeBindingMode": "Immediate",
     }))?;
     Api::all(client.clone()).create(&PostParams::default(), &class).await.context("cannot make the StorageClass")?;
-    let first = Arc::<OnceLock<PathBuf>>::default();
-    let watch = tokio::spawn(provision(client, folder, first.clone()));
-    Ok(Volumes { first, _watch: AbortOnDropHandle::new(watch) })
+    let beginning = Arc::<OnceLock<Beginning>>::default();
+    let watch = tokio::spawn(provision(client, folder, beginning.clone()));
+    Ok(Volumes { beginning, _watch: AbortOnDropHandle::new(watch) })
 }
 
-async fn provision(client: Client, folder: PathBuf, first: Arc<OnceLock<PathBuf>>) {
+async fn provision(client: Client, folder: PathBuf, beginning: Arc<OnceLock<Beginning>>) {
     let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
     let mut events = Box::pin(watcher(claims, watcher::Config::default()).default_backoff().applied_objects());
     loop {
         match events.try_next().await {
             Ok(Some(claim)) => {
-                if let Err(error) = provide(&client, &folder, &claim, first.get()).await {
+                if let Err(error) = provide(&client, &folder, &claim, &beginning).await {
                     tracing::warn!(claim = claim.name_any(), error = format!("{error:#}"), "no volume for a claim");
                 }
             }
@@ -66,15 +72,15 @@ async fn provision(client: Client, folder: PathBuf, first: Arc<OnceLock<PathBuf>
     }
 }
 
-async fn provide(client: &Client, folder: &Path, claim: &PersistentVolumeClaim, first: Option<&PathBuf>) -> Result<()> {
+async fn provide(client: &Client, folder: &Path, claim: &PersistentVolumeClaim, beginning: &Arc<OnceLock<Beginning>>) -> Result<()> {
     let (Some(spec), Some(uid)) = (&claim.spec, claim.uid()) else { return Ok(()) };
     if spec.storage_class_name.as_deref() != Some(CLASS) || spec.volume_name.is_some() || claim.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
     let name = format!("lab-{uid}");
     let path = folder.join(&name);
-    let (from, to) = (first.cloned(), path.clone());
-    tokio::task::spawn_blocking(move || fill(from.as_deref(), &to)).await?.with_context(|| format!("cannot make {}", path.display()))?;
+    let (beginning, to) = (beginning.clone(), path.clone());
+    tokio::task::spawn_blocking(move || make(&to, beginning.get())).await?.with_context(|| format!("cannot make {}", path.display()))?;
     let volume: PersistentVolume = serde_json::from_value(json!({
         "metadata": {"name": name},
         "spec": {
@@ -94,15 +100,33 @@ async fn provide(client: &Client, folder: &Path, claim: &PersistentVolumeClaim, 
     }
 }
 
-/// Makes the folder of a volume, with a copy of another folder's content where there is one.
-fn fill(from: Option<&Path>, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    fs::set_permissions(to, Permissions::from_mode(0o777))?;
-    for entry in from.map(fs::read_dir).transpose()?.into_iter().flatten() {
+/// Makes the folder of a volume, with what it begins with.
+fn make(volume: &Path, beginning: Option<&Beginning>) -> std::io::Result<()> {
+    open_folder(volume)?;
+    let Some(Beginning { folder, places }) = beginning else { return Ok(()) };
+    for place in *places {
+        let mut above = volume.to_owned();
+        for name in Path::new(place) {
+            above.push(name);
+            open_folder(&above)?;
+        }
+        copy(folder, &above)?;
+    }
+    Ok(())
+}
+
+fn open_folder(path: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o777))
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    open_folder(to)?;
+    for entry in fs::read_dir(from)? {
         let entry = entry?;
         let there = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            fill(Some(&entry.path()), &there)?;
+            copy(&entry.path(), &there)?;
         } else {
             fs::copy(entry.path(), &there)?;
             fs::set_permissions(&there, Permissions::from_mode(0o666))?;

@@ -70,7 +70,7 @@ fn functions(program: &Path) -> Result<BTreeSet<String>> {
 }
 
 fn warnings(program: &Path) -> Result<(Vec<String>, bool)> {
-    let learned = Learned::read(File::open(program)?, &WindowsApis::shipped()?, &BTreeSet::from([BaseFlavor::NanoServer]))?;
+    let learned = Learned::read(File::open(program)?, WindowsApis::shipped(), &BTreeSet::from([BaseFlavor::NanoServer]))?;
     Ok((learned.warnings.iter().map(ToString::to_string).collect(), learned.fallback_roots))
 }
 
@@ -211,7 +211,7 @@ fn a_program_is_read_in_small_pieces() -> Result<()> {
     let source = Source::new(PLAIN)?;
     let program = source.compile("")?;
     let mut counted = Counted(File::open(&program)?, 0, 0);
-    Learned::read(&mut counted, &WindowsApis::shipped()?, &BTreeSet::new())?;
+    Learned::read(&mut counted, WindowsApis::shipped(), &BTreeSet::new())?;
     let size = fs::metadata(&program)?.len();
     ensure!(counted.1 < size, "{} of {size} bytes were read", counted.1);
     ensure!(counted.2 <= 128 * 1024, "a piece of {} bytes", counted.2);

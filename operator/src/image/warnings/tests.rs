@@ -6,7 +6,7 @@ use super::*;
 use std::io::Cursor;
 
 fn apis() -> WindowsApis {
-    WindowsApis::shipped().expect("readable")
+    WindowsApis::shipped().clone()
 }
 
 fn nano() -> BTreeSet<BaseFlavor> {
