@@ -92,6 +92,8 @@ reasons! {
     SourceInvalid,
     /// The compiler refused the program.
     CompileError,
+    /// A test of `go.test.packages` failed.
+    TestsFailed,
     /// Modules could not be downloaded.
     ModuleDownloadFailed,
     /// The buildkitd could not be reached, or went away in the middle of a build.

@@ -22,6 +22,11 @@ pub const LABEL_FINGERPRINT: &str = "gowindows.dev/fingerprint";
 /// On Jobs: the attempt, from 1.
 pub const LABEL_ATTEMPT: &str = "gowindows.dev/attempt";
 
+/// On Jobs and pods: what they are for, where that is not to build.
+pub const LABEL_ROLE: &str = "gowindows.dev/role";
+/// Value of [`LABEL_ROLE`] on what runs the tests of a build. Such a Job has no [`LABEL_ATTEMPT`]: it is no build.
+pub const ROLE_TEST: &str = "test";
+
 /// On Jobs and pods: the name of the `GoWindowsImage` (names may be too long for a label).
 pub const ANNOTATION_IMAGE: &str = "gowindows.dev/image";
 /// On Jobs: the canonical JSON of the inputs that the fingerprint was made of.
@@ -34,7 +39,9 @@ pub const ANNOTATION_REBUILD_TOKEN: &str = "gowindows.dev/rebuild-token";
 pub const ANNOTATION_PROGRAM_OF: &str = "gowindows.dev/program-of";
 /// On Jobs: which engine compiles, as `build.engine` spells it.
 pub const ANNOTATION_ENGINE: &str = "gowindows.dev/engine";
-/// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`).
+/// On build Jobs: the name of the Job whose tests must pass before the image counts.
+pub const ANNOTATION_TESTS: &str = "gowindows.dev/tests";
+/// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`, `Tests/<reason>`, `BuildFailed`).
 pub const ANNOTATION_STOPPED: &str = "gowindows.dev/stopped";
 
 /// Order on a `GoWindowsImage`: look at the source now.
@@ -49,4 +56,9 @@ pub const ORDER_CANCEL: &str = "gowindows.dev/cancel";
 /// The tag under which a build of these inputs is found again: `gw-` and the first 32 hex digits of the fingerprint.
 pub fn fingerprint_tag(fingerprint: &str) -> String {
     format!("gw-{}", fingerprint.get(..32).unwrap_or(fingerprint))
+}
+
+/// The tag under which such an image waits for its tests: it is neither adopted nor rolled.
+pub fn untested_tag(fingerprint: &str) -> String {
+    format!("gw-untested-{}", fingerprint.get(..32).unwrap_or(fingerprint))
 }

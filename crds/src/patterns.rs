@@ -19,6 +19,8 @@ pub const GO_VERSION: &str = r"^1\.[0-9]{1,3}(\.[0-9]{1,3})?$";
 pub const IMAGE_REFERENCE: &str = r"^[a-z0-9][A-Za-z0-9._/:@-]*$";
 /// Main package: `.` or `./cmd/x`.
 pub const PACKAGE: &str = r"^\.(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$";
+/// Packages to test: `.`, `./internal/till`, or all below a folder, `./...`.
+pub const TEST_PACKAGES: &str = r"^\.(/[A-Za-z0-9_][A-Za-z0-9._-]*)*(/\.\.\.)?$";
 /// Build tag.
 pub const BUILD_TAG: &str = r"^[A-Za-z0-9_][A-Za-z0-9_.]*$";
 /// `-X importpath.name=value`; no control characters and no single quote in the value.

@@ -12,6 +12,8 @@ mod failures;
 mod inputs;
 #[path = "lab_thread/leader.rs"]
 mod leader;
+#[path = "lab_thread/tests.rs"]
+mod tests;
 #[path = "lab_thread/thread.rs"]
 mod thread;
 
@@ -41,6 +43,7 @@ fn main() {
         failures::target_missing_or_without_the_container,
         thread::applying_again_and_restarting_build_nothing,
         failures::compile_error,
+        tests::a_failing_test_blocks_the_push,
         failures::git_unreachable,
         failures::unknown_reference,
         failures::registry_refuses_the_login,

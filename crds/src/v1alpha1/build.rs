@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How builds are run. A build is one Job with one pod, on a Linux node, that passes Pod Security *restricted*, or *baseline* with
+/// How builds are run. A build is one Job with one pod (and one more for its tests), on a Linux node, that passes Pod Security *restricted*, or *baseline* with
 /// engine Kaniko.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit') || has(self.buildkit)")
@@ -36,7 +36,7 @@ pub struct BuildSpec {
     /// Which nodes build pods may use. The architecture is chosen by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<BuildNodes>,
-    /// Resources of the compile container. Default: requests of 500m CPU and 1Gi memory, a limit of 4Gi memory.
+    /// Resources of the compile container, and of the one that tests. Default: requests of 500m CPU and 1Gi memory, a limit of 4Gi memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<BuildResources>,
     /// Longest time of each stage.
@@ -145,6 +145,10 @@ pub struct BuildTimeouts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = patterns::DURATION))]
     pub build: Option<String>,
+    /// Compiling and running the tests of `go.test`. A single package may take three quarters of it. Default: `30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::DURATION))]
+    pub test: Option<String>,
     /// Assembling and pushing the image. Default: `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = patterns::DURATION))]

@@ -46,6 +46,20 @@ pub struct GoSpec {
     /// `time.LoadLocation` fails without it. Default: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone_data: Option<bool>,
+    /// Tests that must pass before the image is published. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestSpec>,
+}
+
+/// Tests that run beside the compiler, in a Job of their own: `go test` (hence `go vet`) with the toolchain and the build tags of the
+/// program, on Linux, without cgo. No tag leads to an image and nothing is rolled before they have passed.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TestSpec {
+    /// The packages to test, relative to `source.subPath`. Example: `["./..."]`.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256), regex(pattern = patterns::TEST_PACKAGES)))]
+    #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other == one))").message("go.test.packages: list each once"))]
+    pub packages: Vec<String>,
 }
 
 /// A variable for the compiler.

@@ -137,6 +137,9 @@ pub struct ImageStatus {
     /// By how many percent the application's layers grew against the good image before, rounded up; negative where they shrank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta_percent: Option<i32>,
+    /// The tests that passed before it was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestsStatus>,
     /// Digest of the SBOM's manifest: an SPDX document, attached to the image as an OCI referrer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<String>,
@@ -195,6 +198,17 @@ pub struct BinaryStatus {
     pub inputs: Option<String>,
 }
 
+/// Tests that passed.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TestsStatus {
+    /// The packages, as `go.test.packages` named them.
+    pub packages: Vec<String>,
+    /// sha256, in hex, over what determined their outcome: these packages and all that determines the program. An image with the same is
+    /// published without testing again.
+    pub inputs: String,
+}
+
 /// What a node has to pull for the newest release. A node passes over each layer whose chain ID it has unpacked before, whichever registry,
 /// repository or compression it came in: those of the base, which lie below ours, and never one of ours, which lie on that base alone.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
@@ -240,7 +254,10 @@ pub struct BuildStatus {
     /// When its Job ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// `source`, `compile`, `assemble`, in order.
+    /// The Job that runs its tests beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_job: Option<String>,
+    /// `source`, `compile`, `assemble`, in order, and `test`, which runs beside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageStatus>,
     /// Why it failed.
@@ -269,7 +286,7 @@ pub enum BuildPhase {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StageStatus {
-    /// `source`, `compile` or `assemble`.
+    /// `source`, `compile`, `assemble` or `test`.
     pub name: String,
     /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]

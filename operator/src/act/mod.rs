@@ -59,6 +59,10 @@ async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, ef
         Effect::StopJob { job, why } => stop(cluster, world, &namespace, job, why).await,
         Effect::EnsureClaim(claim) => ensure_claim(cluster, &namespace, claim).await,
         Effect::CreateJob(job) => create(cluster, world, &namespace, job).await,
+        Effect::Promote { digest, tag } => {
+            let Some(request) = request else { return Ok(()) };
+            move_tags(cluster, &namespace, request, digest, std::slice::from_ref(tag)).await
+        }
         Effect::Attest(attestation) => {
             let Some(request) = request else { return Ok(()) };
             outcome.attested = Some(attest(cluster, &namespace, request, attestation).await?);

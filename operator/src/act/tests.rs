@@ -100,8 +100,16 @@ impl Stage {
         }))
         .expect("an object");
         let (now, nodes) = (Timestamp::UNIX_EPOCH, Nodes::Seen(vec![]));
-        let world =
-            World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], nodes, answers: Answers::default() };
+        let world = World {
+            now,
+            object: Arc::new(object),
+            builds: vec![],
+            strays: vec![],
+            workloads: vec![],
+            claims: vec![],
+            nodes,
+            answers: Answers::default(),
+        };
         Self { cluster, world, requests }
     }
 

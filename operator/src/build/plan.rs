@@ -63,6 +63,9 @@ pub fn plan(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, settings: &
     if declared.and_then(|spec| spec.go.as_ref()).is_some_and(|go| go.version.is_some() || go.image.is_some()) {
         notes.push("go.version and go.image choose the cluster's toolchain; here the local `go` compiles".into());
     }
+    if declared.and_then(|spec| spec.go.as_ref()).is_some_and(|go| go.test.is_some()) {
+        notes.push("go.test is tested in the cluster; here nothing is, run `go test` yourself".into());
+    }
     let compile = compile(args, declared, commit.unwrap_or(UNKNOWN_REVISION))?;
     let assembly = assembly(args, declared, settings, commit)?;
     let (destination, named_tag) = destination(args)?;

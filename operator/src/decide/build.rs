@@ -8,8 +8,12 @@
 //!     +--------------------------------> Failed --(class allows, time has come)--> next attempt
 //! ```
 //!
+//! Where tests are a gate, a build is two Jobs, and the image is published by [`gate`].
+//!
 //! Job names are made of uid, inputs and attempt, so that a decision taken twice meets itself.
 
+mod gate;
+mod overdue;
 mod retry;
 
 use super::request::budget;
@@ -22,7 +26,7 @@ use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BuildPhase, ImageStatus};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use std::time::Duration;
 
@@ -49,8 +53,10 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
         world.ask(vec![Question::Base(base.clone())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
     }
-    let compiles =
-        |effect: &Effect| matches!(effect, Effect::CreateJob(job) if !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF));
+    let compiles = |effect: &Effect| {
+        matches!(effect, Effect::CreateJob(job)
+            if !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF) && !job.labels().contains_key(names::LABEL_ROLE))
+    };
     if matches!(request.build.engine, Engine::BuildKit(_)) && plan.effects.iter().any(compiles) {
         world.ask(vec![Question::Builder])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.builder.trouble().cloned());
@@ -125,15 +131,14 @@ fn recover(world: &World, request: &Request, fingerprint: &str, plan: &mut Plan)
 fn follow(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, build: &Build) -> Result<(), Need> {
     match &build.state {
         BuildState::Queued(_) | BuildState::Running => {
-            if let Some(stage) = overdue(world, request, build).filter(|_| build.stopped.is_none()) {
-                plan.effects.push(Effect::StopJob { job: build.job.clone(), why: format!("Timeout/{stage}") });
-            }
+            overdue::stop(world, request, plan, build);
             plan.look_again(WATCH);
             plan.conclusion.build = BuildVerdict::Active(build.clone());
             Ok(())
         }
         BuildState::Succeeded(_) => confirm(world, request, settings, plan, build),
         BuildState::Failed(failure) => {
+            gate::end_the_other(plan, build, failure.reason);
             retry::decide(world, request, settings, plan, build, failure.reason, &failure.message);
             Ok(())
         }
@@ -151,17 +156,14 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
     let Some(tag) = plan.conclusion.inputs.as_ref().map(Inputs::tag) else { return Ok(()) };
     world.ask(vec![Question::Published(tag.clone())])?;
     match world.answers.published.get(&tag) {
+        Some(Seen::Fresh(Some(published), _)) if violation(published, digest).is_none() => {
+            let image = image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build));
+            accept(world, request, settings, plan, image, Some(build));
+        }
+        Some(Seen::Fresh(..)) if build.tests.is_some() => return gate::promote(world, request, settings, plan, build),
         Some(Seen::Fresh(Some(published), _)) => {
-            let wrong_digest = digest.filter(|digest| *digest != published.image.digest);
-            let violation =
-                wrong_digest.map(|digest| format!("the build reported {digest} and the registry serves {}", published.image.digest));
-            match violation.or_else(|| published.violations.first().cloned()) {
-                Some(violation) => fail(plan, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}.")),
-                None => {
-                    let image = image_of(published, world, plan.conclusion.inputs.as_ref(), Some(build));
-                    accept(world, request, settings, plan, image, Some(build));
-                }
-            }
+            let violation = violation(published, digest).unwrap_or_default();
+            fail(plan, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}."));
         }
         Some(Seen::Fresh(None, _)) => {
             let message = format!("The build succeeded but {}:{tag} is not at the registry any more.", request.repository);
@@ -175,6 +177,14 @@ fn confirm(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
         }
     }
     Ok(())
+}
+
+/// Why what the registry serves is not used: it is not what the build reported, or it breaks a rule.
+fn violation(published: &Published, reported: Option<&str>) -> Option<String> {
+    let served = &published.image.digest;
+    let another = reported.filter(|digest| digest != served);
+    let another = another.map(|digest| format!("the build reported {digest} and the registry serves {served}"));
+    another.or_else(|| published.violations.first().cloned())
 }
 
 /// There is no Job for these inputs: they may be published already, be lost, or be new.
@@ -245,6 +255,7 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
     let mut image = published.image.clone();
     image.revision = inputs.map(|inputs| inputs.revision.clone());
     image.fingerprint = inputs.map(Inputs::fingerprint);
+    image.tests = inputs.and_then(Inputs::passed_tests);
     let known = world.status().image.clone().filter(|known| known.digest == image.digest);
     if let Some(known) = known {
         (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
@@ -328,7 +339,13 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
         plan.effects.push(Effect::EnsureClaim(Box::new(claim)));
     }
     let known_program = known_program(world, request, &inputs).filter(|_| attempt == 1 && token.is_none());
-    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref(), known_program };
+    // Whoever orders a build gets all of it.
+    let gated = gate::is_needed(world, &inputs) || (token.is_some() && !inputs.tests.is_empty());
+    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref(), known_program, gated };
+    if gated {
+        plan.effects.extend(render::test_cache_claim(&world.object, request).map(|claim| Effect::EnsureClaim(Box::new(claim))));
+        plan.effects.push(Effect::CreateJob(Box::new(render::test_job(&world.object, request, settings, &order))));
+    }
     let job = render::job(&world.object, request, settings, &order);
     let name = job.metadata.name.clone().unwrap_or_default();
     plan.effects.push(Effect::CreateJob(Box::new(job)));
@@ -347,35 +364,15 @@ fn known_program(world: &World, request: &Request, inputs: &Inputs) -> Option<Kn
 /// A new cancel token stops whatever runs.
 fn cancel(world: &World, plan: &mut Plan) {
     let Some(token) = world.order(names::ORDER_CANCEL, plan.conclusion.handled.cancel.as_ref()) else { return };
-    for build in world.builds.iter().filter(|build| build.state.is_active() && build.stopped.is_none()) {
-        plan.effects.push(Effect::StopJob { job: build.job.clone(), why: Reason::Cancelled.to_string() });
+    for job in world.builds.iter().flat_map(Build::to_stop) {
+        plan.effects.push(Effect::StopJob { job: job.to_owned(), why: Reason::Cancelled.to_string() });
     }
     plan.conclusion.handled.cancel = Some(token);
 }
 
 /// Builds of other inputs than the newest are pointless.
 fn supersede(world: &World, plan: &mut Plan, fingerprint: &str) {
-    let other = |build: &&Build| build.state.is_active() && build.stopped.is_none() && !fingerprint.starts_with(&build.fingerprint);
-    for build in world.builds.iter().filter(other) {
-        plan.effects.push(Effect::StopJob { job: build.job.clone(), why: Reason::Superseded.to_string() });
+    for job in world.builds.iter().filter(|build| !fingerprint.starts_with(&build.fingerprint)).flat_map(Build::to_stop) {
+        plan.effects.push(Effect::StopJob { job: job.to_owned(), why: Reason::Superseded.to_string() });
     }
-}
-
-/// The stage that takes longer than its limit.
-fn overdue<'a>(world: &World, request: &Request, build: &'a Build) -> Option<&'a str> {
-    let limits = &request.build;
-    let Some(stage) = build.stages.iter().find(|stage| stage.started_at.is_some() && stage.finished_at.is_none()) else {
-        let waiting = build.stages.iter().all(|stage| stage.started_at.is_none());
-        return (waiting && world.since(build.created) > limits.queue).then_some("queue");
-    };
-    let limit = match stage.name.as_str() {
-        render::SOURCE => limits.source,
-        render::COMPILE => limits.compile,
-        _ => limits.push,
-    };
-    // The steps that are ours keep their own limit and say what they were doing; this is for those that cannot.
-    let grace = SignedDuration::from_secs(10);
-    let started = stage.started_at.as_ref()?.0;
-    (world.now.duration_since(started) > SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX).saturating_add(grace))
-        .then_some(stage.name.as_str())
 }

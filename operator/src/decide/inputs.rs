@@ -7,13 +7,14 @@ use super::Request;
 use crate::image::Assembly;
 use crate::render::Compile;
 use gowindows_crds::names;
+use gowindows_crds::v1alpha1::TestsStatus;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Version of the canonical form; a change of the form rebuilds everything once.
 const FORMAT: u32 = 2;
 
-/// Everything that changes the bytes of an image.
+/// Everything that changes the bytes of an image, and what it must pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Inputs {
@@ -36,6 +37,9 @@ pub struct Inputs {
     pub compile: Compile,
     /// How the image is assembled; its epoch is the commit's and stays 0 here.
     pub assembly: Assembly,
+    /// The packages whose tests the image must have passed: they change no byte of it, but whether the tag may lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<String>,
 }
 
 /// The references that were pinned for a build.
@@ -63,6 +67,7 @@ impl Inputs {
             base_choice: pins.base_choice,
             compile: request.compile(commit),
             assembly,
+            tests: request.tests().to_vec(),
         }
     }
 
@@ -80,9 +85,21 @@ impl Inputs {
 
     /// sha256, in hex, over what determines the program alone: equal for images that differ in base, labels, files and the like.
     pub fn program_fingerprint(&self) -> String {
-        let Self { format, repository: _, revision: _, commit, sub_path, toolchain, base_choice: _, compile, assembly: _ } = self;
+        let Self { format, repository: _, revision: _, commit, sub_path, toolchain, base_choice: _, compile, assembly: _, tests: _ } = self;
         let canonical = serde_json::to_vec(&(format, commit, sub_path, toolchain, compile)).unwrap_or_default();
         hex::encode(Sha256::digest(canonical))
+    }
+
+    /// The tests that an image of these inputs has passed; none where there are none.
+    pub fn passed_tests(&self) -> Option<TestsStatus> {
+        let determined = serde_json::to_vec(&(self.program_fingerprint(), &self.tests)).unwrap_or_default();
+        let passed = TestsStatus { packages: self.tests.clone(), inputs: hex::encode(Sha256::digest(determined)) };
+        (!self.tests.is_empty()).then_some(passed)
+    }
+
+    /// The tag under which the registry keeps the image of these inputs while its tests run.
+    pub fn untested_tag(&self) -> String {
+        names::untested_tag(&self.fingerprint())
     }
 
     /// The tag under which the registry keeps the image of these inputs.
@@ -97,12 +114,13 @@ impl Inputs {
 
     /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
     pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
-        let Self { format, revision: _, commit: _, repository: _, sub_path, toolchain, base_choice: _, compile, assembly } = self;
+        let Self { format, revision: _, commit: _, repository: _, sub_path, toolchain, base_choice: _, compile, assembly, tests } = self;
         let pairs = [
             ("format", *format == other.format),
             ("source.subPath", *sub_path == other.sub_path),
             ("go.version", *toolchain == other.toolchain),
             ("go", *compile == other.compile),
+            ("go.test", *tests == other.tests),
             ("image.base", assembly.bases == other.assembly.bases),
             ("image.args", assembly.args == other.assembly.args),
             ("image.env", assembly.env == other.assembly.env),

@@ -63,6 +63,13 @@ pub enum Effect {
     EnsureClaim(Box<PersistentVolumeClaim>),
     /// Create a build Job.
     CreateJob(Box<Job>),
+    /// Point the tag of tested images at a digest whose tests have passed.
+    Promote {
+        /// The digest.
+        digest: String,
+        /// The tag.
+        tag: String,
+    },
     /// Attach provenance and signatures.
     Attest(Box<Attestation>),
     /// Point tags at a verified digest.
@@ -85,6 +92,7 @@ impl Effect {
             Self::StopJob { .. } => "StopJob",
             Self::EnsureClaim(_) => "EnsureClaim",
             Self::CreateJob(_) => "CreateJob",
+            Self::Promote { .. } => "Promote",
             Self::Attest(_) => "Attest",
             Self::MoveTags { .. } => "MoveTags",
             Self::Roll(_) => "Roll",

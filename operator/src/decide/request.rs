@@ -74,6 +74,7 @@ pub struct Request {
     go_env: Vec<(String, String)>,
     strip: bool,
     timezone_data: bool,
+    tests: Vec<String>,
     content: Content,
 }
 
@@ -120,7 +121,7 @@ impl Request {
             return Err(invalid("interval", &format!("{interval:?}"), "use at least 5s, or 0s for never"));
         }
         let SourceSpec { git, sub_path } = &spec.source;
-        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data } =
+        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, test } =
             spec.go.clone().unwrap_or_default();
         let ImageSpec {
             repository,
@@ -205,6 +206,7 @@ impl Request {
             go_env: go_env.into_iter().map(|var| checks::go_env(var.name, var.value)).collect::<Result<_, _>>()?,
             strip: strip.unwrap_or(true),
             timezone_data: timezone_data.unwrap_or(true),
+            tests: checks::test_packages(test)?,
             content: Content {
                 compression: Compression::declared(compression.as_ref())
                     .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
@@ -231,6 +233,11 @@ impl Request {
     /// How the image is assembled at a commit on pinned bases. The epoch is the commit's, which only the source stage knows: 0 here.
     pub fn assembly(&self, commit: &str, bases: Vec<String>) -> Assembly {
         self.content.assembly(commit, bases, &self.url)
+    }
+
+    /// The packages whose tests must pass; none where nothing is tested.
+    pub fn tests(&self) -> &[String] {
+        &self.tests
     }
 
     /// The tags of the image of a commit.

@@ -3,8 +3,13 @@
 //! The newest Job of the current inputs is never deleted: it holds the pins from which an unchanged world is recognised
 //! after the status was lost. Neither is the one that made the last good image.
 
-use super::{Effect, Plan, Request};
+use super::{BuildVerdict, Effect, Plan, Request, later};
 use crate::observe::{Build, BuildState, World};
+use kube::ResourceExt;
+use std::time::Duration;
+
+/// So long after their creation, tests without a build may still get it: a store can be behind.
+const STRAY: Duration = Duration::from_secs(400);
 
 pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) {
     // Before the inputs are known there is no telling which Job is the current one.
@@ -17,6 +22,28 @@ pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) {
     let (succeeded, failed) = request.keep;
     let succeeded = newest_first().filter(|build| matches!(build.state, BuildState::Succeeded(_))).skip(succeeded);
     let failed = newest_first().filter(|build| matches!(build.state, BuildState::Failed(_))).skip(failed);
-    let surplus = succeeded.chain(failed).filter(|build| !(kept(build) && newest_of_kept(build)));
-    plan.effects.extend(surplus.map(|build| Effect::DeleteJob(build.job.clone())));
+    let surplus = succeeded.chain(failed).filter(|build| !(build.is_unfinished() || kept(build) && newest_of_kept(build)));
+    // A build without its tests is one that lost them; tests without their build are nothing.
+    let jobs = surplus.flat_map(|build| {
+        let tests = build.tests.iter().filter(|tests| tests.run.is_some()).map(|tests| tests.job.clone());
+        tests.chain([build.job.clone()])
+    });
+    plan.effects.extend(jobs.map(Effect::DeleteJob));
+    strays(world, plan);
+}
+
+/// Tests whose build is gone decide nothing any more. Those whose build is being created are left alone.
+fn strays(world: &World, plan: &mut Plan) {
+    let created = |job: &str| plan.effects.iter().any(|effect| matches!(effect, Effect::CreateJob(new) if new.name_any() == job));
+    if matches!(plan.conclusion.build, BuildVerdict::Blocked(_)) {
+        return;
+    }
+    for (job, since) in world.strays.iter().filter(|(job, _)| !created(job)).cloned().collect::<Vec<_>>() {
+        let over = later(since, STRAY);
+        if over <= world.now {
+            plan.effects.push(Effect::DeleteJob(job));
+        } else {
+            plan.look_again_at(world.now, over);
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod bases;
 mod budget;
 mod edges;
 mod engines;
+mod gate;
 mod program;
 mod template;
 
@@ -70,7 +71,16 @@ fn world(patch: Value) -> World {
         ..Answers::default()
     };
     let nodes = Nodes::Hidden("they are not looked at".into());
-    World { now: at(1), object: Arc::new(object(patch)), builds: vec![], workloads: vec![None], claims: vec![], nodes, answers }
+    World {
+        now: at(1),
+        object: Arc::new(object(patch)),
+        builds: vec![],
+        strays: vec![],
+        workloads: vec![None],
+        claims: vec![],
+        nodes,
+        answers,
+    }
 }
 
 fn resolved(digest: &str, os_version: &str) -> ResolvedBase {
@@ -115,6 +125,7 @@ fn with_job(mut world: World, state: BuildState) -> World {
     let mut build = build(&job, &[]).expect("a build of ours");
     build.created = world.now;
     build.finished = (!state.is_active()).then_some(at(60));
+    build.running = state.is_active();
     build.state = state;
     world.builds.push(build);
     world.answers.asked.clear();

@@ -4,10 +4,10 @@
 //! of its output there. All of it is a hint: the registry has the last word.
 
 use super::builder::{self, Fault};
-use super::{Build, BuildResult, BuildState, Failure};
+use super::{Build, BuildResult, BuildState, Failure, Run, Tests, test_output};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
-use crate::render::{COMPILE, STAGES};
+use crate::render::{COMPILE, STAGES, TEST};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, StageStatus};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Longest tail that status keeps.
 const TAIL: usize = 2048;
 
-/// The build that a Job is, or `None` for a Job without our labels.
+/// The build that a Job is, or `None` for a Job without our labels. What its tests say is not known yet.
 pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let fingerprint = job.labels().get(names::LABEL_FINGERPRINT)?.clone();
     let attempt = job.labels().get(names::LABEL_ATTEMPT)?.parse().ok()?;
@@ -29,8 +29,37 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let inputs = annotation(names::ANNOTATION_INPUTS).and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
     // Jobs of older versions name no engine, and were made for the only one.
     let engine = annotation(names::ANNOTATION_ENGINE).and_then(|name| serde_json::from_value(name.into()).ok()).unwrap_or_default();
+    let Run { uid, created, finished, stages, state, stopped } = run(job, pods, engine);
+    Some(Build {
+        job: job.name_any(),
+        uid,
+        // A label that does not belong to the annotated inputs is somebody else's edit: such inputs are not believed.
+        inputs: inputs.filter(|inputs| inputs.fingerprint().starts_with(&fingerprint)),
+        fingerprint,
+        attempt,
+        engine,
+        cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
+        rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
+        program_of: annotation(names::ANNOTATION_PROGRAM_OF),
+        created,
+        finished,
+        stages,
+        running: state.is_active(),
+        state,
+        stopped,
+        tests: annotation(names::ANNOTATION_TESTS).map(|job| Tests { job, run: None }),
+    })
+}
+
+/// Whether a Job runs tests, and is no build.
+pub fn is_test(job: &Job) -> bool {
+    job.labels().get(names::LABEL_ROLE).is_some_and(|role| role == names::ROLE_TEST)
+}
+
+/// How a Job gets on. `engine` is what its compile stage runs, where it has one.
+pub fn run(job: &Job, pods: &[Arc<Pod>], engine: BuildEngine) -> Run {
     let pod = pods.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).map(AsRef::as_ref);
-    let stopped = annotation(names::ANNOTATION_STOPPED);
+    let stopped = job.annotations().get(names::ANNOTATION_STOPPED).cloned();
     let status = job.status.as_ref();
     let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let ended = |kind: &str| conditions().find(|condition| condition.type_ == kind && condition.status == "True");
@@ -44,23 +73,14 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         BuildState::Queued(pod.and_then(waiting_for))
     };
     let failed_at = ended("Failed").and_then(|condition| condition.last_transition_time.clone());
-    Some(Build {
-        job: job.name_any(),
+    Run {
         uid: job.uid().unwrap_or_default(),
-        // A label that does not belong to the annotated inputs is somebody else's edit: such inputs are not believed.
-        inputs: inputs.filter(|inputs| inputs.fingerprint().starts_with(&fingerprint)),
-        fingerprint,
-        attempt,
-        engine,
-        cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
-        rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
-        program_of: annotation(names::ANNOTATION_PROGRAM_OF),
         created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         finished: status.and_then(|status| status.completion_time.clone()).or(failed_at).map(|time| time.0),
         stages: pod.map(stages).unwrap_or_default(),
         state,
         stopped,
-    })
+    }
 }
 
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
@@ -141,6 +161,10 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine:
             let message = format!("Stage {stage} took longer than build.timeouts.{field}. Raise it, or see what the stage is waiting for.");
             return Failure { stage: Some(stage.to_owned()), ..plain(Reason::Timeout, message) };
         }
+        Some(("Tests", reason)) => {
+            let message = "The build was stopped because its tests had not passed; their Job is gone.".into();
+            return plain(reason.parse().unwrap_or(Reason::TestsFailed), message);
+        }
         Some(("Superseded", _)) => return plain(Reason::Superseded, "A newer source or specification made this build pointless.".into()),
         Some(_) => return plain(Reason::Cancelled, "The build was cancelled by the gowindows.dev/cancel order.".into()),
         None => {}
@@ -172,7 +196,7 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine) 
     let output = redact::redact(ended.message.as_deref().unwrap_or_default(), &[]);
     let tail = Some(redact::tail(&output, TAIL).to_owned()).filter(|tail| !tail.is_empty());
     if ended.reason.as_deref() == Some("OOMKilled") {
-        let remedy = if stage == COMPILE { " Raise build.resources.limits.memory." } else { "" };
+        let remedy = if [COMPILE, TEST].contains(&stage) { " Raise build.resources.limits.memory." } else { "" };
         return failure(Reason::OutOfMemory, format!("Stage {stage} used more memory than its limit.{remedy}"), None);
     }
     // The go command ends with small numbers; these are signals.
@@ -186,6 +210,10 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine) 
             Fault::Builder(reason, message) => (reason, message),
         };
         return failure(reason, sentence(&explained(message, &output, FailedPod::Build)), tail);
+    }
+    if stage == TEST && ended.exit_code <= 128 {
+        let (reason, message) = test_output::meaning(&output);
+        return failure(reason, sentence(&message), tail);
     }
     match report(ended).and_then(|report| report.failure) {
         Some(said) => failure(said.reason.parse().unwrap_or(Reason::AssembleFailed), sentence(&redact::redact(&said.message, &[])), None),
@@ -222,22 +250,36 @@ const DOWNLOAD: [&str; 9] = [
 
 /// What the end of `go build`'s output means.
 fn compiler_said(output: &str) -> (Reason, String) {
+    toolchain_said(output).unwrap_or_else(|| {
+        let first = first_place(output);
+        (Reason::CompileError, format!("The program does not compile: {first}. Push a commit that compiles; it is built at once."))
+    })
+}
+
+/// What the go command says before it compiles anything.
+pub(super) fn toolchain_said(output: &str) -> Option<(Reason, String)> {
     if let Some(line) = output.lines().find(|line| DOWNLOAD.iter().any(|sign| line.contains(sign))) {
         let message =
             format!("Modules could not be downloaded: {}. Check the module proxy (goproxy in the operator's settings).", clip(line));
-        return (Reason::ModuleDownloadFailed, message);
+        return Some((Reason::ModuleDownloadFailed, message));
     }
-    if let Some((wanted, running)) = output.lines().find_map(newer_go) {
-        let message = format!(
-            "go.mod needs Go {wanted} and the toolchain is Go {running}. Set go.version (or go.image) to a release that has it, or lower the go line of go.mod."
-        );
-        return (Reason::CompileError, message);
-    }
+    let (wanted, running) = output.lines().find_map(newer_go)?;
+    let message = format!(
+        "go.mod needs Go {wanted} and the toolchain is Go {running}. Set go.version (or go.image) to a release that has it, or lower the go line of go.mod."
+    );
+    Some((Reason::CompileError, message))
+}
+
+/// The first place in the source that the compiler names, with what is wrong there; else the first thing that was said.
+pub(super) fn first_place(output: &str) -> String {
     // The compiler names places as path:line:column; everything else is the go command's own complaint.
-    let place = |line: &&str| line.split_once(".go:").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
-    let first = output.lines().find(place).or_else(|| output.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty()));
-    let first = clip(first.unwrap_or("the compiler left no message"));
-    (Reason::CompileError, format!("The program does not compile: {first}. Push a commit that compiles; it is built at once."))
+    let first = output.lines().find(|line| names_a_place(line));
+    let first = first.or_else(|| output.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty()));
+    clip(first.unwrap_or("the compiler left no message"))
+}
+
+pub(super) fn names_a_place(line: &str) -> bool {
+    line.split_once(".go:").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The release that a module wants and the one that there is: `go: go.mod requires go >= 1.99 (running go 1.26.1; GOTOOLCHAIN=local)`.

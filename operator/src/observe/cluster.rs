@@ -4,12 +4,12 @@
 //! of the outside world are data, failures included.
 
 use super::{
-    Build, BuildState, Git, Guarded, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World,
-    build, refused_pods, secrets, workload,
+    Build, BuildState, Git, Guarded, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, Run, SecretData, Seen, Trouble, Workload,
+    World, build, is_test, refused_pods, run, secrets, workload,
 };
 use crate::decide::{BuildKit, Engine, Question, Reference, Request};
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetSpec};
+use gowindows_crds::v1alpha1::{BuildEngine, RolloutMode, RolloutSpec, StageStatus, TargetSpec};
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -18,6 +18,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,11 +139,17 @@ impl Cluster {
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
         let nodes = self.stores.nodes.nodes();
-        let mut builds = self.builds(&object, now);
-        for build in builds.iter_mut().filter(|build| is_without_pod(build, now)) {
-            build.state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &build.uid).await);
+        let (mut builds, strays) = self.builds(&object, now);
+        for build in &mut builds {
+            if is_without_pod(&build.state, &build.stages, build.created, now) {
+                build.state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &build.uid).await);
+            }
+            let run = build.tests.as_mut().and_then(|tests| tests.run.as_mut());
+            if let Some(run) = run.filter(|run| is_without_pod(&run.state, &run.stages, run.created, now)) {
+                run.state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &run.uid).await);
+            }
         }
-        Ok(World { now, builds, workloads, claims, nodes, answers, object })
+        Ok(World { now, builds, strays, workloads, claims, nodes, answers, object })
     }
 
     /// For each target, in order, the older object that lists the same one.
@@ -292,7 +299,8 @@ impl Cluster {
         .await
     }
 
-    fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> Vec<Build> {
+    /// The builds, each with its tests, and the tests without a build.
+    fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> (Vec<Build>, Vec<(String, Timestamp)>) {
         let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
         let owned = |job: &Arc<Job>| {
             let controller = job.owner_references().iter().find(|owner| owner.controller == Some(true));
@@ -310,9 +318,16 @@ impl Cluster {
             self.own.jobs.newer(&namespace, &name, stored, now)
         });
         let pods = self.stores.pods.state();
-        let mut builds: Vec<Build> = jobs.filter(owned).filter_map(|job| build(&job, &pods_of(&pods, &job))).collect();
+        let (tests, jobs): (Vec<_>, Vec<_>) = jobs.filter(owned).partition(|job| is_test(job));
+        let in_test = |job: &Arc<Job>| (job.name_any(), run(job, &pods_of(&pods, job), BuildEngine::Go));
+        let mut runs: BTreeMap<String, Run> = tests.iter().map(in_test).collect();
+        let joined = |build: Build| {
+            let run = build.tests.as_ref().and_then(|tests| runs.remove(&tests.job));
+            build.tested(run)
+        };
+        let mut builds: Vec<Build> = jobs.iter().filter_map(|job| build(job, &pods_of(&pods, job))).map(joined).collect();
         builds.sort_by(|a, b| (a.created, a.attempt, &a.job).cmp(&(b.created, b.attempt, &b.job)));
-        builds
+        (builds, runs.into_iter().map(|(job, run)| (job, run.created)).collect())
     }
 
     async fn target(&self, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Workload>, ObserveError> {
@@ -342,9 +357,9 @@ impl Cluster {
 }
 
 /// A Job whose pod should be there by now.
-fn is_without_pod(build: &Build, now: Timestamp) -> bool {
-    let old = now.duration_since(build.created) > SignedDuration::from_secs(5);
-    old && build.stages.is_empty() && matches!(build.state, BuildState::Queued(None))
+fn is_without_pod(state: &BuildState, stages: &[StageStatus], created: Timestamp, now: Timestamp) -> bool {
+    let old = now.duration_since(created) > SignedDuration::from_secs(5);
+    old && stages.is_empty() && matches!(state, BuildState::Queued(None))
 }
 
 fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {

@@ -10,10 +10,12 @@ mod outside;
 mod placement;
 mod refused_pods;
 mod secrets;
+mod test_output;
+mod tested;
 mod workload;
 mod world;
 
-pub use build::build;
+pub use build::{build, is_test, run};
 pub(crate) use cluster::ours;
 pub use cluster::{Cluster, ObserveError, Own, Standing, Stores};
 pub use guarded::{Guarded, Unreadable};

@@ -21,8 +21,10 @@ pub struct World {
     pub now: Timestamp,
     /// The object.
     pub object: Arc<GoWindowsImage>,
-    /// Its build Jobs, proven by the owner's uid, oldest first.
+    /// Its build Jobs, proven by the owner's uid, oldest first, each with its tests.
     pub builds: Vec<Build>,
+    /// Jobs that test for a build Job which is not there: name and creation.
+    pub strays: Vec<(String, Timestamp)>,
     /// For each listed target, in order: the workload, or `None` where it does not exist.
     pub workloads: Vec<Option<Workload>>,
     /// For each listed target, in order: the older object that lists the same one, if there is one.
@@ -123,6 +125,36 @@ pub struct Build {
     /// The image whose program was taken over, where nothing was compiled.
     pub program_of: Option<String>,
     /// When the Job was created.
+    pub created: Timestamp,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+    /// Its stages, in order; those of its tests are theirs.
+    pub stages: Vec<StageStatus>,
+    /// Where it stands, together with its tests.
+    pub state: BuildState,
+    /// Whether its own Job has not ended, whatever its tests say.
+    pub running: bool,
+    /// Why the operator stopped it, from the annotation.
+    pub stopped: Option<String>,
+    /// The tests that its image waits for.
+    pub tests: Option<Tests>,
+}
+
+/// Tests that run beside a build.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tests {
+    /// Their Job.
+    pub job: String,
+    /// How it gets on; none where it is gone.
+    pub run: Option<Run>,
+}
+
+/// How a Job gets on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Uid of the Job.
+    pub uid: String,
+    /// When it was created.
     pub created: Timestamp,
     /// When it ended.
     pub finished: Option<Timestamp>,

@@ -5,6 +5,7 @@
 //! `-mod` is left to Go on purpose: its default is `readonly`, or `vendor` where the module has a vendor folder.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use thiserror::Error;
 
 /// One compilation of one main package for `windows/amd64`.
@@ -44,22 +45,43 @@ impl Compile {
     /// The argument vector, `go` first. `out_dir` is an existing folder: Go itself names the program there.
     pub fn argv(&self, out_dir: &str) -> Vec<String> {
         let mut argv: Vec<String> = ["go", "build", "-trimpath", "-buildvcs=false"].map(String::from).to_vec();
-        let timezones = self.timezone_data.then_some("timetzdata");
-        let tags: Vec<&str> = timezones.into_iter().chain(self.tags.iter().map(String::as_str)).collect();
-        if !tags.is_empty() {
-            argv.extend(["-tags".into(), tags.join(",")]);
-        }
+        argv.extend(self.tags_argument());
         argv.extend(["-ldflags".into(), self.link_flags()]);
         argv.extend(["-o".into(), format!("{}/", out_dir.trim_end_matches('/')), self.package.clone()]);
         argv
     }
 
+    /// The argument vector that tests packages, `go` first. A package that takes longer than `limit` ends with the names of its tests.
+    pub fn test_argv(&self, packages: &[String], limit: Duration) -> Vec<String> {
+        // Of the output only the end is kept: after the first package that failed, nothing more is to be said.
+        let mut argv: Vec<String> = ["go", "test", "-failfast"].map(String::from).to_vec();
+        argv.push(format!("-timeout={}s", limit.as_secs().max(1)));
+        argv.extend(self.tags_argument());
+        argv.extend(packages.iter().cloned());
+        argv
+    }
+
+    fn tags_argument(&self) -> Vec<String> {
+        let timezones = self.timezone_data.then_some("timetzdata");
+        let tags: Vec<&str> = timezones.into_iter().chain(self.tags.iter().map(String::as_str)).collect();
+        if tags.is_empty() { Vec::new() } else { vec!["-tags".into(), tags.join(",")] }
+    }
+
     /// The variables to add to the compiler's environment.
     pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment_for("windows")
+    }
+
+    /// The variables to add to the environment of tests: they run where they are compiled.
+    pub fn test_environment(&self) -> Vec<(String, String)> {
+        self.environment_for("linux")
+    }
+
+    fn environment_for(&self, system: &str) -> Vec<(String, String)> {
         // GOFLAGS says nothing new, but being set it hides what `go env -w` may have stored.
         let fixed = [
             ("CGO_ENABLED", "0"),
-            ("GOOS", "windows"),
+            ("GOOS", system),
             ("GOARCH", "amd64"),
             ("GOAMD64", "v1"),
             ("GOTOOLCHAIN", "local"),
@@ -150,6 +172,15 @@ mod tests {
     fn opt_outs_leave_only_what_reproducibility_needs() {
         let argv = Compile { strip: false, timezone_data: false, ..compile() }.argv("out/");
         assert_eq!(argv, ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-buildid=", "-o", "out/", "."]);
+    }
+
+    #[test]
+    fn tests_get_the_tags_of_the_program_and_run_where_they_are() {
+        let compile = Compile { tags: vec!["extra".into()], ..compile() };
+        let argv = compile.test_argv(&["./...".into(), "./cmd/shop".into()], Duration::from_secs(90));
+        assert_eq!(argv, ["go", "test", "-failfast", "-timeout=90s", "-tags", "timetzdata,extra", "./...", "./cmd/shop"]);
+        let differing = compile.environment().into_iter().filter(|variable| !compile.test_environment().contains(variable));
+        assert_eq!(differing.collect::<Vec<_>>(), [("GOOS".to_owned(), "windows".to_owned())]);
     }
 
     #[test]

@@ -6,10 +6,13 @@ use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::Container;
 
+/// Where the go command keeps what in its container.
+pub(super) const FIXED: [(&str, &str); 5] =
+    [("HOME", TMP), ("TMPDIR", TMP), ("GOCACHE", "/cache/build"), ("GOMODCACHE", "/cache/mod"), ("GOPATH", "/cache/go")];
+
 pub(super) fn compile(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
     let Inputs { sub_path, compile, toolchain, .. } = order.inputs;
-    let fixed = [("HOME", TMP), ("TMPDIR", TMP), ("GOCACHE", "/cache/build"), ("GOMODCACHE", "/cache/mod"), ("GOPATH", "/cache/go")];
-    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let container = Container {
         name: COMPILE.into(),
         image: Some(toolchain.clone()),

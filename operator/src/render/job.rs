@@ -6,11 +6,11 @@
 //! assemble      (our image)      layer, config, push, read back  -> termination message
 //! ```
 //!
-//! Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
+//! Tests run beside it, in the Job of [`super::test_job`]. Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
 //! (*baseline* where the engine needs root), has no service account token, and each Secret is mounted only where it is used.
 
 use super::stages::{assemble, source};
-use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name};
+use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
 use crate::step::assemble_request::KnownProgram;
@@ -33,8 +33,10 @@ pub const SOURCE: &str = "source";
 pub const COMPILE: &str = "compile";
 /// Name of the third stage and its container.
 pub const ASSEMBLE: &str = "assemble";
+/// Name of the stage that tests, in a pod of its own, and its container.
+pub const TEST: &str = "test";
 /// The stages in order.
-pub const STAGES: [&str; 3] = [SOURCE, COMPILE, ASSEMBLE];
+pub const STAGES: [&str; 4] = [SOURCE, COMPILE, ASSEMBLE, TEST];
 
 /// The uid of every container of ours: any but root will do, distroless images call this one `nonroot`.
 const UID: i64 = 65532;
@@ -73,6 +75,8 @@ pub struct BuildOrder<'a> {
     pub rebuild_token: Option<&'a str>,
     /// Where the program is already: then nothing is compiled.
     pub known_program: Option<KnownProgram>,
+    /// Whether the image waits for tests, which run in a Job of their own.
+    pub gated: bool,
 }
 
 /// The build Job. The same order for the same object gives the same name.
@@ -86,11 +90,11 @@ pub fn job(object: &GoWindowsImage, request: &Request, settings: &Settings, orde
         (names::LABEL_FINGERPRINT.to_owned(), label),
         (names::LABEL_ATTEMPT.to_owned(), order.attempt.to_string()),
     ]);
+    let name = job_name(&object.name_any(), &uid, &fingerprint, order.attempt, order.rebuild_token);
     let mut annotations = BTreeMap::from([(names::ANNOTATION_IMAGE.to_owned(), object.name_any())]);
-    let pod = PodTemplateSpec {
-        metadata: Some(ObjectMeta { labels: Some(labels.clone()), annotations: Some(annotations.clone()), ..ObjectMeta::default() }),
-        spec: Some(pod(object, request, settings, order)),
-    };
+    let pod = pod(object, request, settings, order);
+    let limit = request.build.source + request.build.compile + request.build.push;
+    let spec = job_spec(request, limit, (labels.clone(), annotations.clone()), pod);
     annotations.insert(names::ANNOTATION_ENGINE.to_owned(), format!("{:?}", request.build.engine.kind()));
     annotations.insert(names::ANNOTATION_INPUTS.to_owned(), serde_json::to_string(order.inputs).unwrap_or_default());
     annotations.insert(names::ANNOTATION_CAUSE.to_owned(), order.cause.to_owned());
@@ -100,31 +104,66 @@ pub fn job(object: &GoWindowsImage, request: &Request, settings: &Settings, orde
     if let Some(token) = order.rebuild_token {
         annotations.insert(names::ANNOTATION_REBUILD_TOKEN.to_owned(), token.to_owned());
     }
+    if order.gated {
+        annotations.insert(names::ANNOTATION_TESTS.to_owned(), test_job_name(&name));
+    }
+    owned_job(object, name, labels, annotations, spec)
+}
+
+/// A Job of an object.
+pub(super) fn owned_job(
+    object: &GoWindowsImage,
+    name: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    spec: JobSpec,
+) -> Job {
     Job {
         metadata: ObjectMeta {
-            name: Some(job_name(&object.name_any(), &uid, &fingerprint, order.attempt, order.rebuild_token)),
+            name: Some(name),
             namespace: object.namespace(),
             labels: Some(labels),
             annotations: Some(annotations),
             owner_references: owner(object),
             ..ObjectMeta::default()
         },
-        spec: Some(JobSpec {
-            // Attempts are the operator's, each with a name of its own.
-            backoff_limit: Some(0),
-            active_deadline_seconds: Some(seconds(request.build.queue + in_pod(request)) + 60),
-            pod_failure_policy: Some(replace_disrupted_pods()),
-            template: pod,
-            ..JobSpec::default()
-        }),
+        spec: Some(spec),
         status: None,
+    }
+}
+
+/// One pod, once. `limit` is what its stages may take together.
+pub(super) fn job_spec(
+    request: &Request,
+    limit: Duration,
+    (labels, annotations): (BTreeMap<String, String>, BTreeMap<String, String>),
+    pod: PodSpec,
+) -> JobSpec {
+    JobSpec {
+        // Attempts are the operator's, each with a name of its own.
+        backoff_limit: Some(0),
+        active_deadline_seconds: Some(seconds(request.build.queue + limit) + 60),
+        pod_failure_policy: Some(replace_disrupted_pods()),
+        template: PodTemplateSpec {
+            metadata: Some(ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() }),
+            spec: Some(pod),
+        },
+        ..JobSpec::default()
     }
 }
 
 /// The claim of the object's cache, where it wants one.
 pub fn cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
+    claim(object, request, claim_name(&object.name_any(), &object.uid().unwrap_or_default()))
+}
+
+/// The claim of its tests' cache. What they write no compiler reads; and a volume of one node would make one pod wait for the other.
+pub fn test_cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
+    claim(object, request, test_claim_name(&object.name_any(), &object.uid().unwrap_or_default()))
+}
+
+fn claim(object: &GoWindowsImage, request: &Request, name: String) -> Option<PersistentVolumeClaim> {
     let (size, class) = request.build.cache.clone()?;
-    let name = claim_name(&object.name_any(), &object.uid().unwrap_or_default());
     let labels = BTreeMap::from([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())]);
     Some(PersistentVolumeClaim {
         metadata: ObjectMeta {
@@ -165,19 +204,12 @@ fn replace_disrupted_pods() -> PodFailurePolicy {
     }
 }
 
-fn in_pod(request: &Request) -> Duration {
-    request.build.source + request.build.compile + request.build.push
-}
-
 /// Whole seconds, at least one.
 pub(super) fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX).max(1)
 }
 
 fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> PodSpec {
-    let mut selector = request.build.nodes.selector.clone();
-    selector.insert("kubernetes.io/os".into(), "linux".into());
-    selector.insert("kubernetes.io/arch".into(), "amd64".into());
     let mut volumes = volumes(request);
     let (compile, context, program) = match &order.known_program {
         Some(_) => (None, None, Program::Known),
@@ -187,18 +219,27 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
                 Engine::BuildKit(buildkit) => engine_buildkit::compile(object, buildkit, request, settings, order),
                 Engine::Kaniko { image } => engine_kaniko::compile(image, request, settings, order),
             };
-            volumes.push(cache(object, request));
+            volumes.push(cache(cache_claim(object, request)));
             volumes.extend(stage.volumes);
             (Some(stage.container), stage.context, stage.program)
         }
     };
     let source = source(request, settings, order, context);
+    let first = [source].into_iter().chain(compile).collect();
+    pod_spec(request, settings, first, assemble(request, settings, order, &program), volumes)
+}
+
+/// What the pods of a build and of its tests have in common.
+pub(super) fn pod_spec(request: &Request, settings: &Settings, first: Vec<Container>, last: Container, volumes: Vec<Volume>) -> PodSpec {
+    let mut selector = request.build.nodes.selector.clone();
+    selector.insert("kubernetes.io/os".into(), "linux".into());
+    selector.insert("kubernetes.io/arch".into(), "amd64".into());
     PodSpec {
         affinity: request.build.nodes.affinity.clone(),
         automount_service_account_token: Some(false),
-        containers: vec![assemble(request, settings, order, &program)],
+        containers: vec![last],
         enable_service_links: Some(false),
-        init_containers: Some([source].into_iter().chain(compile).collect()),
+        init_containers: Some(first),
         node_selector: Some(selector),
         priority_class_name: request.build.nodes.priority_class_name.clone(),
         restart_policy: Some("Never".into()),
@@ -219,30 +260,30 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
     }
 }
 
-fn scratch(name: &str) -> Volume {
+pub(super) fn scratch(name: &str) -> Volume {
     Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
 }
 
 /// Of compiler and modules.
-fn cache(object: &GoWindowsImage, request: &Request) -> Volume {
-    if request.build.cache.is_none() {
-        return scratch("cache");
-    }
-    let claim_name = claim_name(&object.name_any(), &object.uid().unwrap_or_default());
-    let claim = PersistentVolumeClaimVolumeSource { claim_name, read_only: None };
+pub(super) fn cache(claim: Option<PersistentVolumeClaim>) -> Volume {
+    let Some(claim) = claim else { return scratch("cache") };
+    let claim = PersistentVolumeClaimVolumeSource { claim_name: claim.name_any(), read_only: None };
     Volume { name: "cache".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
 }
 
 fn volumes(request: &Request) -> Vec<Volume> {
     let mut volumes = vec![scratch("workspace"), scratch("tmp")];
-    if let Some(name) = &request.git_secret {
-        volumes.push(secret_volume("git-auth", name, None));
-    }
+    volumes.extend(git_secret(request));
     for (volume, name) in [("registry-auth", &request.push_secret), ("base-auth", &request.pull_secret)] {
         let item = KeyToPath { key: ".dockerconfigjson".into(), mode: None, path: "config.json".into() };
         volumes.extend(name.as_ref().map(|name| secret_volume(volume, name, Some(vec![item]))));
     }
     volumes
+}
+
+/// What opens the git server, for the stage that fetches.
+pub(super) fn git_secret(request: &Request) -> Option<Volume> {
+    request.git_secret.as_ref().map(|name| secret_volume("git-auth", name, None))
 }
 
 /// A Secret as files that only their owner and the pod's group may read.

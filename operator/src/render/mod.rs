@@ -11,8 +11,10 @@ mod names;
 mod rollout;
 pub mod savings;
 mod stages;
+mod test_job;
 
 pub use compile::Compile;
-pub use job::{ASSEMBLE, BuildOrder, COMPILE, SOURCE, STAGES, cache_claim, job};
-pub use names::{claim_name, job_name};
+pub use job::{ASSEMBLE, BuildOrder, COMPILE, SOURCE, STAGES, TEST, cache_claim, job, test_cache_claim};
+pub use names::{claim_name, job_name, test_claim_name, test_job_name};
 pub use rollout::deployment_image;
+pub use test_job::test_job;

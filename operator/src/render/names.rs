@@ -14,9 +14,19 @@ pub fn job_name(object: &str, uid: &str, fingerprint: &str, attempt: i32, rebuil
     format!("{}-{}", prefix(object), short_hash(&identity))
 }
 
+/// Name of the Job that runs the tests of a build Job.
+pub fn test_job_name(build_job: &str) -> String {
+    format!("{build_job}-test")
+}
+
 /// Name of an object's cache claim.
 pub fn claim_name(object: &str, uid: &str) -> String {
     format!("{}-cache-{}", prefix(object), short_hash(uid))
+}
+
+/// Name of the claim of its tests' cache.
+pub fn test_claim_name(object: &str, uid: &str) -> String {
+    format!("{}-testcache-{}", prefix(object), short_hash(uid))
 }
 
 fn short_hash(text: &str) -> String {
@@ -53,6 +63,7 @@ mod tests {
         for object in ["a".repeat(253), "a.b.c".into(), format!("{}.{}", "x".repeat(39), "y".repeat(200)), "9".into()] {
             let name = job_name(&object, "uid", "fingerprint", 1, None);
             assert!(name.len() <= 51, "{name}");
+            assert!(test_job_name(&name).len() + "-abcde".len() <= 63, "pods of tests add as much: {name}");
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
             assert!(!name.contains("--") || object.contains(".."), "{name}");
         }

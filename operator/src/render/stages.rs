@@ -50,7 +50,7 @@ pub(super) fn source(request: &Request, settings: &Settings, order: &BuildOrder<
 pub(super) fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>, program: &Program) -> Container {
     let step = AssembleRequest {
         repository: request.repository.clone(),
-        tag: order.inputs.tag(),
+        tag: if order.gated { order.inputs.untested_tag() } else { order.inputs.tag() },
         assembly: order.inputs.assembly.clone(),
         expected: Some(Expected {
             compile: order.inputs.compile.clone(),

@@ -130,22 +130,29 @@ fn built(conclusion: &Conclusion, outcome: &Outcome) -> Verdict {
 
 fn active(build: &Build, newest: &str) -> Verdict {
     let stage = build.stages.iter().find(|stage| stage.started_at.is_some() && stage.finished_at.is_none());
+    let tests = build.test_run().map(|run| match &run.state {
+        BuildState::Queued(why) => format!("; its tests wait: {}", why.as_deref().unwrap_or("their pod has not started")),
+        BuildState::Running => "; its tests run".to_owned(),
+        BuildState::Succeeded(_) => "; its tests have passed".to_owned(),
+        BuildState::Failed(failure) => format!("; its tests failed ({})", failure.reason),
+    });
     let (reason, doing) = match (&build.state, stage) {
         (BuildState::Queued(why), _) => (Reason::Pending, format!("waits: {}", why.as_deref().unwrap_or("its pod has not started"))),
         (_, Some(stage)) => (Reason::Progressing, format!("runs stage {}", stage.name)),
+        _ if !build.running => (Reason::Progressing, "has built it".into()),
         (_, None) => (Reason::Progressing, "is between two stages".into()),
     };
     Verdict::new(
         ConditionType::Built,
         Truth::Unknown,
         reason,
-        format!("Job {} (attempt {}) for {newest} {doing}.", build.job, build.attempt),
+        format!("Job {} (attempt {}) for {newest} {doing}{}.", build.job, build.attempt, tests.unwrap_or_default()),
     )
 }
 
 fn published(conclusion: &Conclusion, outcome: &Outcome, image: Option<&ImageStatus>) -> Verdict {
     let verdict = |truth, reason, message: String| Verdict::new(ConditionType::Published, truth, reason, message);
-    if let Some(miss) = failed(outcome, |effect| matches!(effect, Effect::MoveTags { .. })) {
+    if let Some(miss) = failed(outcome, |effect| matches!(effect, Effect::MoveTags { .. } | Effect::Promote { .. })) {
         return verdict(Truth::Unknown, miss.reason, format!("The tags could not be moved: {}", miss.message));
     }
     match (image, &conclusion.registry_trouble) {

@@ -170,7 +170,8 @@ fn of_job(build: &Build, fingerprint: String) -> BuildStatus {
         cause: Some(build.cause.clone()),
         started_at: Some(time(build.created)),
         finished_at: build.finished.map(time),
-        stages: build.stages.clone(),
+        stages: build.all_stages(),
+        test_job: build.tests.as_ref().map(|tests| tests.job.clone()),
         failure: None,
         retry_at: None,
     }

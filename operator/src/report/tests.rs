@@ -19,7 +19,16 @@ fn world(status: Option<GoWindowsImageStatus>, generation: i64) -> World {
     object.status = status;
     let now = Timestamp::from_second(1_000_000).expect("in range");
     let nodes = crate::observe::Nodes::Hidden("they are not looked at".into());
-    World { now, object: Arc::new(object), builds: vec![], workloads: vec![], claims: vec![], nodes, answers: Answers::default() }
+    World {
+        now,
+        object: Arc::new(object),
+        builds: vec![],
+        strays: vec![],
+        workloads: vec![],
+        claims: vec![],
+        nodes,
+        answers: Answers::default(),
+    }
 }
 
 fn condition(status: &GoWindowsImageStatus, kind: ConditionType) -> (String, String) {

@@ -21,7 +21,7 @@ const LONGEST_MESSAGE: usize = 1600;
 pub struct AssembleRequest {
     /// Repository to push to, without tag or digest.
     pub repository: String,
-    /// The one tag that is set: `gw-` and the fingerprint's first 32 hex digits.
+    /// The one tag that is set: `gw-` (`gw-untested-` while tests run) and the fingerprint's first 32 hex digits.
     pub tag: String,
     /// What determines the image. Its `epoch` is replaced by the source step's commit time.
     pub assembly: Assembly,

@@ -248,6 +248,36 @@ pub fn a_label_needs_no_compiler() -> Checked {
             let built = (build["stages"].as_array().map(Vec::len), build["attempt"].as_i64());
             ensure(built == (Some(stages), Some(1 + i64::from(forgotten))), || format!("{label}: {build}"))?;
         }
-        ensure(shop.jobs().len() == 4, || format!("{:?}", shop.jobs()))
+        // The first build has tested, once for all of them.
+        ensure(shop.jobs().len() == 5, || format!("{:?}", shop.jobs()))
     })
+}
+
+/// A failing test: nothing of it is published or rolled, its name is told, and it is not tried again before something changes.
+pub fn failing_test_blocks_the_push() -> Checked {
+    on_stage(|stage| async move {
+        let (shop, first) = open(&stage).await?;
+        let before = shop.status()["image"].clone();
+        ensure(before["tests"]["packages"] == json!(["./..."]), || format!("passed tests are not recorded: {before}"))?;
+        let failing = shop.commit(Program::Untested).await;
+        sees(&shop, "Built", "False", "TestsFailed", &["Test TestBread of example.com/shop", "it is stale", "Push a commit"]).await?;
+        stage.wait(USER, Duration::from_secs(1_800)).await;
+        let status = shop.status();
+        ensure(runs_on(&status, &first) && status["image"] == before, || format!("the last good image changed: {}", status["image"]))?;
+        let failure = &status["build"]["failure"];
+        ensure(failure["stage"] == "test" && failure["logTail"].as_str().is_some_and(|tail| tail.contains("TestBread")), || {
+            format!("{failure}")
+        })?;
+        ensure(shop.jobs().len() == 4, || format!("it was tried again: {:?}", shop.jobs().len()))?;
+        let fingerprint = status["inputs"]["fingerprint"].as_str().unwrap_or_default().to_owned();
+        let tags = [gowindows_crds::names::fingerprint_tag(&fingerprint), format!("shop-0-{failing}")];
+        let published = tags.iter().find(|tag| stage.outside.tagged("registry.sim/shops", tag).is_some());
+        ensure(published.is_none(), || format!("{published:?} leads to an image whose test failed"))?;
+        let mended = shop.commit(Program::Good).await;
+        ensure(shop.until(SOON, |status| runs(status, &mended)).await, || format!("it does not go on: {}", shop.status()))
+    })
+}
+
+fn runs_on(status: &Value, commit: &str) -> bool {
+    condition(status, "Ready").0 == "True" && status["image"]["revision"].as_str().is_some_and(|revision| revision.ends_with(commit))
 }

@@ -141,6 +141,9 @@ impl Cluster {
     fn stage(&mut self, pod: Key, number: usize) {
         let stage = self.stage.clone();
         let Some(object) = stage.server.within(|store| store.get(&pod).map(|stored| stored.object.clone())) else { return };
+        if object["metadata"]["labels"][names::LABEL_ROLE] == names::ROLE_TEST {
+            return self.test_stage(pod, number, &object);
+        }
         let (source, assemble) = (request::<SourceRequest>(&object, "source"), request::<AssembleRequest>(&object, "assemble"));
         let (Some(source), Some(assemble)) = (source, assemble) else { return };
         let program = stage.outside.program(&source.commit);
@@ -157,6 +160,9 @@ impl Cluster {
                 Some(Ended::Failed { stage: number - 1, exit: 1, says: failure.to_string() })
             }
             (None, _, known) => {
+                if !assemble.tag.starts_with("gw-untested-") && is_gated(&stage, &object) && !stage.outside.has_passed(&source.commit) {
+                    stage.invariants().breaks(format!("I14: {} is pushed, and its tests have not passed", assemble.tag));
+                }
                 let ldflags = known.flatten().map_or_else(|| ldflags(&object), |known| known.ldflags);
                 let digest = stage.outside.push(&assemble.repository, &assemble.tag, &source.commit, ldflags, &owner, stage.clock()());
                 Some(Ended::Succeeded(
@@ -165,17 +171,46 @@ impl Cluster {
             }
             _ => None,
         };
+        self.step(pod, number, &object, ended.as_ref());
+    }
+
+    /// The same of a pod that tests.
+    fn test_stage(&mut self, pod: Key, number: usize, object: &Value) {
+        let stage = self.stage.clone();
+        let Some(source) = request::<SourceRequest>(object, "source") else { return };
+        let ended = pods::stages(object).get(number).is_none().then(|| match stage.outside.program(&source.commit) {
+            Program::Broken => Ended::Failed {
+                stage: number - 1,
+                exit: 1,
+                says: "./main.go:7:2: undefined: bread\nFAIL\texample.com/shop [build failed]\nFAIL".into(),
+            },
+            Program::Untested => Ended::Failed {
+                stage: number - 1,
+                exit: 1,
+                says: "--- FAIL: TestBread (0.00s)\n    bread_test.go:7: it is stale\nFAIL\nFAIL\texample.com/shop\t0.005s\nFAIL".into(),
+            },
+            Program::Good | Program::Crashes => {
+                stage.outside.pass(&source.commit);
+                Ended::Succeeded(String::new())
+            }
+        });
+        self.step(pod, number, object, ended.as_ref());
+    }
+
+    /// Writes how far a pod is, and plans what comes next.
+    fn step(&mut self, pod: Key, number: usize, object: &Value, ended: Option<&Ended>) {
+        let stage = self.stage.clone();
         let now = (stage.clock())();
         stage.server.within(|store| {
-            store.update(&writer("kubelet"), &pod, true, |pod| pods::at_stage(pod, number, ended.as_ref(), now)).ok();
-            if let Some(ended) = &ended {
+            store.update(&writer("kubelet"), &pod, true, |pod| pods::at_stage(pod, number, ended, now)).ok();
+            if let Some(ended) = ended {
                 let owner = object["metadata"]["ownerReferences"][0]["name"].as_str().unwrap_or_default();
                 finish(store, &(by_name("Job"), NAMESPACE.into(), owner.into()), &pods::job_condition(ended), now.to_string());
             }
         });
         if ended.is_none() {
-            let (least, most) = match begins {
-                Some("compile") => (2_000, 25_000),
+            let (least, most) = match pods::stages(object).get(number).map(String::as_str) {
+                Some("compile" | "test") => (2_000, 25_000),
                 _ => (500, 3_000),
             };
             let wait = self.spread(&format!("stage {number}"), &pod, least, most);
@@ -291,6 +326,14 @@ fn finish(store: &mut Store, job: &Key, condition: &Value, now: String) {
             }
         })
         .ok();
+}
+
+/// Whether a build pod's image waits for tests, as its Job was made for.
+fn is_gated(stage: &Stage, pod: &Value) -> bool {
+    let owner = pod["metadata"]["ownerReferences"][0]["name"].as_str().unwrap_or_default().to_owned();
+    let job = stage.server.within(|store| store.get(&(by_name("Job"), NAMESPACE.into(), owner)).map(|stored| stored.object.clone()));
+    let inputs = job.and_then(|job| job["metadata"]["annotations"][names::ANNOTATION_INPUTS].as_str().map(str::to_owned));
+    inputs.is_some_and(|inputs| inputs.contains("\"tests\":["))
 }
 
 /// What a stage of ours is told, from its arguments.

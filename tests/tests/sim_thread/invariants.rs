@@ -14,6 +14,7 @@
 //! | I11 | sizes: object, status, history, Jobs |
 //! | I12 | at most one request a second and object, over each five minutes: a steady failure is not a storm |
 //! | I13 | with a key: no tag and no target gets a digest before it is signed |
+//! | I14 | with tests: no tag by which it is found and no target gets an image before its tests have passed; at most one Job tests for a build |
 //!
 //! I9 is about feedback of metrics, which does not exist yet; it comes with it.
 
@@ -51,6 +52,10 @@ pub struct Invariants {
     gone: BTreeMap<String, Timestamp>,
     /// Names of the objects whose images are signed.
     signing: BTreeSet<String>,
+    /// Names of the objects whose images are tested.
+    testing: BTreeSet<String>,
+    /// Every Job ever that tests: object and name.
+    tests: BTreeSet<(String, String)>,
     /// Specifications by object and generation.
     flags: BTreeMap<(String, i64), String>,
     requests: BTreeMap<(u64, String), VecDeque<(u64, String)>>,
@@ -75,6 +80,8 @@ impl Invariants {
             sign: BTreeSet::new(),
             gone: BTreeMap::new(),
             signing: BTreeSet::new(),
+            testing: BTreeSet::new(),
+            tests: BTreeSet::new(),
             flags: BTreeMap::new(),
             requests: BTreeMap::new(),
             writes: 0,
@@ -185,6 +192,9 @@ impl Invariants {
         if change.new.is_none() && change.writer == "somebody" {
             self.taken_away.insert((owner.clone(), fingerprint.clone()));
         }
+        if label(names::LABEL_ROLE) == names::ROLE_TEST {
+            return self.test(change, ours, owner, fingerprint);
+        }
         let active = self.active.entry((owner.clone(), fingerprint.clone())).or_default();
         let unfinished = change.new.as_ref().is_some_and(|new| !has_ended(new));
         if unfinished {
@@ -202,13 +212,32 @@ impl Invariants {
             // Where a status was edited and its Jobs were taken away, or the object is gone, nothing is left that could know of an attempt.
             let unknowable =
                 self.gone.contains_key(&owner) || (self.meddled && self.taken_away.contains(&(owner.clone(), fingerprint.clone())));
-            let served = self.outside.image_of(&fingerprint).filter(|image| now.duration_since(image.at).as_secs() > UNDER_WAY);
+            let served = self.outside.image_of(&fingerprint).and_then(|image| image.at);
+            let served = served.filter(|at| now.duration_since(*at).as_secs() > UNDER_WAY);
             if served.is_some() && attempt == "1" && token.is_empty() && !self.sign.contains(&owner) {
                 self.breaks(format!("I2: {} builds what the registry has served for a while", change.key.2));
             }
             if !self.attempts.insert((owner, fingerprint, attempt.clone(), token)) && !unknowable {
                 self.breaks(format!("I2: attempt {attempt} was made twice: {}", change.key.2));
             }
+        }
+    }
+
+    /// A Job that tests: at most one ever for each build, and one at a time for each fingerprint.
+    fn test(&mut self, change: &Change, ours: bool, owner: String, fingerprint: String) {
+        let active = self.active.entry((owner.clone(), format!("{fingerprint}, tests"))).or_default();
+        if change.new.as_ref().is_some_and(|new| !has_ended(new)) {
+            active.insert(change.key.2.clone())
+        } else {
+            active.remove(&change.key.2)
+        };
+        if active.len() > 1 {
+            let active = active.clone();
+            self.breaks(format!("I14: unfinished tests of one object and fingerprint: {active:?}"));
+        }
+        let unknowable = self.gone.contains_key(&owner) || (self.meddled && self.taken_away.contains(&(owner.clone(), fingerprint)));
+        if change.old.is_none() && ours && !self.tests.insert((owner, change.key.2.clone())) && !unknowable {
+            self.breaks(format!("I14: {} tests twice for one build", change.key.2));
         }
     }
 
@@ -242,6 +271,9 @@ impl Invariants {
         if self.signs(&change.key.2) && !self.outside.signed(digest) {
             self.breaks(format!("I13: Deployment {} got {digest}, which is not signed", change.key.2));
         }
+        if self.testing.contains(&change.key.2) && !self.outside.has_passed(&pushed.commit) {
+            self.breaks(format!("I14: Deployment {} got {digest}, whose tests have not passed", change.key.2));
+        }
         let newest = self.rolled.entry(change.key.2.clone()).or_insert(pushed.order);
         if pushed.order < *newest {
             let newest = *newest;
@@ -257,6 +289,7 @@ impl Invariants {
             if let Some(old) = &change.old {
                 self.gone.entry(uid(old)).or_insert(now);
                 self.signing.remove(&change.key.2);
+                self.testing.remove(&change.key.2);
             }
             return;
         };
@@ -271,6 +304,10 @@ impl Invariants {
         self.flags.insert((uid(new), generation), wanted);
         if new.object["spec"]["signing"].is_object() {
             self.signing.insert(change.key.2.clone());
+        }
+        // Whoever adds tests waits for them from then on; what runs already keeps running.
+        if new.object["spec"]["go"]["test"].is_object() {
+            self.testing.insert(change.key.2.clone());
         }
         if !ours {
             return;

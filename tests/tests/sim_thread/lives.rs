@@ -26,7 +26,7 @@ pub struct End {
     pub states: Vec<String>,
 }
 
-/// One object: good, an edit while it builds, a bad rollout, good again, deleted.
+/// One object: good, an edit while it builds, a failing test, a bad rollout, good again, deleted.
 pub async fn one_object(stage: Arc<Stage>) -> End {
     let shop = Shop::new(&stage, 0);
     let meddler = tokio::spawn(meddling::meddle(shop.clone()));
@@ -39,6 +39,14 @@ pub async fn one_object(stage: Arc<Stage>) -> End {
     shop.until(PATIENCE, |status| builds(status, &second)).await;
     shop.edit("GoWindowsImage", |object| object["spec"]["go"]["ldflags"] = json!(["-X main.edition=second"])).await;
     shop.until(PATIENCE, |status| runs(status, &second) && status["observedGeneration"] == 2).await;
+
+    // Four more builds within the same five minutes would pass for a storm (I12).
+    stage.wait(USER, Duration::from_secs(200)).await;
+    let untested = shop.commit(Program::Untested).await;
+    shop.until(PATIENCE, |status| builds(status, &untested) && condition(status, "Built") == ("False".into(), "TestsFailed".into())).await;
+    if names(&shop.status(), &untested) {
+        stage.invariants().breaks("I14: an image whose tests failed is the last good one".into());
+    }
 
     let third = shop.commit(Program::Crashes).await;
     let crashed = |status: &Value| names(status, &third) && condition(status, "RolledOut") == ("False".into(), "CrashLooping".into());
@@ -173,7 +181,7 @@ fn normalised(shop: &Shop) -> String {
         "attested": attested,
         "phase": status["phase"],
         "inputs": status["inputs"],
-        "image": [status["image"]["reference"], status["image"]["revision"], status["image"]["tags"], status["image"]["platforms"]],
+        "image": [status["image"]["reference"], status["image"]["revision"], status["image"]["tags"], status["image"]["platforms"], status["image"]["tests"]],
         "rollout": [status["rollout"]["digest"], status["rollout"]["phase"]],
         "display": status["display"],
         "target": [deployment["spec"]["template"]["spec"]["containers"][0]["image"], deployment["spec"]["replicas"]],

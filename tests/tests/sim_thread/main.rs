@@ -41,6 +41,7 @@ fn main() {
         trial("two_objects_for_one_container", bad_inputs::two_objects_for_one_container),
         trial("an_object_that_cannot_be_read", bad_inputs::an_object_that_cannot_be_read),
         trial("a_label_needs_no_compiler", bad_inputs::a_label_needs_no_compiler),
+        trial("failing_test_blocks_the_push", bad_inputs::failing_test_blocks_the_push),
         trial("status_wiped", bad_inputs::status_wiped),
         trial("forged_job_of_the_right_name", bad_inputs::forged_job_of_the_right_name),
         trial("ten_thousand_reconciles_write_nothing", bad_inputs::ten_thousand_reconciles_write_nothing),

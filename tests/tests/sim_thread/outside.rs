@@ -19,6 +19,8 @@ pub enum Program {
     Good,
     /// It does not compile.
     Broken,
+    /// It compiles, and a test of it fails.
+    Untested,
     /// It compiles, and ends with exit code 3 as soon as it starts.
     Crashes,
 }
@@ -34,8 +36,10 @@ pub struct Pushed {
     pub order: u64,
     /// The linker flags that it was built with.
     pub ldflags: Vec<String>,
-    /// When it was there first.
-    pub at: Timestamp,
+    /// When it was there first under the tag by which it is adopted.
+    pub at: Option<Timestamp>,
+    /// Its commit.
+    pub commit: String,
 }
 
 #[derive(Default)]
@@ -54,6 +58,8 @@ struct State {
     told: BTreeSet<String>,
     /// Digests that are signed.
     signed: BTreeSet<String>,
+    /// Commits whose tests have passed.
+    passed: BTreeSet<String>,
     commits: u64,
     git_down: bool,
     registry_down: Option<Reason>,
@@ -102,16 +108,29 @@ impl Outside {
     pub fn push(&self, repository: &str, tag: &str, commit: &str, ldflags: Vec<String>, by: &str, at: Timestamp) -> String {
         let program = self.program(commit);
         let mut state = self.state();
-        let digest = format!("sha256:{:0>64}", tag.trim_start_matches("gw-"));
+        let digest = format!("sha256:{:0>64}", tag.trim_start_matches("gw-").trim_start_matches("untested-"));
         state.tags.insert(format!("{repository}:{tag}"), digest.clone());
         state.deleted.remove(&digest);
         let order = u64::try_from(state.images.len()).unwrap_or_default();
-        let new = || Pushed { program, by: Vec::new(), order, ldflags, at };
+        let new = || Pushed { program, by: Vec::new(), order, ldflags, at: None, commit: commit.to_owned() };
         let image = state.images.entry(digest.clone()).or_insert_with(new);
         if !image.by.iter().any(|uid| uid == by) {
             image.by.push(by.to_owned());
         }
+        if !tag.starts_with("gw-untested-") {
+            image.at.get_or_insert(at);
+        }
         digest
+    }
+
+    /// The tests of a commit have passed.
+    pub fn pass(&self, commit: &str) {
+        self.state().passed.insert(commit.to_owned());
+    }
+
+    /// Whether they have.
+    pub fn has_passed(&self, commit: &str) -> bool {
+        self.state().passed.contains(commit)
     }
 
     /// The image of a fingerprint, of which a label holds the start.
@@ -240,7 +259,16 @@ impl Registry for Reached {
                     self.0.invariants().breaks(format!("I13: tag {tag} was moved to {digest}, which is not signed"));
                 }
             }
+            let commit = self.0.outside.image(digest).map(|image| image.commit).unwrap_or_default();
+            let promoted = tags.iter().any(|tag| tag.starts_with("gw-"));
+            if promoted && !self.0.outside.has_passed(&commit) {
+                self.0.invariants().breaks(format!("I14: {tags:?} were moved to {digest}, whose tests have not passed"));
+            }
+            let now = (self.0.clock())();
             let mut state = self.0.outside.state();
+            if let Some(image) = state.images.get_mut(digest).filter(|_| promoted) {
+                image.at.get_or_insert(now);
+            }
             for tag in tags {
                 state.tags.insert(format!("{repository}:{tag}"), digest.to_owned());
             }

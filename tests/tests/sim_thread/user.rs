@@ -61,6 +61,9 @@ impl Shop {
                 "rollout": {"targets": [{"name": self.name}]},
             },
         });
+        if self.tests() {
+            object["spec"]["go"]["test"] = json!({"packages": ["./..."]});
+        }
         if self.signs() {
             object["spec"]["signing"] = json!({"keySecretRef": {"name": format!("{}-key", self.name)}});
         }
@@ -70,6 +73,11 @@ impl Shop {
     /// Whether its images are signed: every second one's, in every life alike.
     pub fn signs(&self) -> bool {
         !self.name.ends_with('1')
+    }
+
+    /// Whether its images are tested: all but those of the last of three.
+    pub fn tests(&self) -> bool {
+        !self.name.ends_with('2')
     }
 
     /// Its target as the user declares it.

@@ -2,7 +2,7 @@
 //!
 //! | class | reasons | tried again |
 //! |---|---|---|
-//! | the input's fault | compile error, invalid source, invalid base | never: a new commit or specification is a new build |
+//! | the input's fault | compile error, failed test, invalid source, invalid base | never: a new commit or specification is a new build |
 //! | passing | lost pod or Job, module download, memory | `build.retries` times, after 10 s, 20 s, ... |
 //! | the surroundings' | unreachable source, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
@@ -69,7 +69,7 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
     let no_fault = matches!(reason, Reason::Superseded | Reason::ProgramUnavailable);
     let wait = if no_fault { Duration::ZERO } else { backoff(tries, LONGEST_BACKOFF, world.spread()) };
     let retry_at = later(build.finished.unwrap_or(build.created), wait);
-    if allowed && retry_at <= world.now {
+    if allowed && retry_at <= world.now && !build.is_unfinished() {
         start(world, request, settings, plan, attempt + 1, None);
         return;
     }
@@ -77,7 +77,10 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
         Class::Passing if !allowed => format!("{message} It was tried {attempt} times; build.retries allows no more."),
         _ => message.to_owned(),
     };
-    if allowed {
+    if build.is_unfinished() {
+        // Its other Job is being ended; its end is an event.
+        plan.look_again(super::WATCH);
+    } else if allowed {
         plan.look_again_at(world.now, retry_at);
     }
     plan.conclusion.build = BuildVerdict::Failed { build: Some(build.clone()), reason, message, retry_at: allowed.then_some(retry_at) };

@@ -25,7 +25,7 @@ pub struct BuildRequest {
     pub engine: Engine,
     /// Node selector, tolerations, affinity, priority.
     pub nodes: BuildNodes,
-    /// Resources of the compile container.
+    /// Resources of the compile container, and of the one that tests.
     pub resources: ResourceRequirements,
     /// Longest time from creation until the pod runs.
     pub queue: Duration,
@@ -33,6 +33,8 @@ pub struct BuildRequest {
     pub source: Duration,
     /// Longest time of the `compile` stage.
     pub compile: Duration,
+    /// Longest time of the `test` stage.
+    pub test: Duration,
     /// Longest time of the `assemble` stage.
     pub push: Duration,
     /// Tries after the first.
@@ -176,6 +178,7 @@ impl BuildRequest {
             queue: checks::positive("build.timeouts.queue", timeouts.queue.as_deref(), 30 * MINUTE)?,
             source: checks::positive("build.timeouts.source", timeouts.source.as_deref(), 5 * MINUTE)?,
             compile: checks::positive("build.timeouts.build", timeouts.build.as_deref(), 30 * MINUTE)?,
+            test: checks::positive("build.timeouts.test", timeouts.test.as_deref(), 30 * MINUTE)?,
             push: checks::positive("build.timeouts.push", timeouts.push.as_deref(), 10 * MINUTE)?,
             retries: i32::try_from(checks::count("build.retries", retries, 2, 0..=10)?).unwrap_or(2),
             engine,

@@ -3,7 +3,7 @@
 use super::Refusal;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::ImageEnvVar;
+use gowindows_crds::v1alpha1::{ImageEnvVar, TestSpec};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -115,6 +115,24 @@ pub(super) fn package(package: &str) -> Result<String, Refusal> {
     let remedy = "use `.` or a folder such as ./cmd/app, without `..`";
     let package = Check::new("go.package", package, remedy).at_most(512).form(patterns::PACKAGE)?;
     if package.contains("..") { Err(invalid("go.package", &package, remedy)) } else { Ok(package) }
+}
+
+/// The packages to test; none where there is no gate.
+pub(super) fn test_packages(test: Option<TestSpec>) -> Result<Vec<String>, Refusal> {
+    let field = "go.test.packages";
+    let Some(TestSpec { packages }) = test else { return Ok(Vec::new()) };
+    if packages.is_empty() || packages.len() > 16 {
+        return Err(invalid(field, "", "name 1 to 16, such as ./...; or leave go.test out"));
+    }
+    for (index, package) in packages.iter().enumerate() {
+        Check::new(field, package, "use `.`, a folder such as ./internal/till, or all below one, such as ./...")
+            .at_most(256)
+            .form(patterns::TEST_PACKAGES)?;
+        if packages[..index].contains(package) {
+            return Err(invalid(field, package, "list each once"));
+        }
+    }
+    Ok(packages)
 }
 
 pub(super) fn go_env(name: String, value: String) -> Result<(String, String), Refusal> {

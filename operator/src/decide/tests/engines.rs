@@ -89,7 +89,7 @@ fn above_baseline(pod: &PodSpec) -> Vec<String> {
 }
 
 /// What of *restricted* they break beside that.
-fn above_restricted(pod: &PodSpec) -> Vec<String> {
+pub(super) fn above_restricted(pod: &PodSpec) -> Vec<String> {
     let mut found = above_baseline(pod);
     let context = pod.security_context.clone().unwrap_or_default();
     found.extend((context.seccomp_profile.is_none_or(|profile| profile.type_ != "RuntimeDefault")).then(|| "seccomp".to_owned()));
@@ -168,7 +168,8 @@ fn kaniko_reaches_the_toolchains_registry_as_the_settings_say() {
     let object = object(json!({"spec": {"build": build(BuildEngine::Kaniko)}}));
     let request = Request::new(&object, &settings).expect("valid");
     let inputs = plan_of(BuildEngine::Kaniko).conclusion.inputs.expect("inputs");
-    let order = crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None };
+    let order =
+        crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None, gated: false };
     let job = crate::render::job(&object, &request, &settings, &order);
     let args = compile(&job.spec.and_then(|job| job.template.spec).expect("a pod")).args.expect("arguments").join(" ");
     for part in [
@@ -200,7 +201,8 @@ fn layers_at_a_registry_are_of_one_object() {
     let object = object(json!({"spec": {"build": build, "image": {"pushSecretRef": {"name": "push"}}}}));
     let request = Request::new(&object, &settings()).expect("valid");
     let inputs = plan_of(BuildEngine::BuildKit).conclusion.inputs.expect("inputs");
-    let order = crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None };
+    let order =
+        crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None, gated: false };
     let job = crate::render::job(&object, &request, &settings(), &order);
     let pod = job.spec.and_then(|job| job.template.spec).expect("a pod");
     let compile = compile(&pod);

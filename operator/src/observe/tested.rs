@@ -1,0 +1,64 @@
+//! How far are a build and its tests together?
+//!
+//! | build Job | test Job | together |
+//! |---|---|---|
+//! | failed by itself | any | failed, as the build Job says |
+//! | any | failed | failed, as the test Job says; but where the tests do not compile, the compiler has its say first |
+//! | succeeded | unfinished | running |
+//! | succeeded | passed, or gone | succeeded: what a missing test Job means is for the decision |
+//! | else | else | as the build Job says |
+
+use super::{Build, BuildState, Run};
+use crate::render::TEST;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::v1alpha1::StageStatus;
+
+impl Build {
+    /// Joined with what the Job of its tests says; `None`: it is gone.
+    pub fn tested(mut self, run: Option<Run>) -> Self {
+        let Some(tests) = &mut self.tests else { return self };
+        tests.run = run;
+        let Some(run) = &tests.run else { return self };
+        let by_tests = self.stopped.as_ref().is_some_and(|why| why.starts_with("Tests/"));
+        match (&self.state, &run.state) {
+            (BuildState::Failed(_), _) if !by_tests => {}
+            (_, BuildState::Failed(failure)) if !(self.running && failure.reason == Reason::CompileError) => {
+                (self.finished, self.state) = (run.finished, BuildState::Failed(failure.clone()));
+            }
+            (BuildState::Succeeded(_), BuildState::Queued(_) | BuildState::Running) => {
+                (self.finished, self.state) = (None, BuildState::Running);
+            }
+            (BuildState::Succeeded(_), BuildState::Succeeded(_)) => self.finished = self.finished.max(run.finished),
+            _ => {}
+        }
+        self
+    }
+
+    /// Its Jobs that have neither ended nor been told to.
+    pub fn to_stop(&self) -> Vec<&str> {
+        let own = (self.running && self.stopped.is_none()).then_some(self.job.as_str());
+        let test = self.test_run().filter(|run| run.state.is_active() && run.stopped.is_none());
+        own.into_iter().chain(test.and(self.tests.as_ref()).map(|tests| tests.job.as_str())).collect()
+    }
+
+    /// Whether one of its Jobs has not ended.
+    pub fn is_unfinished(&self) -> bool {
+        self.running || self.test_run().is_some_and(|run| run.state.is_active())
+    }
+
+    /// How its tests get on, where they have a Job that is there.
+    pub fn test_run(&self) -> Option<&Run> {
+        self.tests.as_ref()?.run.as_ref()
+    }
+
+    /// Its own stages, then the one that tests.
+    pub fn all_stages(&self) -> Vec<StageStatus> {
+        let test = self.test_run().into_iter().flat_map(|run| &run.stages).filter(|stage| stage.name == TEST);
+        self.stages.iter().chain(test).cloned().collect()
+    }
+
+    /// Whether its tests ran to a good end.
+    pub fn has_passed(&self) -> bool {
+        self.test_run().is_some_and(|run| matches!(run.state, BuildState::Succeeded(_)))
+    }
+}
