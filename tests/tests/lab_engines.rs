@@ -3,6 +3,8 @@
 
 #[path = "lab_engines/failures.rs"]
 mod failures;
+#[path = "lab_engines/tests.rs"]
+mod tests;
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
@@ -32,6 +34,7 @@ fn main() {
         engines::all_make_the_same_program_and_image,
         engines::a_pruned_buildkitd_downloads_no_module_again,
         engines::a_program_that_does_not_compile_reads_the_same,
+        tests::a_failing_test_blocks_every_engine,
         failures::kaniko_where_pods_must_be_restricted,
         failures::buildkitd_down_dying_and_untrusted,
     ];
