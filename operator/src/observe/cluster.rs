@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Every call to the API server ends within this time (kube's client retries by itself for much longer).
-const API_DEADLINE: Duration = Duration::from_secs(15);
+pub(super) const API_DEADLINE: Duration = Duration::from_secs(15);
 /// Every question to the outside world ends within this time.
 const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
 /// The field that names the source's Secret.
@@ -80,17 +80,6 @@ pub struct Cluster {
     pub git: Arc<dyn Git>,
     /// Registries.
     pub registry: Arc<dyn Registry>,
-}
-
-/// How what a pass has seen of its object compares with what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It is what is there.
-    Current,
-    /// There is a newer one, which the watch has not shown yet.
-    Behind,
-    /// It is gone, or there is another one of its name.
-    Gone,
 }
 
 /// A read of the cluster that failed.
@@ -170,23 +159,6 @@ impl Cluster {
             claimed.map(|(name, _)| name.clone()).min()
         };
         object.spec.rollout.iter().flat_map(|rollout| &rollout.targets).map(claim).collect()
-    }
-
-    /// Asks the API server itself, and not the store, whether the object that a pass has seen is the one that is there. For writes
-    /// that must not be made from the past: a store can be minutes behind (Sieve's stale states).
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn standing(&self, world: &World) -> Result<Standing, ObserveError> {
-        let (name, namespace) = (world.object.name_any(), world.object.namespace().unwrap_or_default());
-        let api = Api::<GoWindowsImage>::namespaced(self.client.clone(), &namespace);
-        let there = tokio::time::timeout(API_DEADLINE, api.get_metadata_opt(&name)).await.map_err(|_| ObserveError::Deadline)?;
-        Ok(match there.map_err(|source| ObserveError::GetObject { name, source })? {
-            Some(there) if there.uid() != world.object.uid() => Standing::Gone,
-            Some(there) if there.resource_version() != world.object.resource_version() => Standing::Behind,
-            Some(_) => Standing::Current,
-            None => Standing::Gone,
-        })
     }
 
     /// Puts questions to the outside world; the answers land in the world and in memory.

@@ -40,7 +40,7 @@ pub async fn one_object(stage: Arc<Stage>) -> End {
     shop.edit("GoWindowsImage", |object| object["spec"]["go"]["ldflags"] = json!(["-X main.edition=second"])).await;
     shop.until(PATIENCE, |status| runs(status, &second) && status["observedGeneration"] == 2).await;
 
-    // Four more builds within the same five minutes would pass for a storm (I12).
+    // Some minutes later, as a user would: all that was under way has ended.
     stage.wait(USER, Duration::from_secs(200)).await;
     let untested = shop.commit(Program::Untested).await;
     shop.until(PATIENCE, |status| builds(status, &untested) && condition(status, "Built") == ("False".into(), "TestsFailed".into())).await;

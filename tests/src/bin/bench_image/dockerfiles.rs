@@ -15,14 +15,18 @@ use gowindows_tests::peers::finished;
 use crate::Results;
 use crate::builders::{Builder, TAG, build};
 use crate::facts::{self, Facts};
+use crate::nodes::Shelf;
 use crate::stand::{OURS, Program, Stand, copy};
 use crate::table::{Table, megabytes};
 
 const GOAL: f64 = 0.1;
+const GOWINDOWS: &str = "gowindows";
+const MULTI_STAGE: &str = "multi-stage Dockerfile";
+const SINGLE_STAGE: &str = "single-stage Dockerfile";
 const WINDOWS: [(&str, &str); 4] = [("GOOS", "windows"), ("GOARCH", "amd64"), ("CGO_ENABLED", "0"), ("GOFLAGS", "")];
 
 /// Ours beside a multi-stage and a single-stage Dockerfile.
-pub async fn measure(stand: &Stand, results: &mut Results) -> Result<()> {
+pub async fn measure(stand: &Stand, repeats: usize, results: &mut Results) -> Result<()> {
     results.heading("The usual Dockerfiles for Windows (storefront)");
     results.text(
         "Multi-stage: `FROM` Nano Server, `WORKDIR`, `COPY --from` of a program that was compiled without flags, `CMD`. Single-stage: `FROM \
@@ -31,34 +35,37 @@ pub async fn measure(stand: &Stand, results: &mut Results) -> Result<()> {
          windows/amd64 with the release's flags: the one for Windows cannot be had through the Go module proxy. All layers are BuildKit's.",
     );
     let mut table = Table::new(["image", "bytes over the base", "layers over the base", "gowindows beside it"]);
-    let program = stand.storefront();
+    let (program, mut shelf) = (stand.storefront(), Shelf::start(stand).await?);
     let ours = {
         let registry = stand.registry().await?;
         let exe = stand.compiled(&program, &OURS).await?;
         build(stand, Builder::Ours, &program, &exe, &registry.host, None).await?;
+        shelf.take(stand, &registry.host, Builder::Ours.repository(), GOWINDOWS).await?;
         facts::read(&registry.host, Builder::Ours.repository(), TAG, stand.base()).await?
     };
-    table.row(["gowindows".into(), megabytes(ours.bytes), ours.layers.to_string(), String::new()]);
+    table.row([GOWINDOWS.into(), megabytes(ours.bytes), ours.layers.to_string(), String::new()]);
     let mut add = |name: &str, facts: &Facts| {
         let ratio = ours.bytes as f64 / facts.bytes as f64;
         table.row([name.into(), megabytes(facts.bytes), facts.layers.to_string(), format!("1/{:.1}", 1.0 / ratio)]);
         ratio
     };
     let buildkit = Buildkit::start(&[], &stand.progress).await?;
-    add("multi-stage Dockerfile", &built(stand, &buildkit, &multi_stage(stand, &program).await?).await?);
-    let ratio = add("single-stage Dockerfile", &built(stand, &buildkit, &single_stage(stand, &program).await?).await?);
+    add(MULTI_STAGE, &built(stand, &buildkit, &multi_stage(stand, &program).await?, (&mut shelf, MULTI_STAGE)).await?);
+    let single = single_stage(stand, &program).await?;
+    let ratio = add(SINGLE_STAGE, &built(stand, &buildkit, &single, (&mut shelf, SINGLE_STAGE)).await?);
     results.goal("bytes beside a single-stage Dockerfile", "<= 1/10", format!("1/{:.1}", 1.0 / ratio), ratio <= GOAL);
     results.table(&table);
-    Ok(())
+    shelf.measure(stand, repeats, results).await
 }
 
-async fn built(stand: &Stand, buildkit: &Buildkit, context: &Path) -> Result<Facts> {
+async fn built(stand: &Stand, buildkit: &Buildkit, context: &Path, (shelf, name): (&mut Shelf, &'static str)) -> Result<Facts> {
     let registry = stand.registry().await?;
     let pinned = format!("FROM {}/windows/nanoserver@{}\n", registry.host, stand.base().manifest.digest);
     let steps = fs::read_to_string(context.join("steps"))?;
     fs::write(context.join("Dockerfile"), pinned + &steps)?;
     let image = format!("{}/usual:{TAG}", registry.host);
     stand.progress.step("a usual Dockerfile", finished(buildkit.command(context, &image, &[], &[])?)).await?;
+    shelf.take(stand, &registry.host, "usual", name).await?;
     facts::read(&registry.host, "usual", TAG, stand.base()).await
 }
 

@@ -12,6 +12,7 @@ mod facts;
 mod flags;
 mod line;
 mod measure;
+mod nodes;
 mod releases;
 mod stand;
 mod table;
@@ -124,7 +125,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         comparison::large(&stand, repeats, &mut results).await?;
     }
     if wanted(Part::Dockerfiles) {
-        dockerfiles::measure(&stand, &mut results).await?;
+        dockerfiles::measure(&stand, repeats.min(3), &mut results).await?;
     }
     if wanted(Part::Releases) {
         releases::measure(&stand, repeats, &mut results).await?;
