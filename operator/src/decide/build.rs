@@ -51,9 +51,14 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
     }
     let compiles =
         |effect: &Effect| matches!(effect, Effect::CreateJob(job) if !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF));
-    if matches!(request.build.engine, Engine::BuildKit(_)) && plan.effects.iter().any(compiles) {
+    let compiles = plan.effects.iter().any(compiles);
+    if matches!(request.build.engine, Engine::BuildKit(_)) && compiles {
         world.ask(vec![Question::Builder])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.builder.trouble().cloned());
+    }
+    if request.modules.secret.is_some() && compiles {
+        world.ask(vec![Question::Modules])?;
+        trouble = trouble.filter(is_secrets).or_else(|| world.answers.modules.trouble().cloned());
     }
     if let Some(trouble) = trouble.filter(is_secrets) {
         plan.effects.retain(|effect| !creates(effect));
@@ -328,7 +333,10 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
         plan.effects.push(Effect::EnsureClaim(Box::new(claim)));
     }
     let known_program = known_program(world, request, &inputs).filter(|_| attempt == 1 && token.is_none());
-    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref(), known_program };
+    // Until the Secret was looked at there is none, and no Job either.
+    let credentials = request.modules.secret.as_ref().and_then(|_| world.answers.modules.value().cloned());
+    let rebuild_token = token.as_deref();
+    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token, known_program, credentials };
     let job = render::job(&world.object, request, settings, &order);
     let name = job.metadata.name.clone().unwrap_or_default();
     plan.effects.push(Effect::CreateJob(Box::new(job)));

@@ -5,6 +5,7 @@ mod bases;
 mod budget;
 mod edges;
 mod engines;
+mod modules;
 mod program;
 mod template;
 

@@ -4,7 +4,7 @@
 //! of its output there. All of it is a hint: the registry has the last word.
 
 use super::builder::{self, Fault};
-use super::{Build, BuildResult, BuildState, Failure};
+use super::{Build, BuildResult, BuildState, Failure, downloads};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
 use crate::render::{COMPILE, STAGES};
@@ -206,25 +206,10 @@ fn sentence(text: &str) -> String {
 /// Reasons of the kubelet for a container that the runtime could not start. What made it fail may pass, as when the node's services restart.
 const NEVER_RAN: [&str; 3] = ["StartError", "ContainerCannotRun", "ContainerStatusUnknown"];
 
-/// Signs that modules could not be downloaded, as opposed to a program that does not compile.
-const DOWNLOAD: [&str; 9] = [
-    "dial tcp",
-    "i/o timeout",
-    "TLS handshake",
-    "connection refused",
-    "connection reset",
-    "no such host",
-    "502 Bad Gateway",
-    "503 Service",
-    "unexpected EOF",
-];
-
 /// What the end of `go build`'s output means.
 fn compiler_said(output: &str) -> (Reason, String) {
-    if let Some(line) = output.lines().find(|line| DOWNLOAD.iter().any(|sign| line.contains(sign))) {
-        let message =
-            format!("Modules could not be downloaded: {}. Check the module proxy (goproxy in the operator's settings).", clip(line));
-        return (Reason::ModuleDownloadFailed, message);
+    if let Some(fault) = downloads::fault(output) {
+        return fault;
     }
     if let Some((wanted, running)) = output.lines().find_map(newer_go) {
         let message = format!(

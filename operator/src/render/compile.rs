@@ -146,6 +146,16 @@ mod tests {
         assert_eq!(argv, expected);
     }
 
+    /// With `-mod=mod` the go command would write into `go.sum` what it is to be held against.
+    #[test]
+    fn what_go_sum_does_not_lock_is_not_built() {
+        let words = compile().argv("/build/out");
+        assert!(!words.iter().any(|word| word.contains("-mod")), "Go's default is readonly, or vendor: {words:?}");
+        let environment = compile().environment();
+        let of = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        assert_eq!((of("GOFLAGS"), of("GOINSECURE")), (Some("-buildvcs=false"), None));
+    }
+
     #[test]
     fn opt_outs_leave_only_what_reproducibility_needs() {
         let argv = Compile { strip: false, timezone_data: false, ..compile() }.argv("out/");

@@ -9,6 +9,7 @@
 //! Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
 //! (*baseline* where the engine needs root), has no service account token, and each Secret is mounted only where it is used.
 
+use super::modules::Credentials;
 use super::stages::{assemble, source};
 use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name};
 use crate::decide::{Engine, Inputs, Request};
@@ -73,6 +74,16 @@ pub struct BuildOrder<'a> {
     pub rebuild_token: Option<&'a str>,
     /// Where the program is already: then nothing is compiled.
     pub known_program: Option<KnownProgram>,
+    /// For private modules, where the object names a Secret with some.
+    pub credentials: Option<Credentials>,
+}
+
+impl BuildOrder<'_> {
+    /// The volume of the credentials for modules, where there are some.
+    pub(super) fn secrets(&self, request: &Request) -> Vec<Volume> {
+        let secret = request.modules.secret.iter();
+        self.credentials.iter().zip(secret).map(|(credentials, name)| credentials.volume(name)).collect()
+    }
 }
 
 /// The build Job. The same order for the same object gives the same name.

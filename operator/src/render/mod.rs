@@ -7,6 +7,7 @@ mod engine_buildkit;
 mod engine_go;
 mod engine_kaniko;
 mod job;
+mod modules;
 mod names;
 mod rollout;
 pub mod savings;
@@ -14,5 +15,6 @@ mod stages;
 
 pub use compile::Compile;
 pub use job::{ASSEMBLE, BuildOrder, COMPILE, SOURCE, STAGES, cache_claim, job};
+pub use modules::{AUTHORITY, Credentials, NETRC};
 pub use names::{claim_name, job_name};
 pub use rollout::deployment_image;

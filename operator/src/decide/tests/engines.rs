@@ -168,7 +168,14 @@ fn kaniko_reaches_the_toolchains_registry_as_the_settings_say() {
     let object = object(json!({"spec": {"build": build(BuildEngine::Kaniko)}}));
     let request = Request::new(&object, &settings).expect("valid");
     let inputs = plan_of(BuildEngine::Kaniko).conclusion.inputs.expect("inputs");
-    let order = crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None };
+    let order = crate::render::BuildOrder {
+        inputs: &inputs,
+        attempt: 1,
+        cause: "First",
+        rebuild_token: None,
+        known_program: None,
+        credentials: None,
+    };
     let job = crate::render::job(&object, &request, &settings, &order);
     let args = compile(&job.spec.and_then(|job| job.template.spec).expect("a pod")).args.expect("arguments").join(" ");
     for part in [
@@ -200,7 +207,14 @@ fn layers_at_a_registry_are_of_one_object() {
     let object = object(json!({"spec": {"build": build, "image": {"pushSecretRef": {"name": "push"}}}}));
     let request = Request::new(&object, &settings()).expect("valid");
     let inputs = plan_of(BuildEngine::BuildKit).conclusion.inputs.expect("inputs");
-    let order = crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None };
+    let order = crate::render::BuildOrder {
+        inputs: &inputs,
+        attempt: 1,
+        cause: "First",
+        rebuild_token: None,
+        known_program: None,
+        credentials: None,
+    };
     let job = crate::render::job(&object, &request, &settings(), &order);
     let pod = job.spec.and_then(|job| job.template.spec).expect("a pod");
     let compile = compile(&pod);
