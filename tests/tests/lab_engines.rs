@@ -26,6 +26,7 @@ use tokio::sync::RwLock;
 /// Read by who builds with them, written by who takes the buildkitd away.
 static BUILDERS: OnceLock<RwLock<Builders>> = OnceLock::new();
 
+/// Every engine.
 pub const ENGINES: [BuildEngine; 3] = [BuildEngine::Go, BuildEngine::BuildKit, BuildEngine::Kaniko];
 
 fn main() {
