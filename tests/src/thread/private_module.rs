@@ -1,7 +1,7 @@
 //! What does a team have whose modules not everybody may read? A module behind a login, and a program that needs it. And where must the
 //! password not be found?
 
-use super::Tenant;
+use super::{Stage, Tenant};
 use crate::lab::git::{Access, GitServer, Repository};
 use crate::lab::{Lab, host};
 use anyhow::{Context, Result, ensure};
@@ -69,8 +69,8 @@ impl PrivateModule {
         self.secret(&self.password)
     }
 
-    /// Looks for the password where everybody may look: objects and events, logs of pods, the image with its layers.
-    pub async fn is_not_seen_in(&self, lab: &Lab, tenant: &Tenant, image: &str) -> Result<()> {
+    /// Looks for the password where others may look: objects and events, logs of pods and of the operator, the image with its layers.
+    pub async fn is_not_seen_in(&self, stage: &Stage, tenant: &Tenant, image: &str) -> Result<()> {
         let mut seen = Vec::new();
         let mut look = |place: &str, content: &[u8]| {
             ensure!(!content.is_empty(), "there is nothing to look at in {place}");
@@ -86,8 +86,9 @@ impl PrivateModule {
             let log = tenant.kubectl.run(&["logs", pod, "--all-containers", "--timestamps"]).await?;
             look(pod, format!("{pod}\n{log}").as_bytes())?;
         }
+        look("the operator's log", stage.operator.log().await.as_bytes())?;
         let folder = tempfile::tempdir()?;
-        let mut crane = Command::new(lab.tool("crane")?);
+        let mut crane = Command::new(stage.lab.tool("crane")?);
         crane.args(["pull", "--insecure", "--format=oci", image]).arg(folder.path());
         host::run_async(crane).await.with_context(|| format!("pull {image}"))?;
         self.is_not_below(folder.path())?;

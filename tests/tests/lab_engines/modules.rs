@@ -27,7 +27,7 @@ pub async fn a_private_module_by_every_engine(stage: Arc<Stage>) -> Result<()> {
         let status =
             until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, published).await.with_context(|| format!("{engine:?}"))?;
         let image = status.image.context("an image")?;
-        module.is_not_seen_in(&stage.lab, &tenant, &image.reference).await?;
+        module.is_not_seen_in(&stage, &tenant, &image.reference).await?;
         made.push((image.binary.context("the program")?.sha256, image.digest));
     }
     ensure!(made.iter().all(|one| *one == made[0]), "{made:?}");

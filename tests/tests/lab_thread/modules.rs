@@ -54,5 +54,5 @@ pub async fn a_private_module_needs_its_secret(stage: Arc<Stage>) -> Result<()> 
     tenant.kubectl.apply(&module.right_secret()).await?;
     let published = |status: &GoWindowsImageStatus| is_true(status, ConditionType::Published) && is_true(status, ConditionType::Built);
     let status = until(&stage.lab.client(), "modules", "storefront", LIMIT, published).await.context("with the right Secret, by itself")?;
-    module.is_not_seen_in(&stage.lab, &tenant, &status.image.context("an image")?.reference).await
+    module.is_not_seen_in(&stage, &tenant, &status.image.context("an image")?.reference).await
 }
