@@ -7,7 +7,7 @@ use crate::lab::{Lab, host};
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -82,9 +82,16 @@ impl PrivateModule {
             look(kind, tenant.kubectl.run(&["get", kind, "--output", "yaml", "--show-managed-fields"]).await?.as_bytes())?;
         }
         look("what is described", tenant.kubectl.run(&["describe", "gwi,jobs,pods"]).await?.as_bytes())?;
-        for pod in tenant.kubectl.run(&["get", "pods", "--output", "name"]).await?.lines() {
-            let log = tenant.kubectl.run(&["logs", pod, "--all-containers", "--timestamps"]).await?;
-            look(pod, format!("{pod}\n{log}").as_bytes())?;
+        let pods: Value = serde_json::from_str(&tenant.kubectl.run(&["get", "pods", "--output", "json"]).await?)?;
+        for pod in pods["items"].as_array().into_iter().flatten() {
+            let name = pod["metadata"]["name"].as_str().context("a pod's name")?;
+            // After a stage that failed the next ones do not start, and have no log.
+            let statuses = ["initContainerStatuses", "containerStatuses"].map(|list| pod["status"][list].as_array().into_iter().flatten());
+            for status in statuses.into_iter().flatten().filter(|status| status["state"]["waiting"].is_null()) {
+                let container = status["name"].as_str().context("a container's name")?;
+                let log = tenant.kubectl.run(&["logs", name, "--container", container, "--timestamps"]).await?;
+                look(&format!("{name}/{container}"), format!("{container}\n{log}").as_bytes())?;
+            }
         }
         look("the operator's log", stage.operator.log().await.as_bytes())?;
         let folder = tempfile::tempdir()?;
