@@ -29,6 +29,11 @@ pub const LDFLAG: &str = r"^-X [A-Za-z0-9_./~-]+\.[A-Za-z0-9_]+=[^'\x00-\x1f]*$"
 pub const GO_ENV_NAME: &str = "^(GOEXPERIMENT|GOFIPS140|GODEBUG|GOAMD64)$";
 /// Value of a compiler variable.
 pub const GO_ENV_VALUE: &str = r"^[A-Za-z0-9_.,=:+-]*$";
+/// Prefix of module paths in which `*` and `?` are wildcards. No brackets: Go passes over a pattern whose bracket is not closed, and would
+/// ask the public proxy for a private module.
+pub const MODULE_PATTERN: &str = r"^[A-Za-z0-9*?][A-Za-z0-9._~*?+-]*(/[A-Za-z0-9._~*?+-]+)*$";
+/// List of module proxies as `GOPROXY` takes it, without user, password, query or fragment.
+pub const GOPROXY: &str = r"^(https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~/%+-]*)?|direct|off)([,|](https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~/%+-]*)?|direct|off))*$";
 /// `host[:port]/path`, without tag or digest.
 pub const REPOSITORY: &str = r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$";
 /// Image tag in which `$(revision)` may stand.

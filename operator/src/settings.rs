@@ -70,7 +70,7 @@ pub struct Settings {
     pub releases: BTreeMap<String, Vec<String>>,
     /// How registries are reached, by host. Registries that are not listed: HTTPS with the public authorities.
     pub registries: Vec<RegistrySettings>,
-    /// `GOPROXY` of the compile stage. Default: Go's own.
+    /// `GOPROXY` of the compile stage, where an object has none of its own. Default: Go's own.
     pub goproxy: Option<String>,
     /// `GOSUMDB` of the compile stage. Default: Go's own.
     pub gosumdb: Option<String>,
@@ -107,12 +107,6 @@ impl Settings {
     /// The names of Windows builds.
     pub fn releases(&self) -> Releases {
         Releases::with(&self.releases)
-    }
-
-    /// Where the compile stage gets modules from: `GOPROXY` and `GOSUMDB`, where they are set.
-    pub fn module_sources(&self) -> Vec<(String, String)> {
-        let sources = [("GOPROXY", &self.goproxy), ("GOSUMDB", &self.gosumdb)];
-        sources.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
     }
 
     /// Checks what only the controller needs.

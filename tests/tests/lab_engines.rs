@@ -3,6 +3,8 @@
 
 #[path = "lab_engines/failures.rs"]
 mod failures;
+#[path = "lab_engines/modules.rs"]
+mod modules;
 #[path = "lab_engines/tests.rs"]
 mod tests;
 
@@ -26,7 +28,8 @@ use tokio::sync::RwLock;
 /// Read by who builds with them, written by who takes the buildkitd away.
 static BUILDERS: OnceLock<RwLock<Builders>> = OnceLock::new();
 
-const ENGINES: [BuildEngine; 3] = [BuildEngine::Go, BuildEngine::BuildKit, BuildEngine::Kaniko];
+/// Every engine.
+pub const ENGINES: [BuildEngine; 3] = [BuildEngine::Go, BuildEngine::BuildKit, BuildEngine::Kaniko];
 
 fn main() {
     let scenarios = scenarios![
@@ -35,6 +38,7 @@ fn main() {
         engines::a_pruned_buildkitd_downloads_no_module_again,
         engines::a_program_that_does_not_compile_reads_the_same,
         tests::a_failing_test_blocks_every_engine,
+        modules::a_private_module_by_every_engine,
         failures::kaniko_where_pods_must_be_restricted,
         failures::buildkitd_down_dying_and_untrusted,
     ];
@@ -60,7 +64,7 @@ pub fn builders() -> Result<&'static RwLock<Builders>> {
 }
 
 /// A namespace that enforces what an engine's pods are promised to pass, with the right to the Secrets of the samples.
-async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, builders: &Builders) -> Result<Tenant> {
+pub async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, builders: &Builders) -> Result<Tenant> {
     let namespace = format!("{name}-{}", format!("{engine:?}").to_lowercase());
     let level = if engine == BuildEngine::Kaniko { "baseline" } else { "restricted" };
     let tenant = Tenant::create_under(&stage.lab, &namespace, level).await?;

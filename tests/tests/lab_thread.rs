@@ -12,6 +12,8 @@ mod failures;
 mod inputs;
 #[path = "lab_thread/leader.rs"]
 mod leader;
+#[path = "lab_thread/modules.rs"]
+mod modules;
 #[path = "lab_thread/tests.rs"]
 mod tests;
 #[path = "lab_thread/thread.rs"]
@@ -37,6 +39,7 @@ fn main() {
     let scenarios = scenarios![
         inputs::registry_misbehaves,
         leader::a_dead_and_a_stopped_leader_are_succeeded,
+        modules::a_private_module_needs_its_secret,
         thread::another_program_goes_the_same_way,
         thread::an_object_becomes_a_running_windows_program,
         failures::new_image_crashes,

@@ -42,8 +42,8 @@ pub struct BuildSpec {
     /// Longest time of each stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<BuildTimeouts>,
-    /// How often a build is tried again after a failure that may pass (an eviction, a lost node, a failed download).
-    /// A compile error is never tried again. Default: 2.
+    /// How often a build is tried again after a failure that may pass (an eviction, a lost node, too little memory).
+    /// A compile error is never tried again; what servers refuse or fail to answer is, until it works. Default: 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10))]
     pub retries: Option<i32>,

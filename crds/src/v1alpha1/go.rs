@@ -1,5 +1,6 @@
 //! How is the program compiled?
 
+use super::SecretReference;
 use crate::patterns;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -49,6 +50,9 @@ pub struct GoSpec {
     /// Tests that must pass before the image is published. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestSpec>,
+    /// Where modules come from, and which of them are private. Default: as the operator is configured, and all of them public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modules: Option<ModulesSpec>,
 }
 
 /// Tests that run beside the compiler, in a Job of their own: `go test` (hence `go vet`) with the toolchain and the build tags of the
@@ -60,6 +64,45 @@ pub struct TestSpec {
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256), regex(pattern = patterns::TEST_PACKAGES)))]
     #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other == one))").message("go.test.packages: list each once"))]
     pub packages: Vec<String>,
+}
+
+/// Where modules come from. What is in them is said by `go.sum` alone, so nothing here is an input of the image: an edit builds nothing
+/// by itself and counts from the next build on.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.privateFrom) || (has(self.private) && self.private.size() > 0)")
+    .message("go.modules.privateFrom says where the modules of go.modules.private come from; set private too"))]
+#[serde(rename_all = "camelCase")]
+pub struct ModulesSpec {
+    /// Private modules, as `GOPRIVATE` takes them: prefixes of module paths in which `*` and `?` stand for anything but a slash. No public
+    /// proxy and no sum database hears of them. Example: `[git.example.com/team, "*.corp.example.com"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = patterns::MODULE_PATTERN)))]
+    pub private: Vec<String>,
+    /// Where private modules come from. Default: `Direct`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_from: Option<PrivateFrom>,
+    /// Module proxies as `GOPROXY` takes them, in place of the operator's: URLs, `direct` or `off`, with a comma (go on after 404 and
+    /// 410) or a bar (go on after any failure) between them. No user and no password (use `secretRef`).
+    /// Example: `https://modules.example.com,direct`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = patterns::GOPROXY))]
+    pub proxy: Option<String>,
+    /// A Secret in the same namespace with a netrc file as `netrc` (`machine git.example.com login NAME password TOKEN`), for hosts of
+    /// modules and for proxies, over HTTPS; and, where their certificates come from a private authority, its certificates as `ca.crt`.
+    /// Only the stage that downloads modules has it. The operator needs a Role and RoleBinding in this namespace to read it
+    /// (`config/samples/secret-access.yaml`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretReference>,
+}
+
+/// Where private modules come from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum PrivateFrom {
+    /// From their own hosts, with git, which the toolchain image must have.
+    #[default]
+    Direct,
+    /// From the proxies that all other modules come from.
+    Proxy,
 }
 
 /// A variable for the compiler.

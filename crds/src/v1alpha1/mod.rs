@@ -14,7 +14,7 @@ mod status;
 pub use build::{
     BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheRegistry, CacheVolume, NodeSystem,
 };
-pub use go::{GoEnvVar, GoSpec, TestSpec};
+pub use go::{GoEnvVar, GoSpec, ModulesSpec, PrivateFrom, TestSpec};
 pub use image::{
     BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, FileMapping, ImageEnvVar, ImageSpec, SizeBudgetSpec,
 };

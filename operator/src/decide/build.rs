@@ -53,13 +53,17 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
         world.ask(vec![Question::Base(base.clone())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
     }
-    let compiles = |effect: &Effect| {
-        matches!(effect, Effect::CreateJob(job)
-            if !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF) && !job.labels().contains_key(names::LABEL_ROLE))
-    };
-    if matches!(request.build.engine, Engine::BuildKit(_)) && plan.effects.iter().any(compiles) {
+    let jobs = plan.effects.iter().filter_map(|effect| if let Effect::CreateJob(job) = effect { Some(job) } else { None });
+    let mut jobs = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF));
+    let downloads = jobs.clone().next().is_some();
+    let compiles = jobs.any(|job| !job.labels().contains_key(names::LABEL_ROLE));
+    if matches!(request.build.engine, Engine::BuildKit(_)) && compiles {
         world.ask(vec![Question::Builder])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.builder.trouble().cloned());
+    }
+    if request.modules.secret.is_some() && downloads {
+        world.ask(vec![Question::Modules])?;
+        trouble = trouble.filter(is_secrets).or_else(|| world.answers.modules.trouble().cloned());
     }
     if let Some(trouble) = trouble.filter(is_secrets) {
         plan.effects.retain(|effect| !creates(effect));
@@ -341,7 +345,10 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     let known_program = known_program(world, request, &inputs).filter(|_| attempt == 1 && token.is_none());
     // Whoever orders a build gets all of it.
     let gated = gate::is_needed(world, &inputs) || (token.is_some() && !inputs.tests.is_empty());
-    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token: token.as_deref(), known_program, gated };
+    // Until the Secret was looked at there is none, and no Job either.
+    let credentials = request.modules.secret.as_ref().and_then(|_| world.answers.modules.value().cloned());
+    let rebuild_token = token.as_deref();
+    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token, known_program, gated, credentials };
     if gated {
         plan.effects.extend(render::test_cache_claim(&world.object, request).map(|claim| Effect::EnsureClaim(Box::new(claim))));
         plan.effects.push(Effect::CreateJob(Box::new(render::test_job(&world.object, request, settings, &order))));

@@ -34,6 +34,8 @@ pub enum Question {
     Base(String),
     /// Can the Secret with the certificates for buildkitd be used?
     Builder,
+    /// Can the Secret with the credentials for modules be used?
+    Modules,
     /// Which image stands under this `gw-` tag, and is it right?
     Published(String),
 }

@@ -7,9 +7,11 @@ pub(super) mod budget;
 mod build;
 mod checks;
 mod image;
+mod modules;
 
 pub use budget::SizeBudget;
 pub use build::{BuildKit, BuildRequest, Engine};
+pub use modules::ModulesRequest;
 
 use super::plan::Refusal;
 use crate::image::{Assembly, Compression};
@@ -43,6 +45,8 @@ pub struct Request {
     pub toolchain: String,
     /// The Go release that it is to have; `None` where the object names an image.
     pub go_version: Option<String>,
+    /// Where modules come from.
+    pub modules: ModulesRequest,
     /// Where the image goes.
     pub repository: String,
     /// Name of the Secret for the registry.
@@ -121,7 +125,7 @@ impl Request {
             return Err(invalid("interval", &format!("{interval:?}"), "use at least 5s, or 0s for never"));
         }
         let SourceSpec { git, sub_path } = &spec.source;
-        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, test } =
+        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, test, modules } =
             spec.go.clone().unwrap_or_default();
         let ImageSpec {
             repository,
@@ -155,6 +159,7 @@ impl Request {
             sub_path: checks::inside("source.subPath", sub_path.as_deref().unwrap_or("."))?,
             toolchain,
             go_version,
+            modules: ModulesRequest::new(modules.unwrap_or_default(), settings)?,
             repository: Check::new(
                 "image.repository",
                 &repository,
@@ -254,7 +259,8 @@ impl Request {
             toolchain: self.toolchain.clone(),
             compile: self.compile(&"0".repeat(40)),
             sub_path: self.sub_path.clone(),
-            module_sources: settings.module_sources(),
+            module_sources: self.modules.sources(settings),
+            credentials: None,
             caches: Caches::Mounted,
         };
         let refused = |error| Refusal {

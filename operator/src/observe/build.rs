@@ -4,10 +4,10 @@
 //! of its output there. All of it is a hint: the registry has the last word.
 
 use super::builder::{self, Fault};
-use super::{Build, BuildResult, BuildState, Failure, Run, Tests, test_output};
+use super::{Build, BuildResult, BuildState, Failure, Run, Tests, downloads, test_output};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
-use crate::render::{COMPILE, STAGES, TEST};
+use crate::render::{COMPILE, MODULES, STAGES, TEST};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, StageStatus};
@@ -196,7 +196,7 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine) 
     let output = redact::redact(ended.message.as_deref().unwrap_or_default(), &[]);
     let tail = Some(redact::tail(&output, TAIL).to_owned()).filter(|tail| !tail.is_empty());
     if ended.reason.as_deref() == Some("OOMKilled") {
-        let remedy = if [COMPILE, TEST].contains(&stage) { " Raise build.resources.limits.memory." } else { "" };
+        let remedy = if [COMPILE, MODULES, TEST].contains(&stage) { " Raise build.resources.limits.memory." } else { "" };
         return failure(Reason::OutOfMemory, format!("Stage {stage} used more memory than its limit.{remedy}"), None);
     }
     // The go command ends with small numbers; these are signals.
@@ -211,7 +211,7 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine) 
         };
         return failure(reason, sentence(&explained(message, &output, FailedPod::Build)), tail);
     }
-    if stage == TEST && ended.exit_code <= 128 {
+    if [MODULES, TEST].contains(&stage) && ended.exit_code <= 128 {
         let (reason, message) = test_output::meaning(&output);
         return failure(reason, sentence(&message), tail);
     }
@@ -235,19 +235,6 @@ fn sentence(text: &str) -> String {
 /// Reasons of the kubelet for a container that the runtime could not start. What made it fail may pass, as when the node's services restart.
 const NEVER_RAN: [&str; 3] = ["StartError", "ContainerCannotRun", "ContainerStatusUnknown"];
 
-/// Signs that modules could not be downloaded, as opposed to a program that does not compile.
-const DOWNLOAD: [&str; 9] = [
-    "dial tcp",
-    "i/o timeout",
-    "TLS handshake",
-    "connection refused",
-    "connection reset",
-    "no such host",
-    "502 Bad Gateway",
-    "503 Service",
-    "unexpected EOF",
-];
-
 /// What the end of `go build`'s output means.
 fn compiler_said(output: &str) -> (Reason, String) {
     toolchain_said(output).unwrap_or_else(|| {
@@ -258,10 +245,8 @@ fn compiler_said(output: &str) -> (Reason, String) {
 
 /// What the go command says before it compiles anything.
 pub(super) fn toolchain_said(output: &str) -> Option<(Reason, String)> {
-    if let Some(line) = output.lines().find(|line| DOWNLOAD.iter().any(|sign| line.contains(sign))) {
-        let message =
-            format!("Modules could not be downloaded: {}. Check the module proxy (goproxy in the operator's settings).", clip(line));
-        return Some((Reason::ModuleDownloadFailed, message));
+    if let Some(fault) = downloads::fault(output) {
+        return Some(fault);
     }
     let (wanted, running) = output.lines().find_map(newer_go)?;
     let message = format!(

@@ -7,7 +7,7 @@ use super::{
     Build, BuildState, Git, Guarded, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, Run, SecretData, Seen, Trouble, Workload,
     World, build, is_test, refused_pods, run, secrets, workload,
 };
-use crate::decide::{BuildKit, Engine, Question, Reference, Request};
+use crate::decide::{Question, Reference, Request};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BuildEngine, RolloutMode, RolloutSpec, StageStatus, TargetSpec};
 use gowindows_crds::{GoWindowsImage, names};
@@ -34,11 +34,6 @@ const KEY_SECRET: &str = "signing.keySecretRef";
 const PUSH_SECRET: &str = "image.pushSecretRef";
 /// The field that names the Secret for bases.
 const PULL_SECRET: &str = "image.base.pullSecretRef";
-
-/// The field that names the Secret with certificates for buildkitd.
-const TLS_SECRET: &str = "build.buildkit.tlsSecretRef";
-/// What must be in it.
-const CERTIFICATES: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
 
 /// The watched objects.
 #[derive(Clone)]
@@ -138,6 +133,7 @@ impl Cluster {
                 run.state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &run.uid).await);
             }
         }
+        self.mask(&object, &mut builds).await;
         Ok(World { now, builds, strays, workloads, claims, nodes, answers, object })
     }
 
@@ -188,6 +184,10 @@ impl Cluster {
                     let answer = self.builder(world, request).await;
                     world.answers.builder = seen(&world.answers.builder, answer, world.now);
                 }
+                Question::Modules => {
+                    let answer = self.modules(world, request).await;
+                    world.answers.modules = seen(&world.answers.modules, answer, world.now);
+                }
                 Question::Published(tag) => {
                     let read = |secret: Option<SecretData>| async move {
                         self.registry.published(&request.repository, tag, secret.as_ref()).await
@@ -236,20 +236,6 @@ impl Cluster {
         .await
         .map_err(|miss| {
             if matches!(request.reference, Reference::Commit(_)) { Miss { reason: Reason::SourceUnreachable, ..miss } } else { miss }
-        })
-    }
-
-    /// Whether the certificates for buildkitd are there: a pod that mounts what is absent waits in silence.
-    async fn builder(&self, world: &World, request: &Request) -> Result<(), Miss> {
-        let Engine::BuildKit(BuildKit { tls_secret, .. }) = &request.build.engine else { return Ok(()) };
-        let namespace = world.object.namespace().unwrap_or_default();
-        let reading = secrets::read(&self.client, &namespace, TLS_SECRET, tls_secret);
-        let data = in_time(tls_secret, reading).await?;
-        let lacking = CERTIFICATES.iter().find(|key| data.get(**key).is_none_or(Vec::is_empty));
-        lacking.map_or(Ok(()), |key| {
-            let all = CERTIFICATES.join(", ");
-            let message = format!("{TLS_SECRET}: Secret {tls_secret}: it has no {key}; it must have {all}.");
-            Err(Miss { reason: Reason::SecretInvalid, message })
         })
     }
 
@@ -343,7 +329,8 @@ fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {
 fn source_key(object: &GoWindowsImage) -> String {
     let image = &object.spec.image;
     let pull = image.base.as_ref().and_then(|base| base.pull_secret_ref.as_ref());
-    serde_json::to_string(&(&object.spec.source, &image.push_secret_ref, pull)).unwrap_or_default()
+    let modules = object.spec.go.as_ref().and_then(|go| go.modules.as_ref()?.secret_ref.as_ref());
+    serde_json::to_string(&(&object.spec.source, &image.push_secret_ref, pull, modules)).unwrap_or_default()
 }
 
 /// Names the Secret whose content is at fault: the clients know only what is in it.
@@ -354,7 +341,8 @@ fn of_secret(field: &str, name: Option<&str>) -> impl FnOnce(Miss) -> Miss {
     }
 }
 
-async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+/// An answer, or that there was none in time.
+pub(super) async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
     match tokio::time::timeout(OUTSIDE_DEADLINE, call).await {
         Ok(answer) => answer,
         Err(_) => Err(Miss { reason: Reason::Timeout, message: format!("{what} did not answer within {} s.", OUTSIDE_DEADLINE.as_secs()) }),

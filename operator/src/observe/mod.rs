@@ -1,10 +1,13 @@
 //! What is the state of things? Reads only; owns the traits that the clients of the outside world implement.
 
 mod build;
+mod build_secrets;
 mod builder;
 mod cluster;
+mod downloads;
 mod guarded;
 mod memory;
+mod netrc;
 mod nodes;
 mod outside;
 mod placement;

@@ -6,6 +6,7 @@
 
 use super::{Nodes, Placement, ResolvedBase};
 use crate::decide::{Inputs, Question};
+use crate::render::Credentials;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, ImageStatus, StageStatus, TargetKind};
@@ -48,6 +49,8 @@ pub struct Answers {
     pub bases: BTreeMap<String, Seen<ResolvedBase>>,
     /// Whether the Secret with the certificates for buildkitd can be used.
     pub builder: Seen<()>,
+    /// Whether the Secret with the credentials for modules can be used, and what is in it.
+    pub modules: Seen<Credentials>,
     /// Images found at the registry, by `gw-` tag; `None` where the registry has none.
     pub published: BTreeMap<String, Seen<Option<Published>>>,
 }

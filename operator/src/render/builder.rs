@@ -13,7 +13,7 @@
 use super::dockerfile::{Caches, Generated};
 use super::job::BuildOrder;
 use super::stages::{mount, part, read_only};
-use crate::decide::Inputs;
+use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::source_request::{ContextRequest, certificate_file};
 use k8s_openapi::api::core::v1::VolumeMount;
@@ -27,7 +27,7 @@ pub(super) const BUILT: &str = "/gowindows/built";
 const CERTIFICATES: &str = "/gowindows/certificates";
 
 /// What the source stage writes for the builder.
-pub(super) fn context(settings: &Settings, order: &BuildOrder<'_>, caches: Caches) -> ContextRequest {
+pub(super) fn context(request: &Request, settings: &Settings, order: &BuildOrder<'_>, caches: Caches) -> ContextRequest {
     let Inputs { sub_path, compile, toolchain, .. } = order.inputs;
     let certificates =
         registries(settings, toolchain).into_iter().filter_map(|registry| Some((registry.host.clone(), registry.ca_pem.clone()?)));
@@ -36,7 +36,8 @@ pub(super) fn context(settings: &Settings, order: &BuildOrder<'_>, caches: Cache
             toolchain: toolchain.clone(),
             compile: compile.clone(),
             sub_path: sub_path.clone(),
-            module_sources: settings.module_sources(),
+            module_sources: request.modules.sources(settings),
+            credentials: order.credentials,
             caches,
         },
         certificates: certificates.collect(),

@@ -61,6 +61,14 @@ impl Compile {
         argv
     }
 
+    /// The argument vector that has the modules of these tests in the cache, `go` first. It runs no code of the source and says nothing.
+    pub fn modules_argv(&self, packages: &[String]) -> Vec<String> {
+        let mut argv: Vec<String> = ["go", "list", "-deps", "-test", "-f", "{{\"\"}}"].map(String::from).to_vec();
+        argv.extend(self.tags_argument());
+        argv.extend(packages.iter().cloned());
+        argv
+    }
+
     fn tags_argument(&self) -> Vec<String> {
         let timezones = self.timezone_data.then_some("timetzdata");
         let tags: Vec<&str> = timezones.into_iter().chain(self.tags.iter().map(String::as_str)).collect();
@@ -166,6 +174,16 @@ mod tests {
         let expected =
             ["go", "build", "-trimpath", "-buildvcs=false", "-tags", "timetzdata", "-ldflags", "-s -w -buildid=", "-o", "/build/out/", "."];
         assert_eq!(argv, expected);
+    }
+
+    /// With `-mod=mod` the go command would write into `go.sum` what it is to be held against.
+    #[test]
+    fn what_go_sum_does_not_lock_is_not_built() {
+        let words = compile().argv("/build/out");
+        assert!(!words.iter().any(|word| word.contains("-mod")), "Go's default is readonly, or vendor: {words:?}");
+        let environment = compile().environment();
+        let of = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        assert_eq!((of("GOFLAGS"), of("GOINSECURE")), (Some("-buildvcs=false"), None));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use super::builder::{BUILT, CONTEXT, context, mounts};
 use super::dockerfile::Caches;
 use super::job::{BuildOrder, COMPILE, CompileStage, Program, secret_volume};
+use super::modules::Credentials;
 use super::stages::{REGISTRY_AUTH, TMP, literal, read_only, restricted, small, variable};
 use crate::decide::{BuildKit, Request};
 use crate::settings::Settings;
@@ -39,8 +40,10 @@ pub(super) fn compile(
     ]
     .map(String::from)
     .to_vec();
+    arguments.extend(order.credentials.into_iter().flat_map(Credentials::arguments));
     let (mut mounts, mut variables) = (mounts(), vec![("HOME".to_owned(), TMP.to_owned())]);
     mounts.push(read_only("buildkit-tls", TLS));
+    mounts.extend(order.credentials.map(Credentials::mount));
     if let Some(repository) = cache {
         let place = format!("type=registry,ref={repository}:{own}");
         // A build does not fail because its cache cannot be written, or is not there yet.
@@ -65,6 +68,7 @@ pub(super) fn compile(
         ..Container::default()
     };
     let items = ["ca.crt", "tls.crt", "tls.key"].map(|key| KeyToPath { key: key.into(), mode: None, path: key.into() });
-    let volumes = vec![secret_volume("buildkit-tls", tls_secret, Some(items.to_vec()))];
-    CompileStage { container, volumes, context: Some(context(settings, order, Caches::BuildKit(own))), program: Program::File }
+    let mut volumes = order.secrets(request);
+    volumes.push(secret_volume("buildkit-tls", tls_secret, Some(items.to_vec())));
+    CompileStage { container, volumes, context: Some(context(request, settings, order, Caches::BuildKit(own))), program: Program::File }
 }

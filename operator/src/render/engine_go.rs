@@ -1,36 +1,40 @@
 //! How does the go command compile? In the build's own pod, from the toolchain's image: plain argv, no shell, no root.
 
 use super::job::{BuildOrder, COMPILE, CompileStage, Program};
+use super::modules::{self, Credentials};
 use super::stages::{TMP, literal, mount, part, read_only, restricted, variable};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::Container;
 
 /// Where the go command keeps what in its container.
-pub(super) const FIXED: [(&str, &str); 5] =
-    [("HOME", TMP), ("TMPDIR", TMP), ("GOCACHE", "/cache/build"), ("GOMODCACHE", "/cache/mod"), ("GOPATH", "/cache/go")];
+pub(super) const FIXED: [(&str, &str); 4] =
+    [("TMPDIR", TMP), ("GOCACHE", "/cache/build"), ("GOMODCACHE", "/cache/mod"), ("GOPATH", "/cache/go")];
 
 pub(super) fn compile(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
     let Inputs { sub_path, compile, toolchain, .. } = order.inputs;
     let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let home = modules::environment(order.credentials).into_iter();
+    let sources = request.modules.sources(settings);
+    let mounts = [
+        part("src", read_only("workspace", "/build/src")),
+        part("out", mount("workspace", "/build/out")),
+        mount("cache", "/cache"),
+        mount("tmp", TMP),
+    ];
     let container = Container {
         name: COMPILE.into(),
         image: Some(toolchain.clone()),
         command: Some(compile.argv("/build/out/").iter().map(|word| literal(word)).collect()),
-        env: Some(fixed.chain(settings.module_sources()).chain(compile.environment()).map(variable).collect()),
+        env: Some(home.chain(fixed).chain(sources).chain(compile.environment()).map(variable).collect()),
         resources: Some(request.build.resources.clone()),
         security_context: Some(restricted()),
         // It has no code of ours that could report; the end of its output is its report.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         // What the program is held against afterwards is out of the compiler's reach.
-        volume_mounts: Some(vec![
-            part("src", read_only("workspace", "/build/src")),
-            part("out", mount("workspace", "/build/out")),
-            mount("cache", "/cache"),
-            mount("tmp", TMP),
-        ]),
+        volume_mounts: Some(mounts.into_iter().chain(order.credentials.map(Credentials::mount)).collect()),
         working_dir: Some(if sub_path == "." { "/build/src".into() } else { format!("/build/src/{sub_path}") }),
         ..Container::default()
     };
-    CompileStage { container, volumes: Vec::new(), context: None, program: Program::File }
+    CompileStage { container, volumes: order.secrets(request), context: None, program: Program::File }
 }

@@ -6,6 +6,7 @@
 use super::builder::{BUILT, CONTEXT, DOCKERFILE, certificate, context, mounts, registries};
 use super::dockerfile::Caches;
 use super::job::{BuildOrder, COMPILE, CompileStage, Program};
+use super::modules::Credentials;
 use super::stages::{literal, mount};
 use crate::decide::Request;
 use crate::settings::{RegistrySettings, Settings};
@@ -17,7 +18,7 @@ const IMAGE: &str = "image.tar";
 const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP", "SETGID", "SETUID"];
 
 pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
-    let context = context(settings, order, Caches::Mounted);
+    let context = context(request, settings, order, Caches::Mounted);
     let container = Container {
         name: COMPILE.into(),
         image: Some(image.into()),
@@ -33,10 +34,12 @@ pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order
         }),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         // What is mounted is no part of the image that it makes, and is not deleted between its stages.
-        volume_mounts: Some(mounts().into_iter().chain([mount("cache", "/cache")]).collect()),
+        volume_mounts: Some(
+            mounts().into_iter().chain([mount("cache", "/cache")]).chain(order.credentials.map(Credentials::mount)).collect(),
+        ),
         ..Container::default()
     };
-    CompileStage { container, volumes: Vec::new(), context: Some(context), program: Program::Image(IMAGE) }
+    CompileStage { container, volumes: order.secrets(request), context: Some(context), program: Program::Image(IMAGE) }
 }
 
 fn arguments(settings: &Settings, toolchain: &str) -> Vec<String> {

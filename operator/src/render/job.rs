@@ -9,6 +9,7 @@
 //! Tests run beside it, in the Job of [`super::test_job`]. Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
 //! (*baseline* where the engine needs root), has no service account token, and each Secret is mounted only where it is used.
 
+use super::modules::Credentials;
 use super::stages::{assemble, source};
 use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
 use crate::decide::{Engine, Inputs, Request};
@@ -35,8 +36,10 @@ pub const COMPILE: &str = "compile";
 pub const ASSEMBLE: &str = "assemble";
 /// Name of the stage that tests, in a pod of its own, and its container.
 pub const TEST: &str = "test";
+/// Name of the stage before it, where tests need private modules.
+pub const MODULES: &str = "modules";
 /// The stages in order.
-pub const STAGES: [&str; 4] = [SOURCE, COMPILE, ASSEMBLE, TEST];
+pub const STAGES: [&str; 5] = [SOURCE, COMPILE, ASSEMBLE, MODULES, TEST];
 
 /// The uid of every container of ours: any but root will do, distroless images call this one `nonroot`.
 const UID: i64 = 65532;
@@ -77,6 +80,16 @@ pub struct BuildOrder<'a> {
     pub known_program: Option<KnownProgram>,
     /// Whether the image waits for tests, which run in a Job of their own.
     pub gated: bool,
+    /// For private modules, where the object names a Secret with some.
+    pub credentials: Option<Credentials>,
+}
+
+impl BuildOrder<'_> {
+    /// The volume of the credentials for modules, where there are some.
+    pub(super) fn secrets(&self, request: &Request) -> Vec<Volume> {
+        let secret = request.modules.secret.iter();
+        self.credentials.iter().zip(secret).map(|(credentials, name)| credentials.volume(name)).collect()
+    }
 }
 
 /// The build Job. The same order for the same object gives the same name.

@@ -7,6 +7,7 @@ mod engine_buildkit;
 mod engine_go;
 mod engine_kaniko;
 mod job;
+mod modules;
 mod names;
 mod rollout;
 pub mod savings;
@@ -14,7 +15,8 @@ mod stages;
 mod test_job;
 
 pub use compile::Compile;
-pub use job::{ASSEMBLE, BuildOrder, COMPILE, SOURCE, STAGES, TEST, cache_claim, job, test_cache_claim};
+pub use job::{ASSEMBLE, BuildOrder, COMPILE, MODULES, SOURCE, STAGES, TEST, cache_claim, job, test_cache_claim};
+pub use modules::{AUTHORITY, Credentials, NETRC};
 pub use names::{claim_name, job_name, test_claim_name, test_job_name};
 pub use rollout::deployment_image;
 pub use test_job::test_job;

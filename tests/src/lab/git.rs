@@ -20,6 +20,8 @@ use super::pki::Authority;
 
 /// The port of the lab's own server.
 pub(super) const PORT: u16 = 8443;
+/// The port of HTTPS, which addresses need not name.
+pub(super) const HTTPS: u16 = 443;
 
 /// Who may read a repository. Nobody may push.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl GitServer {
         let served = git_http::serve(listener, &identity, root.clone(), rules.clone(), door.clone())?;
         Ok(Self {
             root,
-            base: format!("https://{address}"),
+            base: if address.port() == HTTPS { format!("https://{}", address.ip()) } else { format!("https://{address}") },
             authority: authority.certificate().to_owned(),
             rules,
             door,

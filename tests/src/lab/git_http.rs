@@ -1,6 +1,7 @@
 //! How does an HTTPS request become a call of `git http-backend`?
 //!
-//! By CGI (RFC 3875), streamed both ways. Read-only: the backend refuses pushes as long as it is told of no user.
+//! By CGI (RFC 3875), streamed both ways. Read-only: the backend refuses pushes as long as it is told of no user. The go command is told
+//! where the repository of a module is, as the big hosts do.
 
 use std::future::Future;
 use std::io;
@@ -16,7 +17,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::serve::Listener;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -122,6 +123,7 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
     match server.allows(&request) {
         None => StatusCode::NOT_FOUND.into_response(),
         Some(false) => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"lab\"")]).into_response(),
+        Some(true) if asks_for_module(&request) => module(&request),
         Some(true) => match server.call(request).await {
             Ok(response) => response,
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
@@ -132,7 +134,8 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
 impl Server {
     /// Whether the request may see the repository that it names; none when there is no such repository.
     fn allows(&self, request: &Request) -> Option<bool> {
-        let (name, _) = request.uri().path().trim_start_matches('/').split_once(".git/")?;
+        let path = request.uri().path().trim_start_matches('/');
+        let name = if asks_for_module(request) { path } else { path.split_once(".git/")?.0 };
         let rules = self.rules.read().ok()?;
         let expected = match rules.get(name)? {
             Access::Public => return Some(true),
@@ -171,6 +174,16 @@ impl Server {
         });
         respond(stdout).await
     }
+}
+
+fn asks_for_module(request: &Request) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "go-get=1"))
+}
+
+/// Where the repository of a module is (`go help importpath`).
+fn module(request: &Request) -> Response {
+    let module = format!("{}{}", text(request.headers(), "host"), request.uri().path());
+    Html(format!("<meta name=\"go-import\" content=\"{module} git https://{module}.git\">\n")).into_response()
 }
 
 /// Turns what a CGI program prints into a response.

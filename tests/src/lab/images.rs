@@ -17,6 +17,8 @@ use super::{host, run};
 
 /// The user of images that need no rights; the usual number of "nonroot".
 const NOBODY: &str = "65532:65532";
+/// What the go command fetches modules with from their own hosts.
+const GIT: [&str; 2] = ["/usr/bin/git", "/usr/lib/git-core/git-remote-https"];
 /// The authorities that this machine trusts. A pod must reach the same servers.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -49,7 +51,7 @@ pub(super) fn pause(tools: &Tools) -> Result<PathBuf> {
     cached("pause", &[&fs::read(program)?], &config, |tree| tree.copy(program, "pause", 0o755))
 }
 
-/// An image like the official `golang` ones, made from this machine's toolchain, as an OCI layout. Blocks.
+/// An image like the official `golang` ones, made from this machine's toolchain and git, as an OCI layout. Blocks.
 pub(super) fn golang(toolchain: &Toolchain) -> Result<PathBuf> {
     let env = [
         "PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -59,11 +61,23 @@ pub(super) fn golang(toolchain: &Toolchain) -> Result<PathBuf> {
     ];
     let config = Config { entrypoint: Vec::new(), env: env.map(Into::into).into(), user: "" };
     let root = toolchain.root();
-    let key = [root.as_os_str().as_encoded_bytes(), toolchain.version().as_bytes(), &fs::read(AUTHORITIES)?].map(<[u8]>::to_vec);
+    let git = GIT.map(Path::new);
+    let [program, helper] = git.map(fs::read);
+    let of_git = Sha256::digest([program.context("cannot read git")?, helper.context("cannot read git's helper for HTTPS")?].concat());
+    let key = [root.as_os_str().as_encoded_bytes(), toolchain.version().as_bytes(), &fs::read(AUTHORITIES)?, &of_git].map(<[u8]>::to_vec);
     cached("golang", &key.each_ref().map(Vec::as_slice), &config, |tree| {
         system_files(tree, &fs::read(AUTHORITIES)?)?;
         for path in ["go", "go/bin", "go/src"] {
             tree.directory(path, 0o1777)?;
+        }
+        let mut files: Vec<PathBuf> = git.map(Path::to_owned).into();
+        for program in git {
+            files.extend(libraries(program)?);
+        }
+        files.sort();
+        files.dedup();
+        for file in files {
+            tree.copy(&file, file.to_string_lossy().trim_start_matches('/'), 0o755)?;
         }
         // The toolchain's own tests and documents are more than half of it and build nothing.
         let skipped = |path: &Path| path.starts_with("test") || path.starts_with("api") || path.starts_with("doc");

@@ -51,8 +51,15 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         toolchain: format!("registry.example.com/golang:1.26@{digest}"),
     };
     let inputs = Inputs::new(&request, "main", &"4f1c2e7aa8b0c9d1e2f3".repeat(2), pins);
-    let cause = "First: nothing was built before";
-    let order = BuildOrder { inputs: &inputs, attempt, cause, rebuild_token: None, known_program: None, gated: false };
+    let order = BuildOrder {
+        inputs: &inputs,
+        attempt,
+        cause: "First: nothing was built before",
+        rebuild_token: None,
+        known_program: None,
+        gated: false,
+        credentials: None,
+    };
     let job = render::job(&object, &request, &settings(), &order);
     let claim = render::cache_claim(&object, &request).context("the sample has no cache")?;
     Ok((serde_json::to_value(job)?, serde_json::to_value(claim)?))

@@ -28,7 +28,7 @@ fn overdue<'a>(world: &World, request: &Request, created: Timestamp, stages: &'a
     let limit = match stage.name.as_str() {
         render::SOURCE => limits.source,
         render::COMPILE => limits.compile,
-        render::TEST => limits.test,
+        render::MODULES | render::TEST => limits.test,
         _ => limits.push,
     };
     // The steps that are ours keep their own limit and say what they were doing; this is for those that cannot.

@@ -3,8 +3,8 @@
 //! | class | reasons | tried again |
 //! |---|---|---|
 //! | the input's fault | compile error, failed test, invalid source, invalid base | never: a new commit or specification is a new build |
-//! | passing | lost pod or Job, module download, memory | `build.retries` times, after 10 s, 20 s, ... |
-//! | the surroundings' | unreachable source, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
+//! | passing | lost pod or Job, memory | `build.retries` times, after 10 s, 20 s, ... |
+//! | the surroundings' | unreachable source, module host, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
 use super::super::{BuildVerdict, Plan, Request, backoff, later};
@@ -25,9 +25,11 @@ enum Class {
 
 fn class(reason: Reason) -> Class {
     match reason {
-        Reason::Lost | Reason::Superseded | Reason::ModuleDownloadFailed | Reason::OutOfMemory => Class::Passing,
+        Reason::Lost | Reason::Superseded | Reason::OutOfMemory => Class::Passing,
         // An outage of a minute outlasts any small number of tries, and nobody would be told that one more is needed.
         Reason::SourceUnreachable
+        // What mends it may be an edit that is no input: go.modules.
+        | Reason::ModuleDownloadFailed
         | Reason::RegistryUnreachable
         | Reason::BaseUnavailable
         | Reason::RegistryInvalid

@@ -68,6 +68,9 @@ fn without_userinfo(value: &str) -> String {
 pub(super) fn each(field: &str, values: Vec<String>, pattern: &'static str) -> Result<Vec<String>, Refusal> {
     let remedy = match field {
         "go.ldflags" => "only `-X importpath.name=value` is allowed, without single quotes or control characters",
+        "go.modules.private" => {
+            "use a prefix of module paths such as git.example.com/team or *.corp.example.com, one per entry, without a scheme"
+        }
         "go.tags" => "use letters, digits, underscore and dot",
         "image.tags" => "use up to 128 letters, digits, `_`, `.`, `-`, and $(revision)",
         _ => "use lower-case letters, digits and dots",

@@ -168,8 +168,15 @@ fn kaniko_reaches_the_toolchains_registry_as_the_settings_say() {
     let object = object(json!({"spec": {"build": build(BuildEngine::Kaniko)}}));
     let request = Request::new(&object, &settings).expect("valid");
     let inputs = plan_of(BuildEngine::Kaniko).conclusion.inputs.expect("inputs");
-    let order =
-        crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None, gated: false };
+    let order = crate::render::BuildOrder {
+        inputs: &inputs,
+        attempt: 1,
+        cause: "First",
+        rebuild_token: None,
+        known_program: None,
+        gated: false,
+        credentials: None,
+    };
     let job = crate::render::job(&object, &request, &settings, &order);
     let args = compile(&job.spec.and_then(|job| job.template.spec).expect("a pod")).args.expect("arguments").join(" ");
     for part in [
@@ -201,8 +208,15 @@ fn layers_at_a_registry_are_of_one_object() {
     let object = object(json!({"spec": {"build": build, "image": {"pushSecretRef": {"name": "push"}}}}));
     let request = Request::new(&object, &settings()).expect("valid");
     let inputs = plan_of(BuildEngine::BuildKit).conclusion.inputs.expect("inputs");
-    let order =
-        crate::render::BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program: None, gated: false };
+    let order = crate::render::BuildOrder {
+        inputs: &inputs,
+        attempt: 1,
+        cause: "First",
+        rebuild_token: None,
+        known_program: None,
+        gated: false,
+        credentials: None,
+    };
     let job = crate::render::job(&object, &request, &settings(), &order);
     let pod = job.spec.and_then(|job| job.template.spec).expect("a pod");
     let compile = compile(&pod);

@@ -14,6 +14,7 @@ fn generated() -> Generated {
         compile,
         sub_path: "services/shop".into(),
         module_sources: vec![("GOPROXY".into(), "https://proxy.example.com|direct".into())],
+        credentials: None,
         caches: Caches::BuildKit("gowindows-0000-1111".into()),
     }
 }

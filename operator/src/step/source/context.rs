@@ -63,6 +63,7 @@ mod tests {
                 compile,
                 sub_path: "app".into(),
                 module_sources: vec![],
+                credentials: None,
                 caches: Caches::Mounted,
             },
             certificates: BTreeMap::from([("r.example:5000".to_owned(), "PEM".to_owned())]),

@@ -1,0 +1,58 @@
+//! A private module: what is said as long as its door is shut, that it builds once a Secret opens it, and that nobody sees the password.
+
+use crate::failures::fails_with;
+use anyhow::{Context, Result};
+use gowindows_crds::conditions::{ConditionType, Reason};
+use gowindows_crds::v1alpha1::GoWindowsImageStatus;
+use gowindows_tests::lab::git::Access;
+use gowindows_tests::thread::{LIMIT, PrivateModule, Stage, Tenant, is_for, is_true, message, until};
+use serde_json::json;
+use std::sync::Arc;
+
+const PASSWORD: &str = "canary-of-private-modules-1";
+
+/// The condition comes, whatever came before.
+async fn says(stage: &Stage, reason: Reason, parts: &[&str]) -> Result<()> {
+    let so = |status: &GoWindowsImageStatus| {
+        let said = message(status, ConditionType::Built);
+        is_for(status, ConditionType::Built, reason) && parts.iter().all(|part| said.contains(part))
+    };
+    until(&stage.lab.client(), "modules", "storefront", LIMIT, so).await.with_context(|| format!("waiting for {reason} with {parts:?}"))?;
+    fails_with(stage, "modules", ConditionType::Built, reason, parts).await.map(drop)
+}
+
+pub async fn a_private_module_needs_its_secret(stage: Arc<Stage>) -> Result<()> {
+    let module = PrivateModule::publish(&stage.lab, PASSWORD).await?;
+    let tenant = Tenant::create(&stage.lab, "modules").await?;
+    tenant.grant_access(("git", "sesame"), None).await?;
+    let repository = module.program(stage.lab.git(), "modules/storefront", Access::Public).await?;
+    let mut object = json!({
+        "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": "storefront"},
+        "spec": {
+            "interval": "5s",
+            "source": {"git": {"url": repository.url()}},
+            "go": {"modules": {"private": [module.private()]}},
+            "image": {"repository": format!("{}/modules/storefront", stage.lab.registry())},
+        },
+    });
+    tenant.kubectl.apply(&object.to_string()).await?;
+    says(&stage, Reason::ModuleDownloadFailed, &["team/money", "certificate", "ca.crt", "go.modules.secretRef"]).await?;
+
+    object["spec"]["go"]["modules"]["secretRef"] = json!({"name": "modules-auth"});
+    tenant.kubectl.apply(&object.to_string()).await?;
+    says(&stage, Reason::SecretUnavailable, &["go.modules.secretRef", "Secret modules-auth", "secret-access.yaml"]).await?;
+    let login = json!({"username": "builder", "password": PASSWORD});
+    let of_another_kind = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "modules-auth"}, "type": "kubernetes.io/basic-auth", "stringData": login,
+    });
+    tenant.kubectl.apply(&of_another_kind.to_string()).await?;
+    says(&stage, Reason::SecretInvalid, &["go.modules.secretRef", "Secret modules-auth", "no key `netrc`"]).await?;
+    tenant.kubectl.run(&["delete", "secret", "modules-auth"]).await?;
+    tenant.kubectl.apply(&module.secret("another-password")).await?;
+    says(&stage, Reason::ModuleDownloadFailed, &["401 Unauthorized", "netrc", "go.modules.secretRef"]).await?;
+
+    tenant.kubectl.apply(&module.right_secret()).await?;
+    let published = |status: &GoWindowsImageStatus| is_true(status, ConditionType::Published) && is_true(status, ConditionType::Built);
+    let status = until(&stage.lab.client(), "modules", "storefront", LIMIT, published).await.context("with the right Secret, by itself")?;
+    module.is_not_seen_in(&stage, &tenant, &status.image.context("an image")?.reference).await
+}
