@@ -11,6 +11,25 @@ use std::sync::Arc;
 
 const PASSWORD: &str = "canary-of-private-modules-1";
 
+/// It is compiled with the private module, and looks for what opens the door.
+const TEST: &str = r#"package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestNoSecretIsHere(t *testing.T) {
+	if _, err := os.Stat("/gowindows"); err == nil {
+		t.Error("the files of a Secret are mounted")
+	}
+	if all := strings.Join(os.Environ(), " "); strings.Contains(all, "canary") || strings.Contains(all, "/gowindows") {
+		t.Error("the environment tells of it")
+	}
+}
+"#;
+
 /// The condition comes, whatever came before.
 async fn says(stage: &Stage, reason: Reason, parts: &[&str]) -> Result<()> {
     let so = |status: &GoWindowsImageStatus| {
@@ -53,6 +72,12 @@ pub async fn a_private_module_needs_its_secret(stage: Arc<Stage>) -> Result<()> 
 
     tenant.kubectl.apply(&module.right_secret()).await?;
     let published = |status: &GoWindowsImageStatus| is_true(status, ConditionType::Published) && is_true(status, ConditionType::Built);
-    let status = until(&stage.lab.client(), "modules", "storefront", LIMIT, published).await.context("with the right Secret, by itself")?;
+    until(&stage.lab.client(), "modules", "storefront", LIMIT, published).await.context("with the right Secret, by itself")?;
+
+    repository.commit_files(&[("main_test.go", TEST)], "Test the till", "2026-01-03T03:04:05Z").await?;
+    object["spec"]["go"]["test"] = json!({"packages": ["./..."]});
+    tenant.kubectl.apply(&object.to_string()).await?;
+    let tested = |status: &GoWindowsImageStatus| published(status) && status.image.as_ref().is_some_and(|image| image.tests.is_some());
+    let status = until(&stage.lab.client(), "modules", "storefront", LIMIT, tested).await.context("tests that need the module")?;
     module.is_not_seen_in(&stage, &tenant, &status.image.context("an image")?.reference).await
 }
