@@ -152,6 +152,10 @@ pub fn many(name: &str, share: u64, life: (Life, u64)) -> Result<(), String> {
                     }
                     let outcome = one(seed, true, life, false);
                     let verdict = verdict(name, seed, &outcome, &reference.end);
+                    // A long run is worth looking at before it ends.
+                    if let Err(why) = &verdict {
+                        eprintln!("{name}: {why}");
+                    }
                     totals.lock().unwrap_or_else(PoisonError::into_inner).add(outcome, verdict);
                 }
             });
