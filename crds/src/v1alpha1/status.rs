@@ -257,7 +257,7 @@ pub struct BuildStatus {
     /// The Job that runs its tests beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_job: Option<String>,
-    /// `source`, `compile`, `assemble`, in order, and `test`, which runs beside them.
+    /// `source`, `compile`, `assemble`, in order, and `test`, which runs beside them, after `modules` where these are private.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageStatus>,
     /// Why it failed.
@@ -286,7 +286,7 @@ pub enum BuildPhase {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StageStatus {
-    /// `source`, `compile`, `assemble` or `test`.
+    /// `source`, `compile`, `assemble`, `modules` or `test`.
     pub name: String,
     /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -105,17 +105,17 @@ mod tests {
         ),
         ("\tfatal: Authentication failed for 'https://git.example/team/money.git/'", "netrc"),
         (
-            "main.go:3:8: git.example/team/money@v1.0.0: reading https://proxy.golang.org/git.example/team/money/@v/v1.0.0.zip: 404 Not Found\n\tserver response: not found",
+            "main.go:3:8: git.example/team/money@v1.0.0: reading https://proxy.example.com/git.example/team/money/@v/v1.0.0.zip: 404 Not Found\n\tserver response: not found",
             "go.modules.private",
         ),
         (
-            "main.go:3:8: git.example/team/money@v1.0.0: reading https://proxy.golang.org/git.example/team/money/@v/v1.0.0.zip: 410 Gone",
+            "main.go:3:8: git.example/team/money@v1.0.0: reading https://proxy.example.com/git.example/team/money/@v/v1.0.0.zip: 410 Gone",
             "go.modules.private",
         ),
         ("main.go:3:8: 10.0.0.1/team/money.git: no secure protocol found for repository", "go.modules.private"),
         ("\tremote: Repository not found.\n\tfatal: repository 'https://git.example/team/money.git/' not found", "go.modules.private"),
         (
-            "go: verifying module: git.example/team/money@v1.0.0: reading https://sum.golang.org/lookup/git.example/team/money@v1.0.0: 404 Not Found",
+            "go: verifying module: git.example/team/money@v1.0.0: reading https://sums.example.com/lookup/git.example/team/money@v1.0.0: 404 Not Found",
             "sum database",
         ),
         (

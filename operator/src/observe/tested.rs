@@ -9,7 +9,7 @@
 //! | else | else | as the build Job says |
 
 use super::{Build, BuildState, Run};
-use crate::render::TEST;
+use crate::render::SOURCE;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::StageStatus;
 
@@ -51,10 +51,10 @@ impl Build {
         self.tests.as_ref()?.run.as_ref()
     }
 
-    /// Its own stages, then the one that tests.
+    /// Its own stages, then those of its tests, which fetch the source as well.
     pub fn all_stages(&self) -> Vec<StageStatus> {
-        let test = self.test_run().into_iter().flat_map(|run| &run.stages).filter(|stage| stage.name == TEST);
-        self.stages.iter().chain(test).cloned().collect()
+        let tests = self.test_run().into_iter().flat_map(|run| &run.stages).filter(|stage| stage.name != SOURCE);
+        self.stages.iter().chain(tests).cloned().collect()
     }
 
     /// Whether its tests ran to a good end.

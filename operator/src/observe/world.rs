@@ -36,6 +36,15 @@ pub struct World {
     pub answers: Answers,
 }
 
+#[cfg(test)]
+impl World {
+    /// Nothing but an object.
+    pub fn new(object: GoWindowsImage, now: Timestamp, nodes: Nodes) -> Self {
+        let (object, answers) = (Arc::new(object), Answers::default());
+        Self { now, object, builds: vec![], strays: vec![], workloads: vec![], claims: vec![], nodes, answers }
+    }
+}
+
 /// What the outside world answered, and which questions this pass has asked already.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {

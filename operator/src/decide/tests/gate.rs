@@ -305,3 +305,15 @@ fn packages_are_judged_by_name() {
         assert!(refused(bad.clone()).starts_with("go.test.packages: "), "{bad}");
     }
 }
+
+#[test]
+fn all_stages_of_the_tests_are_told_but_the_one_that_fetches() {
+    let mut world = with_jobs(gate(), BuildState::Running, Some(BuildState::Running));
+    let stage = |name: &str| StageStatus { name: name.into(), ..StageStatus::default() };
+    let build = &mut world.builds[0];
+    build.stages = ["source", "compile", "assemble"].map(stage).to_vec();
+    let run = build.tests.as_mut().and_then(|tests| tests.run.as_mut()).expect("tests");
+    run.stages = ["source", "modules", "test"].map(stage).to_vec();
+    let told: Vec<_> = build.all_stages().into_iter().map(|stage| stage.name).collect();
+    assert_eq!(told, ["source", "compile", "assemble", "modules", "test"]);
+}
