@@ -1,7 +1,7 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
-use crate::observe::{Answers, Git, Memory, NodeStore, Nodes, Own, Published, Registry, ResolvedBase, Revision, SecretData, Sight, Stores};
+use crate::observe::{Git, Memory, NodeStore, Nodes, Own, Published, Registry, ResolvedBase, Revision, SecretData, Sight, Stores};
 use crate::report::Notice;
 use axum::Router;
 use axum::http::StatusCode;
@@ -100,16 +100,7 @@ impl Stage {
         }))
         .expect("an object");
         let (now, nodes) = (Timestamp::UNIX_EPOCH, Nodes::Seen(vec![]));
-        let world = World {
-            now,
-            object: Arc::new(object),
-            builds: vec![],
-            strays: vec![],
-            workloads: vec![],
-            claims: vec![],
-            nodes,
-            answers: Answers::default(),
-        };
+        let world = World::new(object, now, nodes);
         Self { cluster, world, requests }
     }
 

@@ -72,16 +72,7 @@ fn world(patch: Value) -> World {
         ..Answers::default()
     };
     let nodes = Nodes::Hidden("they are not looked at".into());
-    World {
-        now: at(1),
-        object: Arc::new(object(patch)),
-        builds: vec![],
-        strays: vec![],
-        workloads: vec![None],
-        claims: vec![],
-        nodes,
-        answers,
-    }
+    World { workloads: vec![None], answers, ..World::new(object(patch), at(1), nodes) }
 }
 
 fn resolved(digest: &str, os_version: &str) -> ResolvedBase {

@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::decide::{Failed, Plan};
-use crate::observe::{Answers, Miss, Trouble};
+use crate::observe::{Miss, Trouble};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::Phase;
 use serde_json::json;
-use std::sync::Arc;
 
 fn world(status: Option<GoWindowsImageStatus>, generation: i64) -> World {
     let object = json!({
@@ -19,16 +18,7 @@ fn world(status: Option<GoWindowsImageStatus>, generation: i64) -> World {
     object.status = status;
     let now = Timestamp::from_second(1_000_000).expect("in range");
     let nodes = crate::observe::Nodes::Hidden("they are not looked at".into());
-    World {
-        now,
-        object: Arc::new(object),
-        builds: vec![],
-        strays: vec![],
-        workloads: vec![],
-        claims: vec![],
-        nodes,
-        answers: Answers::default(),
-    }
+    World::new(object, now, nodes)
 }
 
 fn condition(status: &GoWindowsImageStatus, kind: ConditionType) -> (String, String) {

@@ -106,6 +106,19 @@ pub(super) fn above_restricted(pod: &PodSpec) -> Vec<String> {
     found
 }
 
+/// The order of a first build.
+fn first(inputs: &Inputs) -> crate::render::BuildOrder<'_> {
+    crate::render::BuildOrder {
+        inputs,
+        attempt: 1,
+        cause: "First",
+        rebuild_token: None,
+        known_program: None,
+        gated: false,
+        credentials: None,
+    }
+}
+
 #[test]
 fn pods_ask_for_no_more_than_their_engine_needs() {
     for engine in ENGINES {
@@ -168,16 +181,7 @@ fn kaniko_reaches_the_toolchains_registry_as_the_settings_say() {
     let object = object(json!({"spec": {"build": build(BuildEngine::Kaniko)}}));
     let request = Request::new(&object, &settings).expect("valid");
     let inputs = plan_of(BuildEngine::Kaniko).conclusion.inputs.expect("inputs");
-    let order = crate::render::BuildOrder {
-        inputs: &inputs,
-        attempt: 1,
-        cause: "First",
-        rebuild_token: None,
-        known_program: None,
-        gated: false,
-        credentials: None,
-    };
-    let job = crate::render::job(&object, &request, &settings, &order);
+    let job = crate::render::job(&object, &request, &settings, &first(&inputs));
     let args = compile(&job.spec.and_then(|job| job.template.spec).expect("a pod")).args.expect("arguments").join(" ");
     for part in [
         "--registry-map=r.example.com=m.example.com:5000/hub",
@@ -208,16 +212,7 @@ fn layers_at_a_registry_are_of_one_object() {
     let object = object(json!({"spec": {"build": build, "image": {"pushSecretRef": {"name": "push"}}}}));
     let request = Request::new(&object, &settings()).expect("valid");
     let inputs = plan_of(BuildEngine::BuildKit).conclusion.inputs.expect("inputs");
-    let order = crate::render::BuildOrder {
-        inputs: &inputs,
-        attempt: 1,
-        cause: "First",
-        rebuild_token: None,
-        known_program: None,
-        gated: false,
-        credentials: None,
-    };
-    let job = crate::render::job(&object, &request, &settings(), &order);
+    let job = crate::render::job(&object, &request, &settings(), &first(&inputs));
     let pod = job.spec.and_then(|job| job.template.spec).expect("a pod");
     let compile = compile(&pod);
     let args = compile.args.expect("arguments").join(" ");
