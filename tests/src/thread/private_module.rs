@@ -7,9 +7,10 @@ use crate::lab::{Lab, host};
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use memchr::memmem;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::process::Command;
 
@@ -105,15 +106,29 @@ impl PrivateModule {
 
     /// Looks for the password in every file below a folder, unpacked where it is compressed.
     pub fn is_not_below(&self, folder: &Path) -> Result<()> {
+        tokio::task::block_in_place(|| self.search(folder))
+    }
+
+    fn search(&self, folder: &Path) -> Result<()> {
         let (mut folders, mut files) = (vec![folder.to_owned()], 0);
         while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error).with_context(|| format!("list {}", folder.display())),
+            };
+            for entry in entries {
                 let entry = entry?;
                 let kind = entry.file_type()?;
                 if kind.is_dir() {
                     folders.push(entry.path());
                 } else if kind.is_file() {
-                    let content = std::fs::read(entry.path())?;
+                    let content = match std::fs::read(entry.path()) {
+                        Ok(content) => content,
+                        // Builds of others go on meanwhile; what is gone is not kept.
+                        Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                        Err(error) => return Err(error).with_context(|| format!("read {}", entry.path().display())),
+                    };
                     let mut plain = Vec::new();
                     // What is no gzip is looked at as it is.
                     if flate2::read::MultiGzDecoder::new(content.as_slice()).read_to_end(&mut plain).is_err() {
@@ -136,7 +151,7 @@ impl PrivateModule {
     fn is_in(&self, content: &[u8]) -> bool {
         let login = format!("{USER}:{}", self.password);
         let forms = [self.password.clone(), STANDARD.encode(&self.password), STANDARD_NO_PAD.encode(&login)];
-        forms.iter().any(|form| content.windows(form.len()).any(|part| part == form.as_bytes()))
+        forms.iter().any(|form| memmem::find(content, form.as_bytes()).is_some())
     }
 }
 
