@@ -84,6 +84,10 @@ reasons! {
     BaseInvalid,
     /// No Windows node runs a release that is built for, and it would be of no use elsewhere either.
     ReleaseWithoutNode,
+    /// The claim of `build.workspace` is absent, or pods of both systems cannot share it.
+    WorkspaceUnusable,
+    /// There is no Windows node that can run the Windows pods of a build.
+    NodeUnavailable,
     /// The toolchain image could not be resolved.
     ToolchainUnavailable,
     /// The build has not started yet.

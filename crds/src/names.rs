@@ -26,6 +26,8 @@ pub const LABEL_ATTEMPT: &str = "gowindows.dev/attempt";
 pub const LABEL_ROLE: &str = "gowindows.dev/role";
 /// Value of [`LABEL_ROLE`] on what runs the tests of a build. Such a Job has no [`LABEL_ATTEMPT`]: it is no build.
 pub const ROLE_TEST: &str = "test";
+/// Value of [`LABEL_ROLE`] on a Job whose results another one takes over: it is a part of a build.
+pub const ROLE_PART: &str = "part";
 
 /// On Jobs and pods: the name of the `GoWindowsImage` (names may be too long for a label).
 pub const ANNOTATION_IMAGE: &str = "gowindows.dev/image";
@@ -41,6 +43,8 @@ pub const ANNOTATION_PROGRAM_OF: &str = "gowindows.dev/program-of";
 pub const ANNOTATION_ENGINE: &str = "gowindows.dev/engine";
 /// On build Jobs: the name of the Job whose tests must pass before the image counts.
 pub const ANNOTATION_TESTS: &str = "gowindows.dev/tests";
+/// On Jobs that take over what others leave: the names of those, in order, with commas.
+pub const ANNOTATION_AFTER: &str = "gowindows.dev/after";
 /// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`, `Tests/<reason>`, `BuildFailed`).
 pub const ANNOTATION_STOPPED: &str = "gowindows.dev/stopped";
 

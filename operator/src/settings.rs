@@ -58,6 +58,8 @@ pub struct Settings {
     /// Toolchain images by Go release, best pinned by digest: `{"1.26": registry.example.com/golang@sha256:...}`.
     /// An object that names no release gets the newest one.
     pub toolchains: BTreeMap<String, String>,
+    /// The same for builds on Windows nodes: `{"1.26": registry.example.com/golang:1.26-windowsservercore-ltsc2022}`.
+    pub windows_toolchains: BTreeMap<String, String>,
     /// The image of the build steps `source` and `assemble`: this operator's own.
     pub step_image: String,
     /// The image of `buildctl`, for engine BuildKit, best pinned by digest. Without it objects with that engine are refused.

@@ -7,6 +7,8 @@ mod failures;
 mod modules;
 #[path = "lab_engines/tests.rs"]
 mod tests;
+#[path = "lab_engines/windows.rs"]
+mod windows;
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
@@ -20,6 +22,7 @@ use gowindows_tests::lab::windows_base::{self, Sizes};
 use gowindows_tests::lab::{GO_CACHE, GO_CACHE_BY_ROOT, Lab};
 use gowindows_tests::scenarios;
 use gowindows_tests::thread::{LIMIT, Operator, Stage, Storefront, Tenant, run, until};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -30,6 +33,8 @@ static BUILDERS: OnceLock<RwLock<Builders>> = OnceLock::new();
 
 /// Those that measure, or take the buildkitd away, wait until they have it for themselves.
 const AT_A_TIME: usize = 3;
+/// The node's version of Windows.
+const WINDOWS: &str = "10.0.20348.5499";
 /// Every engine.
 pub const ENGINES: [BuildEngine; 3] = [BuildEngine::Go, BuildEngine::BuildKit, BuildEngine::Kaniko];
 
@@ -40,6 +45,7 @@ fn main() {
         engines::a_program_that_does_not_compile_reads_the_same,
         tests::a_failing_test_blocks_every_engine,
         modules::a_private_module_by_every_engine,
+        windows::tests_and_mistakes_on_a_windows_node,
         failures::kaniko_where_pods_must_be_restricted,
         engines::a_pruned_buildkitd_downloads_no_module_again,
         failures::buildkitd_down_dying_and_untrusted,
@@ -52,9 +58,12 @@ async fn set_up() -> Result<Stage> {
     let lab = Lab::start(&progress).await?;
     let small = Sizes { nanoserver: 1 << 20, servercore: 1 << 20 };
     progress.step("the Windows bases", windows_base::publish(lab.registry(), small)).await?;
-    let nodes = vec![lab.paper_node("paper-1", "10.0.20348.5499", &[]).await?];
+    let nodes = vec![lab.windows_node("windows-1", WINDOWS, &progress).await?];
     let builders = lab.builders(&progress).await?;
-    let images = json!({"buildctlImage": builders.buildctl, "kanikoImage": builders.kaniko});
+    let golang = progress.step("the toolchain for Windows nodes", lab.windows_golang_image(WINDOWS)).await?;
+    let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
+    let images =
+        json!({"buildctlImage": builders.buildctl, "kanikoImage": builders.kaniko, "windowsToolchains": {release.join("."): golang}});
     let operator = Operator::install_with(&lab, &images, &progress).await?;
     ensure!(BUILDERS.set(RwLock::new(builders)).is_ok(), "the stage is set once");
     Ok(Stage { lab, operator, nodes })
@@ -135,21 +144,26 @@ mod engines {
 
     async fn same_by_all(stage: &Stage, name: &str, url: &str, package: &str) -> Result<()> {
         let builders = &*builders()?.read().await;
-        let make = |engine| async move {
-            let tenant = tenant(stage, name, engine, builders).await?;
+        let make = |(engine, windows)| async move {
+            let tenant = tenant(stage, &if windows { format!("{name}-windows") } else { name.to_owned() }, engine, builders).await?;
             let mut object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
             object["spec"]["go"]["package"] = json!(package);
+            if windows {
+                windows::share(&tenant, "shared", "ReadWriteMany").await?;
+                windows::on_windows(&mut object);
+            }
             tenant.kubectl.apply(&object.to_string()).await?;
-            let image = published(stage, &tenant, "").await.with_context(|| format!("{name} by {engine:?}"))?;
+            let image = published(stage, &tenant, "").await.with_context(|| format!("{} by {engine:?}", tenant.namespace))?;
             ensure!(image.engine == Some(engine), "{:?} is not {engine:?}", image.engine);
             let wide = tenant.kubectl.run(&["get", "gwi", "program", "--output", "wide"]).await?;
             ensure!(wide.contains("ENGINE") && wide.contains(&format!("{engine:?}")), "{wide}");
-            Ok((engine, image.binary.context("the program")?, image.digest))
+            Ok((tenant.namespace, image.binary.context("the program")?, image.digest))
         };
-        let made = try_join_all(ENGINES.map(make)).await?;
-        for (engine, binary, digest) in &made {
-            eprintln!("{name} by {engine:?}: program sha256 {}, image {digest}", binary.sha256);
-            ensure!((binary, digest) == (&made[0].1, &made[0].2), "{engine:?} makes {binary:?} in {digest}, {:?} others", made[0]);
+        let cells = ENGINES.map(|engine| (engine, false)).into_iter().chain([(BuildEngine::Go, true)]);
+        let made = try_join_all(cells.map(make)).await?;
+        for (who, binary, digest) in &made {
+            eprintln!("{who}: program {} sha256 {}, image {digest}", binary.name, binary.sha256);
+            ensure!(binary.sha256 == made[0].1.sha256 && *digest == made[0].2, "{who} makes {binary:?} in {digest}, {:?} others", made[0]);
         }
         Ok(())
     }
@@ -204,17 +218,18 @@ mod engines {
         object["spec"]["go"]["package"] = json!(".");
         object["spec"]["image"]["pushSecretRef"] = json!({"name": "registry-auth"});
         object["spec"]["build"]["cache"] = json!({"registry": {"repository": format!("{}/pruned/cache", stage.lab.registry())}});
+        let cache = format!("{}/v2/pruned/cache", stage.lab.registry());
         // A build that starts with nothing, and one that has the registry alone.
         builders.buildkitd.prune().await?;
         tenant.kubectl.apply(&object.to_string()).await?;
         published(&stage, &tenant, "").await?;
         let first = of_download(&tenant).await?;
-        ensure!(!was_taken_over(&first), "{first:?}");
+        ensure!(!was_taken_over(&cache, &first).await?, "{first:?}");
         builders.buildkitd.prune().await?;
         let commit = repository.commit_files(&[("note.go", "package main\n")], "Change only source", "2026-01-05T03:04:05Z").await?;
         published(&stage, &tenant, &commit).await?;
         let second = of_download(&tenant).await?;
-        ensure!(was_taken_over(&second), "{second:?}");
+        ensure!(was_taken_over(&cache, &second).await?, "{second:?}");
         Ok(())
     }
 
@@ -230,11 +245,29 @@ mod engines {
         Ok(of_it.map(str::to_owned).collect())
     }
 
-    /// The step did not run: it was there, or its layer was unpacked with the four below it (the toolchain's one, two WORKDIRs, a COPY). Had it
-    /// run, there would be those four alone.
-    fn was_taken_over(said: &[String]) -> bool {
-        let unpacked: BTreeSet<_> = said.iter().filter_map(|line| line.strip_prefix("extracting ")?.split(' ').next()).collect();
-        said.iter().any(|line| line == "CACHED") || unpacked.len() == 5
+    /// The step did not run: it was there, or a layer with modules was unpacked for it. Had it run, there would be those below it alone.
+    async fn was_taken_over(cache: &str, said: &[String]) -> Result<bool> {
+        if said.iter().any(|line| line == "CACHED") {
+            return Ok(true);
+        }
+        for layer in said.iter().filter_map(|line| line.strip_prefix("extracting ")?.split(' ').next()).collect::<BTreeSet<_>>() {
+            let blob = reqwest::get(format!("http://{cache}/blobs/{layer}")).await?;
+            // What the cache does not have is the toolchain's.
+            if blob.status() != StatusCode::NOT_FOUND && has_modules(&blob.error_for_status()?.bytes().await?)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_modules(layer: &[u8]) -> Result<bool> {
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(layer));
+        for entry in archive.entries()? {
+            if entry?.path()?.to_string_lossy().contains("/cache/download/github.com/") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub async fn a_program_that_does_not_compile_reads_the_same(stage: Arc<Stage>) -> Result<()> {

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How builds are run. A build is one Job with one pod (and one more for its tests), on a Linux node, that passes Pod Security *restricted*, or *baseline* with
-/// engine Kaniko.
+/// How builds are run. A build is one Job with one pod (and one more for its tests) on a Linux node, or three in a row where it compiles on a
+/// Windows node. Their pods pass Pod Security *restricted*, or *baseline* with engine Kaniko.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit') || has(self.buildkit)")
     .message("build.buildkit: engine BuildKit needs the address and tlsSecretRef of a buildkitd"))]
@@ -36,6 +36,9 @@ pub struct BuildSpec {
     /// Which nodes build pods may use. The architecture is chosen by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<BuildNodes>,
+    /// Where pods on Linux and on Windows nodes hand files on. Needed with `nodes.os: windows`, and with `go.test.os: windows`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<BuildWorkspace>,
     /// Resources of the compile container, and of the one that tests. Default: requests of 500m CPU and 1Gi memory, a limit of 4Gi memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<BuildResources>,
@@ -62,6 +65,17 @@ pub enum BuildEngine {
     BuildKit,
     /// Kaniko's executor in the build's own pod, as root without a privileged flag: the namespace must allow Pod Security *baseline*.
     Kaniko,
+}
+
+/// A volume that pods on Linux and on Windows nodes share. Every build uses a folder of its own in it, named after the object's uid, and
+/// removes what the object's builds before it have left there.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildWorkspace {
+    /// Name of an existing PersistentVolumeClaim in the same namespace with access mode ReadWriteMany, of a kind that both systems mount, such as
+    /// SMB. Whoever builds with the same claim could change what others build: give it to objects that trust each other.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::OBJECT_NAME))]
+    pub claim_name: String,
 }
 
 /// The operating system of nodes.
@@ -97,18 +111,19 @@ pub struct BuildKitSpec {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildNodes {
-    /// Their operating system. `windows` is not built yet. Default: `linux`.
+    /// The operating system of the nodes that compile. With `windows` the toolchain is a Windows image, so an edit of this builds once, with
+    /// the same result. Default: `linux`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os: Option<NodeSystem>,
-    /// Labels that a node must have. `kubernetes.io/os` and `kubernetes.io/arch` are set by the operator and refused here.
+    /// Labels that a node of this system must have. `kubernetes.io/os` and `kubernetes.io/arch` are set by the operator and refused here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new("!('kubernetes.io/os' in self) && !('kubernetes.io/arch' in self)").message("kubernetes.io/os and kubernetes.io/arch are set by the operator"))]
     pub selector: BTreeMap<String, String>,
-    /// Taints that build pods tolerate, passed on as they are.
+    /// Taints that build pods tolerate, passed on as they are. Those that usually mark Windows nodes (`os=windows`) are tolerated there anyway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
-    /// Affinity of build pods, passed on as it is.
+    /// Affinity of build pods on nodes of this system, passed on as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
     /// PriorityClass of build pods. Default: none.

@@ -1,6 +1,6 @@
 //! How is the program compiled?
 
-use super::SecretReference;
+use super::{NodeSystem, SecretReference};
 use crate::patterns;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -15,7 +15,7 @@ pub struct GoSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = patterns::GO_VERSION))]
     pub version: Option<String>,
-    /// Toolchain image, in place of `version`: any Linux image with the `go` command in its `PATH`.
+    /// Toolchain image, in place of `version`: any image with the `go` command in its `PATH`, for the system of `build.nodes.os`.
     /// A tag is resolved once per build. Example: `registry.example.com/mirror/golang:1.26.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]
@@ -56,7 +56,7 @@ pub struct GoSpec {
 }
 
 /// Tests that run beside the compiler, in a Job of their own: `go test` (hence `go vet`) with the toolchain and the build tags of the
-/// program, on Linux, without cgo. No tag leads to an image and nothing is rolled before they have passed.
+/// program, without cgo. No tag leads to an image and nothing is rolled before they have passed.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestSpec {
@@ -64,6 +64,10 @@ pub struct TestSpec {
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256), regex(pattern = patterns::TEST_PACKAGES)))]
     #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other == one))").message("go.test.packages: list each once"))]
     pub packages: Vec<String>,
+    /// The system of the nodes on which they run, whichever compiles. `windows` is for tests of what only Windows has; it needs
+    /// `build.workspace`, and the tests cannot write beside their sources there. Default: `linux`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<NodeSystem>,
 }
 
 /// Where modules come from. What is in them is said by `go.sum` alone, so nothing here is an input of the image: an edit builds nothing

@@ -12,7 +12,8 @@ mod source;
 mod status;
 
 pub use build::{
-    BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheRegistry, CacheVolume, NodeSystem,
+    BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, BuildWorkspace, CacheRegistry,
+    CacheVolume, NodeSystem,
 };
 pub use go::{GoEnvVar, GoSpec, ModulesSpec, PrivateFrom, TestSpec};
 pub use image::{
@@ -57,6 +58,10 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Releases", type_ = "string", json_path = ".status.display.releases", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1)
 )]
+#[x_kube(validation = Rule::new("!(has(self.build) && has(self.build.nodes) && has(self.build.nodes.os) && self.build.nodes.os == 'windows') || has(self.build.workspace)")
+    .message("build.workspace: a build on Windows nodes gets its files from a Job on a Linux node; set claimName to a PersistentVolumeClaim with ReadWriteMany that both can mount (such as SMB)"))]
+#[x_kube(validation = Rule::new("!(has(self.go) && has(self.go.test) && has(self.go.test.os) && self.go.test.os == 'windows') || (has(self.build) && has(self.build.workspace))")
+    .message("build.workspace: tests on Windows nodes get their files from a Job on a Linux node; set claimName to a PersistentVolumeClaim with ReadWriteMany that both can mount (such as SMB)"))]
 #[serde(rename_all = "camelCase")]
 pub struct GoWindowsImageSpec {
     /// Stop looking, building and rolling; what runs keeps running. Default: `false`.

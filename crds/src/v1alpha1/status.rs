@@ -90,6 +90,9 @@ pub struct InputsStatus {
     /// The toolchain image, pinned by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toolchain: Option<String>,
+    /// That of tests which run on another system than the compiler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_toolchain: Option<String>,
 }
 
 /// A published image, as read back from the registry. `gowindows build --json` prints the same.

@@ -13,7 +13,7 @@ pub use leadership::{Leadership, NotLeading};
 pub use lease::{LeaseError, read_lease, write_lease};
 pub use status::{StatusError, Written, write_events, write_status};
 
-use crate::decide::{Attestation, Effect, Failed, Outcome, Plan, Request, Roll};
+use crate::decide::{Attestation, Effect, Failed, Inputs, Outcome, Plan, Request, Roll};
 use crate::observe::{Attested, Cluster, Miss, World};
 use crate::render;
 use gowindows_crds::conditions::Reason;
@@ -57,6 +57,7 @@ async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, ef
     let namespace = world.object.namespace().unwrap_or_default();
     match effect {
         Effect::StopJob { job, why } => stop(cluster, world, &namespace, job, why).await,
+        Effect::ResumeJob(job) => resume(cluster, world, &namespace, job).await,
         Effect::EnsureClaim(claim) => ensure_claim(cluster, &namespace, claim).await,
         Effect::CreateJob(job) => create(cluster, world, &namespace, job).await,
         Effect::Promote { digest, tag } => {
@@ -80,14 +81,27 @@ async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, ef
 }
 
 /// Ends a Job without deleting it: its deadline is set to one second, so that the Job controller ends its pods and the
-/// Job stays as a record of why.
+/// Job stays as a record of why. One that is suspended ends in the same way, and gets no pod on its way.
 async fn stop(cluster: &Cluster, world: &World, namespace: &str, job: &str, why: &str) -> Result<(), Miss> {
-    let patch = json!({"metadata": {"annotations": {names::ANNOTATION_STOPPED: why}}, "spec": {"activeDeadlineSeconds": 1}});
+    let patch = json!({"metadata": {"annotations": {names::ANNOTATION_STOPPED: why}}, "spec": {"activeDeadlineSeconds": 1, "parallelism": 0, "suspend": false}});
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
     match api_call(api.patch(job, &PatchParams::default(), &Patch::Merge(&patch))).await {
         Ok(job) => cluster.own.jobs.remember(job, world.now),
         Err(Refused::NotFound(_)) => {}
         Err(refused) => return Err(refused.of(Reason::JobRefused, &format!("Job {job} could not be stopped"))),
+    }
+    Ok(())
+}
+
+/// Lets a Job begin that waited for others.
+async fn resume(cluster: &Cluster, world: &World, namespace: &str, job: &str) -> Result<(), Miss> {
+    let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
+    let patch = json!({"spec": {"suspend": false}});
+    match api_call(api.patch(job, &PatchParams::default(), &Patch::Merge(&patch))).await {
+        Ok(job) => cluster.own.jobs.remember(job, world.now),
+        // The next pass sees that it is gone, and what that means.
+        Err(Refused::NotFound(_)) => {}
+        Err(refused) => return Err(refused.of(Reason::JobRefused, &format!("Job {job} could not be resumed"))),
     }
     Ok(())
 }
@@ -110,7 +124,11 @@ async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) ->
                 .map_err(|refused| refused.of(Reason::JobRefused, "a Job of the build's name exists but could not be read"))?;
             let owner =
                 |job: &Job| job.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone());
-            let inputs = |job: &Job| job.annotations().get(names::ANNOTATION_INPUTS).cloned();
+            // What is only told to people, as why a base was chosen, may read otherwise since then.
+            let inputs = |job: &Job| {
+                let text = job.annotations().get(names::ANNOTATION_INPUTS)?;
+                Some(serde_json::from_str::<Inputs>(text).map_or_else(|_| text.clone(), |inputs| inputs.fingerprint()))
+            };
             if owner(&existing) != owner(job) || inputs(&existing) != inputs(job) {
                 let message =
                     format!("Job {} exists but is not this object's build. Delete it, or find out who creates it.", job.name_any());

@@ -17,7 +17,7 @@ mod overdue;
 mod retry;
 
 use super::request::budget;
-use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request};
+use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request, windows};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
@@ -26,6 +26,7 @@ use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BuildPhase, ImageStatus};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use std::time::Duration;
@@ -37,35 +38,40 @@ const WATCH: Duration = Duration::from_secs(15);
 
 pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
     advance(world, request, settings, plan)?;
-    hold_without_secrets(world, request, plan)
+    hold_back(world, request, plan)
 }
 
-/// A pod waits in silence for a Secret that is absent or lacks the mounted key, so no Job is made before its Secrets can be used.
-fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Result<(), Need> {
+/// A pod waits in silence for a Secret that is absent or lacks the mounted key, for a claim, or for a node, so no Job is made before they are
+/// there.
+fn hold_back(world: &World, request: &Request, plan: &mut Plan) -> Result<(), Need> {
     let creates = |effect: &Effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_));
     let Some(inputs) = plan.conclusion.inputs.clone().filter(|_| plan.effects.iter().any(creates)) else { return Ok(()) };
-    let mut trouble = plan.conclusion.source_trouble.clone();
+    let of_secrets = |trouble: Option<&Trouble>| trouble.filter(|trouble| is_secrets(trouble)).cloned();
+    let mut trouble = of_secrets(plan.conclusion.source_trouble.as_ref());
     if request.push_secret.is_some() {
         world.ask(vec![Question::Published(inputs.tag())])?;
-        trouble = trouble.filter(is_secrets).or_else(|| world.answers.published.get(&inputs.tag())?.trouble().cloned());
+        trouble = trouble.or_else(|| of_secrets(world.answers.published.get(&inputs.tag())?.trouble()));
     }
     if let Some(base) = inputs.assembly.bases.first().filter(|_| request.pull_secret.is_some()) {
         world.ask(vec![Question::Base(base.clone())])?;
-        trouble = trouble.filter(is_secrets).or_else(|| world.answers.bases.get(base)?.trouble().cloned());
+        trouble = trouble.or_else(|| of_secrets(world.answers.bases.get(base)?.trouble()));
     }
     let jobs = plan.effects.iter().filter_map(|effect| if let Effect::CreateJob(job) = effect { Some(job) } else { None });
-    let mut jobs = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF));
-    let downloads = jobs.clone().next().is_some();
-    let compiles = jobs.any(|job| !job.labels().contains_key(names::LABEL_ROLE));
+    let jobs: Vec<_> = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF)).collect();
+    let tests = |job: &&&Box<Job>| job.labels().get(names::LABEL_ROLE).is_some_and(|role| role == names::ROLE_TEST);
+    let compiles = jobs.iter().any(|job| !tests(&job));
     if matches!(request.build.engine, Engine::BuildKit(_)) && compiles {
         world.ask(vec![Question::Builder])?;
-        trouble = trouble.filter(is_secrets).or_else(|| world.answers.builder.trouble().cloned());
+        trouble = trouble.or_else(|| of_secrets(world.answers.builder.trouble()));
     }
-    if request.modules.secret.is_some() && downloads {
+    if request.modules.secret.is_some() && !jobs.is_empty() {
         world.ask(vec![Question::Modules])?;
-        trouble = trouble.filter(is_secrets).or_else(|| world.answers.modules.trouble().cloned());
+        trouble = trouble.or_else(|| of_secrets(world.answers.modules.trouble()));
     }
-    if let Some(trouble) = trouble.filter(is_secrets) {
+    if let Some(toolchain) = windows::toolchain(request, &inputs).filter(|_| jobs.iter().any(|job| render::is_on_windows(job))) {
+        trouble = trouble.or(windows::trouble(world, request, toolchain)?);
+    }
+    if let Some(trouble) = trouble {
         plan.effects.retain(|effect| !creates(effect));
         // The order is not carried out yet.
         plan.conclusion.handled.rebuild = world.status().handled.as_ref().and_then(|handled| handled.rebuild.clone());
@@ -136,6 +142,7 @@ fn follow(world: &World, request: &Request, settings: &Settings, plan: &mut Plan
     match &build.state {
         BuildState::Queued(_) | BuildState::Running => {
             overdue::stop(world, request, plan, build);
+            plan.effects.extend(build.to_resume().map(|job| Effect::ResumeJob(job.to_owned())));
             plan.look_again(WATCH);
             plan.conclusion.build = BuildVerdict::Active(build.clone());
             Ok(())
@@ -250,8 +257,9 @@ fn known(world: &World, request: &Request, plan: &Plan) -> Option<ImageStatus> {
     (here && !contradicted && image.fingerprint.as_deref() == Some(fingerprint.as_str())).then_some(image)
 }
 
+/// The newest attempt that the status knows of, at inputs whose fingerprint begins so.
 fn recorded_attempt(world: &World, fingerprint: &str) -> i32 {
-    world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint).map_or(0, |build| build.attempt)
+    world.status().build.as_ref().filter(|build| build.fingerprint.starts_with(fingerprint)).map_or(0, |build| build.attempt)
 }
 
 /// What the registry serves, with what is known of its build.
@@ -348,14 +356,17 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     // Until the Secret was looked at there is none, and no Job either.
     let credentials = request.modules.secret.as_ref().and_then(|_| world.answers.modules.value().cloned());
     let rebuild_token = token.as_deref();
-    let order = render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token, known_program, gated, credentials };
+    let windows_versions = windows::toolchain(request, &inputs).map(|image| windows::versions(world, image)).unwrap_or_default();
+    let order =
+        render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token, known_program, gated, credentials, windows_versions };
     if gated {
         plan.effects.extend(render::test_cache_claim(&world.object, request).map(|claim| Effect::EnsureClaim(Box::new(claim))));
-        plan.effects.push(Effect::CreateJob(Box::new(render::test_job(&world.object, request, settings, &order))));
+        let tests = render::test_jobs(&world.object, request, settings, &order);
+        plan.effects.extend(tests.into_iter().map(|job| Effect::CreateJob(Box::new(job))));
     }
-    let job = render::job(&world.object, request, settings, &order);
-    let name = job.metadata.name.clone().unwrap_or_default();
-    plan.effects.push(Effect::CreateJob(Box::new(job)));
+    let jobs = render::build_jobs(&world.object, request, settings, &order);
+    let name = jobs.last().map(ResourceExt::name_any).unwrap_or_default();
+    plan.effects.extend(jobs.into_iter().map(|job| Effect::CreateJob(Box::new(job))));
     plan.look_again(WATCH);
     plan.conclusion.build = BuildVerdict::Starting { job: name, attempt, cause };
 }
@@ -371,7 +382,7 @@ fn known_program(world: &World, request: &Request, inputs: &Inputs) -> Option<Kn
 /// A new cancel token stops whatever runs.
 fn cancel(world: &World, plan: &mut Plan) {
     let Some(token) = world.order(names::ORDER_CANCEL, plan.conclusion.handled.cancel.as_ref()) else { return };
-    for job in world.builds.iter().flat_map(Build::to_stop) {
+    for job in world.builds.iter().flat_map(Build::to_stop).flatten() {
         plan.effects.push(Effect::StopJob { job: job.to_owned(), why: Reason::Cancelled.to_string() });
     }
     plan.conclusion.handled.cancel = Some(token);
@@ -379,7 +390,7 @@ fn cancel(world: &World, plan: &mut Plan) {
 
 /// Builds of other inputs than the newest are pointless.
 fn supersede(world: &World, plan: &mut Plan, fingerprint: &str) {
-    for job in world.builds.iter().filter(|build| !fingerprint.starts_with(&build.fingerprint)).flat_map(Build::to_stop) {
+    for job in world.builds.iter().filter(|build| !fingerprint.starts_with(&build.fingerprint)).flat_map(Build::to_stop).flatten() {
         plan.effects.push(Effect::StopJob { job: job.to_owned(), why: Reason::Superseded.to_string() });
     }
 }

@@ -45,7 +45,12 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
 /// Newest first: the status, then the Jobs.
 fn records(world: &World) -> Vec<Record> {
     let status = world.status().inputs.clone().and_then(|inputs| {
-        let pins = Pins { bases: inputs.bases, toolchain: inputs.toolchain?, base_choice: inputs.base_choice };
+        let pins = Pins {
+            bases: inputs.bases,
+            toolchain: inputs.toolchain?,
+            test_toolchain: inputs.test_toolchain,
+            base_choice: inputs.base_choice,
+        };
         Some(Record { fingerprint: inputs.fingerprint, revision: inputs.revision, pins, inputs: None })
     });
     let jobs = world.builds.iter().rev().filter_map(|build| {
@@ -70,13 +75,14 @@ fn records(world: &World) -> Vec<Record> {
 
 /// The digests of bases and toolchain, or `None` with the verdict set where one cannot be had now.
 fn resolve(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<Option<Pins>, Need> {
-    let toolchain = &request.toolchain;
-    if !is_pinned(toolchain) {
-        world.ask(vec![Question::Digest(toolchain.clone())])?;
-    }
+    let toolchains = [Some(&request.toolchain), request.test.toolchain.as_ref()].into_iter().flatten();
+    world.ask(toolchains.filter(|image| !is_pinned(image)).map(|image| Question::Digest(image.clone())).collect())?;
     let chosen = base::choose(world, request, settings)?;
-    let pins =
-        chosen.and_then(|chosen| Ok(Pins { bases: chosen.bases, toolchain: pin_toolchain(world, toolchain)?, base_choice: chosen.why }));
+    let pins = chosen.and_then(|chosen| {
+        let toolchain = pin_toolchain(world, &request.toolchain)?;
+        let test_toolchain = request.test.toolchain.as_ref().map(|image| pin_toolchain(world, image)).transpose()?;
+        Ok(Pins { bases: chosen.bases, toolchain, test_toolchain, base_choice: chosen.why })
+    });
     Ok(match pins {
         Ok(pins) => Some(pins),
         Err(trouble) => {

@@ -33,6 +33,9 @@ pub struct Inputs {
     /// Why these bases were chosen, for people; not hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_choice: Option<String>,
+    /// The toolchain image of the tests, pinned by digest, where they run on another system than the compiler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    test_toolchain: Option<String>,
     /// How the program is compiled.
     pub compile: Compile,
     /// How the image is assembled; its epoch is the commit's and stays 0 here.
@@ -49,6 +52,8 @@ pub struct Pins {
     pub bases: Vec<String>,
     /// The toolchain as `reference@digest`.
     pub toolchain: String,
+    /// That of tests on another system.
+    pub test_toolchain: Option<String>,
     /// Why these bases, for people.
     pub base_choice: Option<String>,
 }
@@ -64,10 +69,11 @@ impl Inputs {
             repository: assembly.source.is_none().then(|| request.url.clone()),
             sub_path: request.sub_path.clone(),
             toolchain: pins.toolchain,
+            test_toolchain: pins.test_toolchain,
             base_choice: pins.base_choice,
             compile: request.compile(commit),
             assembly,
-            tests: request.tests().to_vec(),
+            tests: request.test.packages.clone(),
         }
     }
 
@@ -85,16 +91,26 @@ impl Inputs {
 
     /// sha256, in hex, over what determines the program alone: equal for images that differ in base, labels, files and the like.
     pub fn program_fingerprint(&self) -> String {
-        let Self { format, repository: _, revision: _, commit, sub_path, toolchain, base_choice: _, compile, assembly: _, tests: _ } = self;
+        let Self { format, commit, sub_path, toolchain, compile, .. } = self;
         let canonical = serde_json::to_vec(&(format, commit, sub_path, toolchain, compile)).unwrap_or_default();
         hex::encode(Sha256::digest(canonical))
     }
 
     /// The tests that an image of these inputs has passed; none where there are none.
     pub fn passed_tests(&self) -> Option<TestsStatus> {
-        let determined = serde_json::to_vec(&(self.program_fingerprint(), &self.tests)).unwrap_or_default();
-        let passed = TestsStatus { packages: self.tests.clone(), inputs: hex::encode(Sha256::digest(determined)) };
+        let program = self.program_fingerprint();
+        let determined = match &self.test_toolchain {
+            None => serde_json::to_vec(&(program, &self.tests)),
+            Some(toolchain) => serde_json::to_vec(&(program, &self.tests, toolchain)),
+        };
+        let inputs = hex::encode(Sha256::digest(determined.unwrap_or_default()));
+        let passed = TestsStatus { packages: self.tests.clone(), inputs };
         (!self.tests.is_empty()).then_some(passed)
+    }
+
+    /// The toolchain image of the tests, pinned by digest.
+    pub fn toolchain_of_tests(&self) -> &String {
+        self.test_toolchain.as_ref().unwrap_or(&self.toolchain)
     }
 
     /// The tag under which the registry keeps the image of these inputs while its tests run.
@@ -109,18 +125,23 @@ impl Inputs {
 
     /// The pinned references.
     pub fn pins(&self) -> Pins {
-        Pins { bases: self.assembly.bases.clone(), toolchain: self.toolchain.clone(), base_choice: self.base_choice.clone() }
+        Pins {
+            bases: self.assembly.bases.clone(),
+            toolchain: self.toolchain.clone(),
+            test_toolchain: self.test_toolchain.clone(),
+            base_choice: self.base_choice.clone(),
+        }
     }
 
     /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
     pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
-        let Self { format, revision: _, commit: _, repository: _, sub_path, toolchain, base_choice: _, compile, assembly, tests } = self;
+        let Self { format, sub_path, toolchain, test_toolchain, compile, assembly, tests, .. } = self;
         let pairs = [
             ("format", *format == other.format),
             ("source.subPath", *sub_path == other.sub_path),
             ("go.version", *toolchain == other.toolchain),
             ("go", *compile == other.compile),
-            ("go.test", *tests == other.tests),
+            ("go.test", *tests == other.tests && *test_toolchain == other.test_toolchain),
             ("image.base", assembly.bases == other.assembly.bases),
             ("image.args", assembly.args == other.assembly.args),
             ("image.env", assembly.env == other.assembly.env),
@@ -143,5 +164,9 @@ impl Pins {
         self.bases.len() == request.bases.len()
             && self.bases.iter().zip(&request.bases).all(|(pinned, asked)| pins_of(pinned, asked))
             && pins_of(&self.toolchain, &request.toolchain)
+            && match (&self.test_toolchain, &request.test.toolchain) {
+                (Some(pinned), Some(asked)) => pins_of(pinned, asked),
+                (pinned, asked) => pinned == asked,
+            }
     }
 }

@@ -23,6 +23,7 @@ mod retention;
 mod rollout;
 mod source;
 mod template;
+mod windows;
 
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
@@ -30,7 +31,7 @@ pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
 pub use plan::{
     Attestation, BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict,
 };
-pub use request::{BuildKit, BuildRequest, Engine, Flavored, ModulesRequest, Request, SizeBudget, TargetRequest};
+pub use request::{BuildKit, BuildRequest, Engine, Flavored, ModulesRequest, Request, SizeBudget, TargetRequest, TestRequest};
 
 use crate::observe::World;
 use crate::settings::Settings;

@@ -32,6 +32,8 @@ pub enum Question {
     Digest(String),
     /// Which digest and which versions does this base have, and can it be built on?
     Base(String),
+    /// Can the claim be used that hands files from one pod of a build to the next?
+    Workspace,
     /// Can the Secret with the certificates for buildkitd be used?
     Builder,
     /// Can the Secret with the credentials for modules be used?
@@ -61,6 +63,8 @@ pub enum Effect {
         /// Why; becomes the annotation's value.
         why: String,
     },
+    /// Let a Job begin that waited for others.
+    ResumeJob(String),
     /// Create the cache's claim where it does not exist.
     EnsureClaim(Box<PersistentVolumeClaim>),
     /// Create a build Job.
@@ -92,6 +96,7 @@ impl Effect {
     pub fn name(&self) -> &'static str {
         match self {
             Self::StopJob { .. } => "StopJob",
+            Self::ResumeJob(_) => "ResumeJob",
             Self::EnsureClaim(_) => "EnsureClaim",
             Self::CreateJob(_) => "CreateJob",
             Self::Promote { .. } => "Promote",

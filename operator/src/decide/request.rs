@@ -8,10 +8,12 @@ mod build;
 mod checks;
 mod image;
 mod modules;
+mod test;
 
 pub use budget::SizeBudget;
 pub use build::{BuildKit, BuildRequest, Engine};
 pub use modules::ModulesRequest;
+pub use test::TestRequest;
 
 use super::plan::Refusal;
 use crate::image::{Assembly, Compression};
@@ -23,7 +25,9 @@ use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::{GitReference, GoSpec, HistorySpec, ImageSpec, RolloutMode, RolloutSpec, SourceSpec, TargetKind};
+use gowindows_crds::v1alpha1::{
+    GitReference, GoSpec, HistorySpec, ImageSpec, NodeSystem, RolloutMode, RolloutSpec, SourceSpec, TargetKind,
+};
 use image::Content;
 use kube::ResourceExt;
 use std::time::Duration;
@@ -45,6 +49,8 @@ pub struct Request {
     pub toolchain: String,
     /// The Go release that it is to have; `None` where the object names an image.
     pub go_version: Option<String>,
+    /// What must pass before an image is published.
+    pub test: TestRequest,
     /// Where modules come from.
     pub modules: ModulesRequest,
     /// Where the image goes.
@@ -78,7 +84,6 @@ pub struct Request {
     go_env: Vec<(String, String)>,
     strip: bool,
     timezone_data: bool,
-    tests: Vec<String>,
     content: Content,
 }
 
@@ -125,8 +130,7 @@ impl Request {
             return Err(invalid("interval", &format!("{interval:?}"), "use at least 5s, or 0s for never"));
         }
         let SourceSpec { git, sub_path } = &spec.source;
-        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, test, modules } =
-            spec.go.clone().unwrap_or_default();
+        let go = spec.go.clone().unwrap_or_default();
         let ImageSpec {
             repository,
             tags: image_tags,
@@ -143,7 +147,10 @@ impl Request {
         } = spec.image.clone();
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
-        let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?;
+        let build = BuildRequest::new(spec.build.clone().unwrap_or_default(), settings)?;
+        let test = TestRequest::new(&go, build.system, settings)?;
+        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, test: _, modules } = go;
+        let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), build.system, settings)?;
         let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
         let request = Self {
             interval,
@@ -175,7 +182,7 @@ impl Request {
                 .transpose()?,
             bases,
             flavored,
-            build: BuildRequest::new(spec.build.clone().unwrap_or_default(), settings)?,
+            build,
             budget: SizeBudget::new(size_budget)?,
             apply: mode.unwrap_or_default() == RolloutMode::Apply,
             targets: targets
@@ -211,7 +218,7 @@ impl Request {
             go_env: go_env.into_iter().map(|var| checks::go_env(var.name, var.value)).collect::<Result<_, _>>()?,
             strip: strip.unwrap_or(true),
             timezone_data: timezone_data.unwrap_or(true),
-            tests: checks::test_packages(test)?,
+            test,
             content: Content {
                 compression: Compression::declared(compression.as_ref())
                     .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
@@ -220,6 +227,7 @@ impl Request {
         };
         request.check_targets(object)?;
         request.check_dockerfile(settings)?;
+        request.check_windows()?;
         Ok(request)
     }
 
@@ -238,11 +246,6 @@ impl Request {
     /// How the image is assembled at a commit on pinned bases. The epoch is the commit's, which only the source stage knows: 0 here.
     pub fn assembly(&self, commit: &str, bases: Vec<String>) -> Assembly {
         self.content.assembly(commit, bases, &self.url)
-    }
-
-    /// The packages whose tests must pass; none where nothing is tested.
-    pub fn tests(&self) -> &[String] {
-        &self.tests
     }
 
     /// The tags of the image of a commit.
@@ -268,6 +271,23 @@ impl Request {
             message: format!("build.engine \"{:?}\": {error}. Engine Go takes it as it is.", self.build.engine.kind()),
         };
         dockerfile.text(false).map(drop).map_err(refused)
+    }
+
+    /// What pods on Windows nodes need, and what they cannot do.
+    fn check_windows(&self) -> Result<(), Refusal> {
+        let (compiles, tests) = (self.build.system == NodeSystem::Windows, self.test.system == NodeSystem::Windows);
+        if !compiles && !tests {
+            return Ok(());
+        }
+        if let Some(name) = &self.modules.secret {
+            let remedy = "on Windows nodes the go command is given no credentials; let it run on Linux nodes (build.nodes.os, go.test.os), name a proxy without a login in go.modules.proxy, or vendor the modules";
+            return Err(invalid("go.modules.secretRef.name", name, remedy));
+        }
+        if self.build.workspace.is_none() {
+            let remedy = "a Job on Windows nodes gets its files from one on a Linux node; set it to a PersistentVolumeClaim with ReadWriteMany that both can mount (such as SMB)";
+            return Err(invalid("build.workspace.claimName", "", remedy));
+        }
+        Ok(())
     }
 
     fn check_targets(&self, object: &GoWindowsImage) -> Result<(), Refusal> {
@@ -305,25 +325,34 @@ fn reference(spec: Option<&GitReference>) -> Result<Reference, Refusal> {
 }
 
 /// The toolchain's image, and the Go release that it should have.
-fn choose_toolchain(version: Option<&str>, image: Option<&str>, settings: &Settings) -> Result<(String, Option<String>), Refusal> {
+fn choose_toolchain(
+    version: Option<&str>,
+    image: Option<&str>,
+    system: NodeSystem,
+    settings: &Settings,
+) -> Result<(String, Option<String>), Refusal> {
+    let (toolchains, setting, of) = match system {
+        NodeSystem::Linux => (&settings.toolchains, "toolchains", ""),
+        NodeSystem::Windows => (&settings.windows_toolchains, "windowsToolchains", " on Windows nodes"),
+    };
     match (version, image) {
         (Some(version), Some(_)) => Err(invalid("go.version", version, "set version or image, not both")),
         (None, Some(image)) => Ok((checks::image_reference("go.image", image)?, None)),
         (Some(version), None) => {
             let version = Check::new("go.version", version, "use a Go release such as \"1.26\"").form(patterns::GO_VERSION)?;
-            settings.toolchains.get(&version).cloned().map(|image| (image, Some(version.clone()))).ok_or_else(|| Refusal {
+            toolchains.get(&version).cloned().map(|image| (image, Some(version.clone()))).ok_or_else(|| Refusal {
                 reason: Reason::NotConfigured,
                 message: format!(
-                    "go.version {version:?}: this operator has no toolchain image for it (it has: {}). Use one of those, set go.image, or ask the operator's owner to add it under toolchains.",
-                    list(settings.toolchains.keys())
+                    "go.version {version:?}: this operator has no toolchain image for it{of} (it has: {}). Use one of those, set go.image, or ask the operator's owner to add it under {setting}.",
+                    list(toolchains.keys())
                 ),
             })
         }
         (None, None) => {
-            let newest = settings.toolchains.iter().max_by_key(|(version, _)| release_order(version));
+            let newest = toolchains.iter().max_by_key(|(version, _)| release_order(version));
             newest.map(|(version, image)| (image.clone(), Some(version.clone()))).ok_or_else(|| Refusal {
                 reason: Reason::NotConfigured,
-                message: "this operator has no toolchain image. Set go.image, or ask the operator's owner to set toolchains.".into(),
+                message: format!("this operator has no toolchain image{of}. Set go.image, or ask the operator's owner to set {setting}."),
             })
         }
     }

@@ -23,16 +23,13 @@ pub(super) fn decide(world: &World, request: &Request, plan: &mut Plan) {
     let succeeded = newest_first().filter(|build| matches!(build.state, BuildState::Succeeded(_))).skip(succeeded);
     let failed = newest_first().filter(|build| matches!(build.state, BuildState::Failed(_))).skip(failed);
     let surplus = succeeded.chain(failed).filter(|build| !(build.is_unfinished() || kept(build) && newest_of_kept(build)));
-    // A build without its tests is one that lost them; tests without their build are nothing.
-    let jobs = surplus.flat_map(|build| {
-        let tests = build.tests.iter().filter(|tests| tests.run.is_some()).map(|tests| tests.job.clone());
-        tests.chain([build.job.clone()])
-    });
+    // A build without its tests is one that lost them; tests without their build are nothing, nor are its parts.
+    let jobs = surplus.flat_map(Build::all_jobs).map(str::to_owned);
     plan.effects.extend(jobs.map(Effect::DeleteJob));
     strays(world, plan);
 }
 
-/// Tests whose build is gone decide nothing any more. Those whose build is being created are left alone.
+/// Parts and tests whose build is gone decide nothing any more. Those whose build is being created are left alone.
 fn strays(world: &World, plan: &mut Plan) {
     let created = |job: &str| plan.effects.iter().any(|effect| matches!(effect, Effect::CreateJob(new) if new.name_any() == job));
     if matches!(plan.conclusion.build, BuildVerdict::Blocked(_)) {

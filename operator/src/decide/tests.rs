@@ -9,6 +9,7 @@ mod gate;
 mod modules;
 mod program;
 mod template;
+mod windows;
 
 use super::*;
 use crate::observe::*;
@@ -23,10 +24,12 @@ const COMMIT: &str = "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567";
 const NEXT: &str = "aaaaaaaaa8b0c9d1e2f3a4b5c6d7e8f901234567";
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 const BASE: &str = "registry.example.com/nanoserver:ltsc2022";
+const WINDOWS_GO: &str = "r.example.com/windows-go:1.26";
 
 fn settings() -> Settings {
     Settings {
         toolchains: [("1.9".into(), "r.example.com/go:1.9".into()), ("1.26".into(), format!("r.example.com/go@{DIGEST}"))].into(),
+        windows_toolchains: [("1.26".into(), WINDOWS_GO.into())].into(),
         step_image: "r.example.com/gowindows:1".into(),
         buildctl_image: Some("r.example.com/buildctl:1".into()),
         kaniko_image: Some("r.example.com/kaniko:1".into()),
@@ -110,6 +113,11 @@ fn image() -> ImageStatus {
     ImageStatus { reference: format!("registry.example.com/shop@{DIGEST}"), digest: DIGEST.into(), ..ImageStatus::default() }
 }
 
+/// Whose turn it is when a Job has got this far, and so since it was created.
+fn turn(fresh: Option<Turn>, state: &BuildState, created: Timestamp) -> Option<Turn> {
+    fresh.filter(|_| state.is_active()).map(|turn| Turn { since: Some(created), ..turn })
+}
+
 /// The world after its plan's Job was created and got this far.
 fn with_job(mut world: World, state: BuildState) -> World {
     let plan = settle(&mut world, None);
@@ -118,6 +126,7 @@ fn with_job(mut world: World, state: BuildState) -> World {
     build.created = world.now;
     build.finished = (!state.is_active()).then_some(at(60));
     build.running = state.is_active();
+    build.turn = turn(build.turn, &state, world.now);
     build.state = state;
     world.builds.push(build);
     world.answers.asked.clear();
@@ -340,7 +349,9 @@ fn each_order_acts_once() {
     let job = created(&plan).expect("a build").clone();
     assert_ne!(job.metadata.name.as_deref(), Some(world.builds[0].job.as_str()), "a rebuild is another Job");
     report(&mut world, &plan);
-    world.builds.push(Build { created: world.now, ..build(&job, &[]).expect("ours") });
+    let fresh = build(&job, &[]).expect("ours");
+    let turn = turn(fresh.turn.clone(), &fresh.state, world.now);
+    world.builds.push(Build { created: world.now, turn, ..fresh });
     assert_eq!(effects(&settle(&mut world, None)), Vec::<&str>::new());
 
     let mut running = with_job(self::world(json!({"metadata": {"annotations": {names::ORDER_CANCEL: "c1"}}})), BuildState::Running);

@@ -4,7 +4,7 @@
 //! of its output there. All of it is a hint: the registry has the last word.
 
 use super::builder::{self, Fault};
-use super::{Build, BuildResult, BuildState, Failure, Run, Tests, downloads, test_output};
+use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, downloads, relay, test_output};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
 use crate::render::{COMPILE, MODULES, STAGES, TEST};
@@ -27,9 +27,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let attempt = job.labels().get(names::LABEL_ATTEMPT)?.parse().ok()?;
     let annotation = |name: &str| job.annotations().get(name).cloned();
     let inputs = annotation(names::ANNOTATION_INPUTS).and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
-    // Jobs of older versions name no engine, and were made for the only one.
-    let engine = annotation(names::ANNOTATION_ENGINE).and_then(|name| serde_json::from_value(name.into()).ok()).unwrap_or_default();
-    let Run { uid, created, finished, stages, state, stopped } = run(job, pods, engine);
+    let Run { uid, created, finished, stages, state, stopped, turn, idle } = run(job, pods);
     Some(Build {
         job: job.name_any(),
         uid,
@@ -37,7 +35,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         inputs: inputs.filter(|inputs| inputs.fingerprint().starts_with(&fingerprint)),
         fingerprint,
         attempt,
-        engine,
+        engine: engine(job),
         cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
         rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
         program_of: annotation(names::ANNOTATION_PROGRAM_OF),
@@ -47,17 +45,21 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         running: state.is_active(),
         state,
         stopped,
-        tests: annotation(names::ANNOTATION_TESTS).map(|job| Tests { job, run: None }),
+        before: relay::legs(job),
+        turn,
+        idle,
+        tests: annotation(names::ANNOTATION_TESTS).map(|job| Tests { job, before: Vec::new(), run: None }),
     })
 }
 
-/// Whether a Job runs tests, and is no build.
-pub fn is_test(job: &Job) -> bool {
-    job.labels().get(names::LABEL_ROLE).is_some_and(|role| role == names::ROLE_TEST)
+/// What a Job's compile stage runs. Jobs of older versions name no engine, and were made for the only one.
+fn engine(job: &Job) -> BuildEngine {
+    let name = job.annotations().get(names::ANNOTATION_ENGINE).cloned();
+    name.and_then(|name| serde_json::from_value(name.into()).ok()).unwrap_or_default()
 }
 
-/// How a Job gets on. `engine` is what its compile stage runs, where it has one.
-pub fn run(job: &Job, pods: &[Arc<Pod>], engine: BuildEngine) -> Run {
+/// How a Job gets on, those before it left out.
+pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
     let pod = pods.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).map(AsRef::as_ref);
     let stopped = job.annotations().get(names::ANNOTATION_STOPPED).cloned();
     let status = job.status.as_ref();
@@ -66,21 +68,36 @@ pub fn run(job: &Job, pods: &[Arc<Pod>], engine: BuildEngine) -> Run {
     let state = if ended("Complete").is_some() {
         BuildState::Succeeded(pod.and_then(result))
     } else if let Some(failed) = ended("Failed") {
-        BuildState::Failed(failure(failed, pod, stopped.as_deref(), engine))
+        BuildState::Failed(failure(failed, pod, stopped.as_deref(), engine(job)))
     } else if pod.is_some_and(started) {
         BuildState::Running
     } else {
         BuildState::Queued(pod.and_then(waiting_for))
     };
     let failed_at = ended("Failed").and_then(|condition| condition.last_transition_time.clone());
+    let created = job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    let turn = (state.is_active() && stopped.is_none()).then(|| Turn {
+        job: job.name_any(),
+        uid: job.uid().unwrap_or_default(),
+        since: (!awaits_others(job)).then(|| status.and_then(|status| status.start_time.clone()).map_or(created, |time| time.0)),
+        has_pod: pod.is_some(),
+    });
     Run {
         uid: job.uid().unwrap_or_default(),
-        created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        created,
         finished: status.and_then(|status| status.completion_time.clone()).or(failed_at).map(|time| time.0),
         stages: pod.map(stages).unwrap_or_default(),
         state,
         stopped,
+        turn,
+        idle: Vec::new(),
     }
+}
+
+/// Suspended by the operator, and not, as a queue does it, by somebody else.
+fn awaits_others(job: &Job) -> bool {
+    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+    suspended && job.annotations().contains_key(names::ANNOTATION_AFTER)
 }
 
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
@@ -164,6 +181,10 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine:
         Some(("Tests", reason)) => {
             let message = "The build was stopped because its tests had not passed; their Job is gone.".into();
             return plain(reason.parse().unwrap_or(Reason::TestsFailed), message);
+        }
+        Some((relay::PART, reason)) => {
+            let message = "A part of it failed, whose Job is gone.".into();
+            return plain(reason.parse().unwrap_or(Reason::Lost), message);
         }
         Some(("Superseded", _)) => return plain(Reason::Superseded, "A newer source or specification made this build pointless.".into()),
         Some(_) => return plain(Reason::Cancelled, "The build was cancelled by the gowindows.dev/cancel order.".into()),
@@ -260,7 +281,12 @@ pub(super) fn first_place(output: &str) -> String {
     // The compiler names places as path:line:column; everything else is the go command's own complaint.
     let first = output.lines().find(|line| names_a_place(line));
     let first = first.or_else(|| output.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty()));
-    clip(first.unwrap_or("the compiler left no message"))
+    let first = first.unwrap_or("the compiler left no message");
+    // The same place reads the same, whichever system compiled.
+    match first.split_once(".go:") {
+        Some((path, rest)) => clip(&format!("{}.go:{rest}", path.replace('\\', "/"))),
+        None => clip(first),
+    }
 }
 
 pub(super) fn names_a_place(line: &str) -> bool {
@@ -304,6 +330,11 @@ mod tests {
             assert_eq!(reason, Reason::CompileError);
             assert!(["go.version", "Go 1.99 ", "Go 1.26.1."].iter().all(|part| message.contains(part)), "{message}");
         }
+    }
+
+    #[test]
+    fn a_place_reads_the_same_from_both_systems() {
+        assert_eq!(first_place("# example.com/shop\n.\\till\\main.go:3:9: undefined: x\n"), "./till/main.go:3:9: undefined: x");
     }
 
     #[test]

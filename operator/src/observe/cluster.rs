@@ -4,21 +4,19 @@
 //! of the outside world are data, failures included.
 
 use super::{
-    Build, BuildState, Git, Guarded, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, Run, SecretData, Seen, Trouble, Workload,
-    World, build, is_test, refused_pods, run, secrets, workload,
+    Git, Guarded, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World, secrets, workload,
 };
 use crate::decide::{Question, Reference, Request};
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{BuildEngine, RolloutMode, RolloutSpec, StageStatus, TargetSpec};
+use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetSpec};
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,16 +121,7 @@ impl Cluster {
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
         let nodes = self.stores.nodes.nodes();
-        let (mut builds, strays) = self.builds(&object, now);
-        for build in &mut builds {
-            if is_without_pod(&build.state, &build.stages, build.created, now) {
-                build.state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &build.uid).await);
-            }
-            let run = build.tests.as_mut().and_then(|tests| tests.run.as_mut());
-            if let Some(run) = run.filter(|run| is_without_pod(&run.state, &run.stages, run.created, now)) {
-                run.state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &run.uid).await);
-            }
-        }
+        let (mut builds, strays) = self.builds(&object, now).await;
         self.mask(&object, &mut builds).await;
         Ok(World { now, builds, strays, workloads, claims, nodes, answers, object })
     }
@@ -183,6 +172,10 @@ impl Cluster {
                 Question::Builder => {
                     let answer = self.builder(world, request).await;
                     world.answers.builder = seen(&world.answers.builder, answer, world.now);
+                }
+                Question::Workspace => {
+                    let answer = self.workspace(world, request).await;
+                    world.answers.workspace = seen(&world.answers.workspace, answer, world.now);
                 }
                 Question::Modules => {
                     let answer = self.modules(world, request).await;
@@ -257,37 +250,6 @@ impl Cluster {
         .await
     }
 
-    /// The builds, each with its tests, and the tests without a build.
-    fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> (Vec<Build>, Vec<(String, Timestamp)>) {
-        let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
-        let owned = |job: &Arc<Job>| {
-            let controller = job.owner_references().iter().find(|owner| owner.controller == Some(true));
-            // The label is for selection; only the owner's uid proves that a Job is this object's.
-            job.namespace().as_deref() == Some(&namespace)
-                && controller.is_some_and(|owner| owner.uid == uid && owner.kind == "GoWindowsImage")
-        };
-        let stored = self.stores.jobs.state();
-        let mut names: Vec<String> = stored.iter().filter(|job| owned(job)).map(|job| job.name_any()).collect();
-        names.extend(self.own.jobs.names(&namespace));
-        names.sort();
-        names.dedup();
-        let jobs = names.into_iter().filter_map(|name| {
-            let stored = self.stores.jobs.get(&ObjectRef::new(&name).within(&namespace));
-            self.own.jobs.newer(&namespace, &name, stored, now)
-        });
-        let pods = self.stores.pods.state();
-        let (tests, jobs): (Vec<_>, Vec<_>) = jobs.filter(owned).partition(|job| is_test(job));
-        let in_test = |job: &Arc<Job>| (job.name_any(), run(job, &pods_of(&pods, job), BuildEngine::Go));
-        let mut runs: BTreeMap<String, Run> = tests.iter().map(in_test).collect();
-        let joined = |build: Build| {
-            let run = build.tests.as_ref().and_then(|tests| runs.remove(&tests.job));
-            build.tested(run)
-        };
-        let mut builds: Vec<Build> = jobs.iter().filter_map(|job| build(job, &pods_of(&pods, job))).map(joined).collect();
-        builds.sort_by(|a, b| (a.created, a.attempt, &a.job).cmp(&(b.created, b.attempt, &b.job)));
-        (builds, runs.into_iter().map(|(job, run)| (job, run.created)).collect())
-    }
-
     async fn target(&self, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Workload>, ObserveError> {
         let stored = self.stores.deployments.get(&ObjectRef::new(name).within(namespace));
         let Some(deployment) = self.own.deployments.newer(namespace, name, stored, now) else { return Ok(None) };
@@ -312,17 +274,6 @@ impl Cluster {
         let troubles = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(super::workload::pod_trouble);
         Ok(troubles.filter(|trouble| images.contains(&trouble.image)).collect())
     }
-}
-
-/// A Job whose pod should be there by now.
-fn is_without_pod(state: &BuildState, stages: &[StageStatus], created: Timestamp, now: Timestamp) -> bool {
-    let old = now.duration_since(created) > SignedDuration::from_secs(5);
-    old && stages.is_empty() && matches!(state, BuildState::Queued(None))
-}
-
-fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {
-    let Some(uid) = job.uid() else { return Vec::new() };
-    pods.iter().filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid)).cloned().collect()
 }
 
 /// Answers are remembered for one source; an edit of it starts anew.
@@ -360,13 +311,6 @@ fn seen<T: Clone>(before: &Seen<T>, answer: Result<T, Miss>, now: Timestamp) -> 
                 None => Seen::Unknown(trouble),
             }
         }
-    }
-}
-
-impl World {
-    /// Whether any build has not ended.
-    pub fn is_building(&self) -> bool {
-        self.builds.iter().any(|build| matches!(build.state, BuildState::Queued(_) | BuildState::Running))
     }
 }
 

@@ -8,7 +8,7 @@
 //! | succeeded | passed, or gone | succeeded: what a missing test Job means is for the decision |
 //! | else | else | as the build Job says |
 
-use super::{Build, BuildState, Run};
+use super::{Build, BuildState, Run, Turn};
 use crate::render::SOURCE;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::StageStatus;
@@ -34,11 +34,15 @@ impl Build {
         self
     }
 
-    /// Its Jobs that have neither ended nor been told to.
-    pub fn to_stop(&self) -> Vec<&str> {
-        let own = (self.running && self.stopped.is_none()).then_some(self.job.as_str());
-        let test = self.test_run().filter(|run| run.state.is_active() && run.stopped.is_none());
-        own.into_iter().chain(test.and(self.tests.as_ref()).map(|tests| tests.job.as_str())).collect()
+    /// Its Jobs that have neither ended nor been told to, and wait for none that could still succeed: its own, and those of its tests.
+    pub fn to_stop(&self) -> [Vec<&str>; 2] {
+        let tests = self.test_run().map(|run| to_stop(run.turn.as_ref(), &run.idle));
+        [to_stop(self.turn.as_ref(), &self.idle), tests.unwrap_or_default()]
+    }
+
+    /// Its Job, and that of its tests, whose turn it is.
+    pub fn turns(&self) -> impl Iterator<Item = &Turn> {
+        self.turn.iter().chain(self.test_run().and_then(|run| run.turn.as_ref()))
     }
 
     /// Whether one of its Jobs has not ended.
@@ -61,4 +65,8 @@ impl Build {
     pub fn has_passed(&self) -> bool {
         self.test_run().is_some_and(|run| matches!(run.state, BuildState::Succeeded(_)))
     }
+}
+
+fn to_stop<'a>(turn: Option<&'a Turn>, idle: &'a [String]) -> Vec<&'a str> {
+    turn.map(|turn| turn.job.as_str()).into_iter().chain(idle.iter().map(String::as_str)).collect()
 }

@@ -22,9 +22,9 @@ pub struct World {
     pub now: Timestamp,
     /// The object.
     pub object: Arc<GoWindowsImage>,
-    /// Its build Jobs, proven by the owner's uid, oldest first, each with its tests.
+    /// Its build Jobs, proven by the owner's uid, oldest first, each with its parts and its tests.
     pub builds: Vec<Build>,
-    /// Jobs that test for a build Job which is not there: name and creation.
+    /// Jobs of a build Job which is not there: name and creation.
     pub strays: Vec<(String, Timestamp)>,
     /// For each listed target, in order: the workload, or `None` where it does not exist.
     pub workloads: Vec<Option<Workload>>,
@@ -60,6 +60,8 @@ pub struct Answers {
     pub builder: Seen<()>,
     /// Whether the Secret with the credentials for modules can be used, and what is in it.
     pub modules: Seen<Credentials>,
+    /// Whether the claim of `build.workspace` can be used.
+    pub workspace: Seen<()>,
     /// Images found at the registry, by `gw-` tag; `None` where the registry has none.
     pub published: BTreeMap<String, Seen<Option<Published>>>,
 }
@@ -148,6 +150,12 @@ pub struct Build {
     pub running: bool,
     /// Why the operator stopped it, from the annotation.
     pub stopped: Option<String>,
+    /// The Jobs before its own, where it is made in several.
+    pub before: Vec<Leg>,
+    /// The one of its Jobs whose turn it is.
+    pub turn: Option<Turn>,
+    /// Those of its Jobs that wait for one that has failed.
+    pub idle: Vec<String>,
     /// The tests that its image waits for.
     pub tests: Option<Tests>,
 }
@@ -157,11 +165,35 @@ pub struct Build {
 pub struct Tests {
     /// Their Job.
     pub job: String,
+    /// The Jobs before it.
+    pub before: Vec<Leg>,
+    /// How they get on; none where their Job is gone.
+    pub run: Option<Run>,
+}
+
+/// A Job of several in a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leg {
+    /// Its name.
+    pub job: String,
     /// How it gets on; none where it is gone.
     pub run: Option<Run>,
 }
 
-/// How a Job gets on.
+/// The Job of several in a row that has to end before anything else can happen, and was not told to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// The Job.
+    pub job: String,
+    /// Its uid.
+    pub uid: String,
+    /// Since when it may have a pod; none while it is suspended until those before it have succeeded.
+    pub since: Option<Timestamp>,
+    /// It has one.
+    pub has_pod: bool,
+}
+
+/// How a Job, or several in a row, get on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// Uid of the Job.
@@ -176,6 +208,10 @@ pub struct Run {
     pub state: BuildState,
     /// Why the operator stopped it, from the annotation.
     pub stopped: Option<String>,
+    /// The Job whose turn it is.
+    pub turn: Option<Turn>,
+    /// The Jobs that wait for one that has failed.
+    pub idle: Vec<String>,
 }
 
 /// Where a build stands.

@@ -4,6 +4,7 @@
 //! The fixed flags are MUST 21 of the image's design (no cgo, amd64 v1, trimmed paths, no version-control stamp, no build id).
 //! `-mod` is left to Go on purpose: its default is `readonly`, or `vendor` where the module has a vendor folder.
 
+use gowindows_crds::v1alpha1::NodeSystem;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use thiserror::Error;
@@ -42,12 +43,14 @@ pub enum InvalidLinkFlag {
 pub const AMBIENT: [&str; 4] = ["GOFLAGS", "GOEXPERIMENT", "GOFIPS140", "GODEBUG"];
 
 impl Compile {
-    /// The argument vector, `go` first. `out_dir` is an existing folder: Go itself names the program there.
+    /// The argument vector, `go` first. `out_dir` is an existing folder, in the spelling of the compiler's system: Go itself names the program
+    /// there.
     pub fn argv(&self, out_dir: &str) -> Vec<String> {
         let mut argv: Vec<String> = ["go", "build", "-trimpath", "-buildvcs=false"].map(String::from).to_vec();
         argv.extend(self.tags_argument());
         argv.extend(["-ldflags".into(), self.link_flags()]);
-        argv.extend(["-o".into(), format!("{}/", out_dir.trim_end_matches('/')), self.package.clone()]);
+        let separator = if out_dir.ends_with(['/', '\\']) { "" } else { "/" };
+        argv.extend(["-o".into(), format!("{out_dir}{separator}"), self.package.clone()]);
         argv
     }
 
@@ -81,8 +84,11 @@ impl Compile {
     }
 
     /// The variables to add to the environment of tests: they run where they are compiled.
-    pub fn test_environment(&self) -> Vec<(String, String)> {
-        self.environment_for("linux")
+    pub fn test_environment(&self, system: NodeSystem) -> Vec<(String, String)> {
+        self.environment_for(match system {
+            NodeSystem::Linux => "linux",
+            NodeSystem::Windows => "windows",
+        })
     }
 
     fn environment_for(&self, system: &str) -> Vec<(String, String)> {
@@ -197,7 +203,8 @@ mod tests {
         let compile = Compile { tags: vec!["extra".into()], ..compile() };
         let argv = compile.test_argv(&["./...".into(), "./cmd/shop".into()], Duration::from_secs(90));
         assert_eq!(argv, ["go", "test", "-failfast", "-timeout=90s", "-tags", "timetzdata,extra", "./...", "./cmd/shop"]);
-        let differing = compile.environment().into_iter().filter(|variable| !compile.test_environment().contains(variable));
+        let differing =
+            compile.environment().into_iter().filter(|variable| !compile.test_environment(NodeSystem::Linux).contains(variable));
         assert_eq!(differing.collect::<Vec<_>>(), [("GOOS".to_owned(), "windows".to_owned())]);
     }
 

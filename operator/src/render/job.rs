@@ -6,16 +6,19 @@
 //! assemble      (our image)      layer, config, push, read back  -> termination message
 //! ```
 //!
-//! Tests run beside it, in the Job of [`super::test_job`]. Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
+//! Where the nodes that compile are Windows nodes, the stages are in Jobs of their own: see [`super::relay`]. Tests run beside it, in the Job of
+//! [`super::test_job`]. Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
 //! (*baseline* where the engine needs root), has no service account token, and each Secret is mounted only where it is used.
 
 use super::modules::Credentials;
 use super::stages::{assemble, source};
+use super::workspace::Workspace;
 use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
 use crate::step::assemble_request::KnownProgram;
 use crate::step::source_request::ContextRequest;
+use gowindows_crds::v1alpha1::NodeSystem;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};
 use k8s_openapi::api::core::v1::{
@@ -82,6 +85,8 @@ pub struct BuildOrder<'a> {
     pub gated: bool,
     /// For private modules, where the object names a Secret with some.
     pub credentials: Option<Credentials>,
+    /// The versions of Windows, three parts each, whose nodes run the toolchain; none where that is not known.
+    pub windows_versions: Vec<String>,
 }
 
 impl BuildOrder<'_> {
@@ -94,6 +99,12 @@ impl BuildOrder<'_> {
 
 /// The build Job. The same order for the same object gives the same name.
 pub fn job(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Job {
+    let limit = request.build.source + request.build.compile + request.build.push;
+    build_job(object, request, order, limit, pod(object, request, settings, order))
+}
+
+/// The Job that is the build, with a pod whose stages may take `limit` together.
+pub(super) fn build_job(object: &GoWindowsImage, request: &Request, order: &BuildOrder<'_>, limit: Duration, pod: PodSpec) -> Job {
     let uid = object.uid().unwrap_or_default();
     let fingerprint = order.inputs.fingerprint();
     let label = fingerprint.get(..32).unwrap_or(&fingerprint).to_owned();
@@ -105,8 +116,6 @@ pub fn job(object: &GoWindowsImage, request: &Request, settings: &Settings, orde
     ]);
     let name = job_name(&object.name_any(), &uid, &fingerprint, order.attempt, order.rebuild_token);
     let mut annotations = BTreeMap::from([(names::ANNOTATION_IMAGE.to_owned(), object.name_any())]);
-    let pod = pod(object, request, settings, order);
-    let limit = request.build.source + request.build.compile + request.build.push;
     let spec = job_spec(request, limit, (labels.clone(), annotations.clone()), pod);
     annotations.insert(names::ANNOTATION_ENGINE.to_owned(), format!("{:?}", request.build.engine.kind()));
     annotations.insert(names::ANNOTATION_INPUTS.to_owned(), serde_json::to_string(order.inputs).unwrap_or_default());
@@ -167,12 +176,12 @@ pub(super) fn job_spec(
 
 /// The claim of the object's cache, where it wants one.
 pub fn cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
-    claim(object, request, claim_name(&object.name_any(), &object.uid().unwrap_or_default()))
+    claim(object, request, claim_name(&object.name_any(), &object.uid().unwrap_or_default(), request.build.system))
 }
 
 /// The claim of its tests' cache. What they write no compiler reads; and a volume of one node would make one pod wait for the other.
 pub fn test_cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
-    claim(object, request, test_claim_name(&object.name_any(), &object.uid().unwrap_or_default()))
+    claim(object, request, test_claim_name(&object.name_any(), &object.uid().unwrap_or_default(), request.test.system))
 }
 
 fn claim(object: &GoWindowsImage, request: &Request, name: String) -> Option<PersistentVolumeClaim> {
@@ -223,7 +232,8 @@ pub(super) fn seconds(duration: Duration) -> i64 {
 }
 
 fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> PodSpec {
-    let mut volumes = volumes(request);
+    let mut volumes: Vec<Volume> = [Workspace::OfPod.volume(), scratch("tmp")].into_iter().chain(git_secret(request)).collect();
+    volumes.extend(registry_secrets(request));
     let (compile, context, program) = match &order.known_program {
         Some(_) => (None, None, Program::Known),
         None => {
@@ -237,23 +247,21 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
             (Some(stage.container), stage.context, stage.program)
         }
     };
-    let source = source(request, settings, order, context);
+    let source = source(request, settings, order, Workspace::OfPod, context);
     let first = [source].into_iter().chain(compile).collect();
-    pod_spec(request, settings, first, assemble(request, settings, order, &program), volumes)
+    pod_spec(request, settings, first, assemble(request, settings, order, Workspace::OfPod, &program), volumes)
 }
 
-/// What the pods of a build and of its tests have in common.
+/// What the pods on Linux nodes have in common.
 pub(super) fn pod_spec(request: &Request, settings: &Settings, first: Vec<Container>, last: Container, volumes: Vec<Volume>) -> PodSpec {
-    let mut selector = request.build.nodes.selector.clone();
-    selector.insert("kubernetes.io/os".into(), "linux".into());
-    selector.insert("kubernetes.io/arch".into(), "amd64".into());
+    let (node_selector, affinity) = request.build.places(NodeSystem::Linux);
     PodSpec {
-        affinity: request.build.nodes.affinity.clone(),
+        affinity,
         automount_service_account_token: Some(false),
         containers: vec![last],
         enable_service_links: Some(false),
-        init_containers: Some(first),
-        node_selector: Some(selector),
+        init_containers: Some(first).filter(|first| !first.is_empty()),
+        node_selector: Some(node_selector),
         priority_class_name: request.build.nodes.priority_class_name.clone(),
         restart_policy: Some("Never".into()),
         runtime_class_name: settings.runtime_class.clone(),
@@ -284,14 +292,13 @@ pub(super) fn cache(claim: Option<PersistentVolumeClaim>) -> Volume {
     Volume { name: "cache".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
 }
 
-fn volumes(request: &Request) -> Vec<Volume> {
-    let mut volumes = vec![scratch("workspace"), scratch("tmp")];
-    volumes.extend(git_secret(request));
-    for (volume, name) in [("registry-auth", &request.push_secret), ("base-auth", &request.pull_secret)] {
+/// What opens registries, for the stage that assembles.
+pub(super) fn registry_secrets(request: &Request) -> impl Iterator<Item = Volume> {
+    let named = [("registry-auth", &request.push_secret), ("base-auth", &request.pull_secret)].into_iter();
+    named.filter_map(|(volume, name)| {
         let item = KeyToPath { key: ".dockerconfigjson".into(), mode: None, path: "config.json".into() };
-        volumes.extend(name.as_ref().map(|name| secret_volume(volume, name, Some(vec![item]))));
-    }
-    volumes
+        name.as_ref().map(|name| secret_volume(volume, name, Some(vec![item])))
+    })
 }
 
 /// What opens the git server, for the stage that fetches.

@@ -3,6 +3,7 @@
 //! A name carries the identity of its owner and of what it stands for: the hash is computed first and the readable prefix is
 //! cut to fit (the other way round panicked in Tekton, CVE-2026-33022). A Job's name is never used twice.
 
+use gowindows_crds::v1alpha1::NodeSystem;
 use sha2::{Digest, Sha256};
 
 /// Longest readable prefix.
@@ -19,14 +20,27 @@ pub fn test_job_name(build_job: &str) -> String {
     format!("{build_job}-test")
 }
 
-/// Name of an object's cache claim.
-pub fn claim_name(object: &str, uid: &str) -> String {
-    format!("{}-cache-{}", prefix(object), short_hash(uid))
+/// Name of a Job that does a part of a build Job's work.
+pub fn part_name(build_job: &str, stage: &str) -> String {
+    format!("{build_job}-{stage}")
+}
+
+/// Name of an object's cache claim: one for each system, for no file system is mounted by both unless it is shared, and a cache is not.
+pub fn claim_name(object: &str, uid: &str, system: NodeSystem) -> String {
+    let kind = match system {
+        NodeSystem::Linux => "cache",
+        NodeSystem::Windows => "wincache",
+    };
+    format!("{}-{kind}-{}", prefix(object), short_hash(uid))
 }
 
 /// Name of the claim of its tests' cache.
-pub fn test_claim_name(object: &str, uid: &str) -> String {
-    format!("{}-testcache-{}", prefix(object), short_hash(uid))
+pub fn test_claim_name(object: &str, uid: &str, system: NodeSystem) -> String {
+    let kind = match system {
+        NodeSystem::Linux => "testcache",
+        NodeSystem::Windows => "wintestcache",
+    };
+    format!("{}-{kind}-{}", prefix(object), short_hash(uid))
 }
 
 fn short_hash(text: &str) -> String {
@@ -64,6 +78,8 @@ mod tests {
             let name = job_name(&object, "uid", "fingerprint", 1, None);
             assert!(name.len() <= 51, "{name}");
             assert!(test_job_name(&name).len() + "-abcde".len() <= 63, "pods of tests add as much: {name}");
+            // The API server cuts what it adds to, and a Job's name is a label.
+            assert!(part_name(&name, "compile").len() <= 63, "{name}");
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
             assert!(!name.contains("--") || object.contains(".."), "{name}");
         }

@@ -1,6 +1,7 @@
 //! What do the containers of a build that are ours look like, and what do all containers share?
 
 use super::job::{ASSEMBLE, BuildOrder, Program, SOURCE, seconds};
+use super::workspace::{BUILDS, Workspace};
 use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
@@ -9,8 +10,6 @@ use crate::step::source_request::{ContextRequest, SourceRequest};
 use k8s_openapi::api::core::v1::{Capabilities, Container, EnvVar, ResourceRequirements, SecurityContext, VolumeMount};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-/// Where our own containers see the workspace.
-const WORKSPACE: &str = "/build";
 /// Scratch space of every container.
 pub(super) const TMP: &str = "/tmp";
 const GIT_AUTH: &str = "/var/run/gowindows/git";
@@ -21,7 +20,13 @@ const BASE_AUTH: &str = "/var/run/gowindows/base";
 const MAX_SOURCE_BYTES: u64 = 2 << 30;
 
 /// The first stage. `context` is what it writes for a container builder.
-pub(super) fn source(request: &Request, settings: &Settings, order: &BuildOrder<'_>, context: Option<ContextRequest>) -> Container {
+pub(super) fn source(
+    request: &Request,
+    settings: &Settings,
+    order: &BuildOrder<'_>,
+    workspace: Workspace<'_>,
+    context: Option<ContextRequest>,
+) -> Container {
     let Inputs { commit, sub_path, compile, .. } = order.inputs;
     let step = SourceRequest {
         url: request.url.clone(),
@@ -38,7 +43,11 @@ pub(super) fn source(request: &Request, settings: &Settings, order: &BuildOrder<
         args.extend(["--context", "/build/context"].map(String::from));
     }
     args.extend(["--dest", "/build/src", "--out", "/build/out", "--info", "/build/source.json"].map(String::from));
-    let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
+    let mut mounts = vec![workspace.mount(), mount("tmp", TMP)];
+    if let Some((all, Workspace::Shared { build, .. })) = workspace.mount_of_object().zip(Some(workspace)) {
+        args.extend(["--builds".to_owned(), BUILDS.to_owned(), "--build".to_owned(), build.to_owned()]);
+        mounts.push(all);
+    }
     if request.git_secret.is_some() {
         args.extend(["--auth-dir".to_owned(), GIT_AUTH.to_owned()]);
         mounts.push(read_only("git-auth", GIT_AUTH));
@@ -47,7 +56,13 @@ pub(super) fn source(request: &Request, settings: &Settings, order: &BuildOrder<
 }
 
 /// The last stage.
-pub(super) fn assemble(request: &Request, settings: &Settings, order: &BuildOrder<'_>, program: &Program) -> Container {
+pub(super) fn assemble(
+    request: &Request,
+    settings: &Settings,
+    order: &BuildOrder<'_>,
+    workspace: Workspace<'_>,
+    program: &Program,
+) -> Container {
     let step = AssembleRequest {
         repository: request.repository.clone(),
         tag: if order.gated { order.inputs.untested_tag() } else { order.inputs.tag() },
@@ -69,7 +84,7 @@ pub(super) fn assemble(request: &Request, settings: &Settings, order: &BuildOrde
         Program::Known => {}
     }
     args.extend(["--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));
-    let mut mounts = vec![mount("workspace", WORKSPACE), mount("tmp", TMP)];
+    let mut mounts = vec![workspace.mount(), mount("tmp", TMP)];
     if request.push_secret.is_some() {
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);
         mounts.push(read_only("registry-auth", REGISTRY_AUTH));

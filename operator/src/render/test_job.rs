@@ -6,43 +6,75 @@
 //! test          (the toolchain's)  go test, no shell, no cgo -> the end of its output
 //! ```
 //!
+//! On Windows nodes the same is two Jobs, of which the second waits for the first ([`super::relay`]).
+//!
 //! Tests are code of the source that runs: their pod passes Pod Security *restricted*, no Secret is mounted where they run, and no
 //! compiler reads the cache that they write: private modules are there before a test runs. So they can do no more to the image than to hold it back.
 
 use super::engine_go::FIXED;
-use super::job::{BuildOrder, MODULES, TEST, cache, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache_claim};
+use super::job::{BuildOrder, MODULES, SOURCE, TEST, cache, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache_claim};
 use super::modules::{self, Credentials};
 use super::stages::{TMP, literal, mount, part, read_only, restricted, source, variable};
-use super::{job_name, test_job_name};
+use super::workspace::Workspace;
+use super::{job_name, part_name, relay, test_job_name};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
+use gowindows_crds::v1alpha1::NodeSystem;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// The Job that tests what a build is of. It is created before the build's, which names it: a build that names none that is there has lost it.
-pub fn test_job(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Job {
+/// The Jobs that test what a build is of, in the order in which they are to be created: before the build's, which names the last one. A build
+/// that names none that is there has lost it.
+pub fn test_jobs(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Vec<Job> {
     let uid = object.uid().unwrap_or_default();
+    let build = job_name(&object.name_any(), &uid, &order.inputs.fingerprint(), order.attempt, order.rebuild_token);
+    let name = test_job_name(&build);
+    let limit = request.build.test;
+    let claim = request.build.workspace.as_ref().filter(|_| request.test.system == NodeSystem::Windows);
+    let Some(claim) = claim else {
+        let pod = on_linux(object, request, settings, order);
+        return vec![role_job(object, request, order, (name, names::ROLE_TEST), request.build.source + limit, pod)];
+    };
+    let workspace = Workspace::Shared { claim, object: &uid, build: &build, job: &name };
+    let fetch = relay::fetch(object, request, settings, order, workspace, part_name(&name, SOURCE));
+    let pod = relay::tests(object, request, settings, order, workspace);
+    let mut test = role_job(object, request, order, (name.clone(), names::ROLE_TEST), limit, pod);
+    relay::waits_for(&mut test, &[&fetch]);
+    vec![fetch, test]
+}
+
+/// A Job that is no build by itself.
+pub(super) fn role_job(
+    object: &GoWindowsImage,
+    request: &Request,
+    order: &BuildOrder<'_>,
+    (name, role): (String, &str),
+    limit: Duration,
+    pod: PodSpec,
+) -> Job {
     let fingerprint = order.inputs.fingerprint();
-    let build = job_name(&object.name_any(), &uid, &fingerprint, order.attempt, order.rebuild_token);
     let labels = BTreeMap::from([
         (names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned()),
-        (names::LABEL_IMAGE_UID.to_owned(), uid),
+        (names::LABEL_IMAGE_UID.to_owned(), object.uid().unwrap_or_default()),
         (names::LABEL_FINGERPRINT.to_owned(), fingerprint.get(..32).unwrap_or(&fingerprint).to_owned()),
-        (names::LABEL_ROLE.to_owned(), names::ROLE_TEST.to_owned()),
+        (names::LABEL_ROLE.to_owned(), role.to_owned()),
     ]);
     let mut annotations = BTreeMap::from([(names::ANNOTATION_IMAGE.to_owned(), object.name_any())]);
-    let volumes = [scratch("workspace"), scratch("tmp"), cache(test_cache_claim(object, request))].into_iter();
-    let volumes = volumes.chain(git_secret(request)).chain(order.secrets(request)).collect();
-    let private = order.credentials.map(|credentials| private_modules(request, settings, order, credentials));
-    let first = [source(request, settings, order, None)].into_iter().chain(private).collect();
-    let pod = pod_spec(request, settings, first, tests(request, settings, order), volumes);
-    let limit = request.build.source + request.build.test;
     let spec = job_spec(request, limit, (labels.clone(), annotations.clone()), pod);
     annotations.insert(names::ANNOTATION_INPUTS.to_owned(), serde_json::to_string(order.inputs).unwrap_or_default());
-    owned_job(object, test_job_name(&build), labels, annotations, spec)
+    owned_job(object, name, labels, annotations, spec)
+}
+
+fn on_linux(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> PodSpec {
+    let volumes = [Workspace::OfPod.volume(), scratch("tmp"), cache(test_cache_claim(object, request))].into_iter();
+    let volumes = volumes.chain(git_secret(request)).chain(order.secrets(request)).collect();
+    let private = order.credentials.map(|credentials| private_modules(request, settings, order, credentials));
+    let first = [source(request, settings, order, Workspace::OfPod, None)].into_iter().chain(private).collect();
+    pod_spec(request, settings, first, tests(request, settings, order), volumes)
 }
 
 /// Downloads what the tests need, for they themselves must not see the credentials.
@@ -74,13 +106,13 @@ fn tests(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Cont
 
 /// The go command in the module's folder.
 fn go(name: &str, argv: Vec<String>, sources: Vec<(String, String)>, request: &Request, order: &BuildOrder<'_>) -> Container {
-    let Inputs { sub_path, compile, toolchain, .. } = order.inputs;
+    let Inputs { sub_path, compile, .. } = order.inputs;
     let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Container {
         name: name.into(),
-        image: Some(toolchain.clone()),
+        image: Some(order.inputs.toolchain_of_tests().clone()),
         command: Some(argv.iter().map(|word| literal(word)).collect()),
-        env: Some(sources.into_iter().chain(fixed).chain(compile.test_environment()).map(variable).collect()),
+        env: Some(sources.into_iter().chain(fixed).chain(compile.test_environment(NodeSystem::Linux)).map(variable).collect()),
         resources: Some(request.build.resources.clone()),
         security_context: Some(restricted()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),

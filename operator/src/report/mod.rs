@@ -90,6 +90,7 @@ fn inputs(conclusion: &Conclusion, outcome: &Outcome) -> Option<InputsStatus> {
         bases: pins.bases,
         base_choice: pins.base_choice,
         toolchain: Some(pins.toolchain),
+        test_toolchain: pins.test_toolchain,
     })
 }
 

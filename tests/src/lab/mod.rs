@@ -52,6 +52,7 @@ mod site;
 mod storage;
 pub mod tools;
 pub mod windows_base;
+mod windows_go;
 pub mod windows_node;
 
 pub use control_plane::ControlPlane;
@@ -221,6 +222,12 @@ impl Lab {
         let toolchain = self.toolchain.clone();
         let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain)).await??;
         self.pusher.push(&layout, "golang").await
+    }
+
+    /// Pushes an image like the official `golang` ones for this version of Windows and returns its reference by digest. The first one on a
+    /// machine takes a minute longer.
+    pub async fn windows_golang_image(&self, os_version: &str) -> Result<String> {
+        windows_go::publish(self.registry(), &self.toolchain, os_version).await
     }
 
     /// From now on the volumes of build caches begin with the standard library compiled for Windows, as far as servers use it:

@@ -10,27 +10,20 @@
 //! and a new update of the same build ("Patch Tuesday") changes the upper layer alone. Nothing in here is
 //! Windows: what runs such an image has to bring the system itself.
 
-use std::io::Write;
-
 use anyhow::{Context, Result};
-use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tar::{Builder, EntryType, Header};
 
+mod layer;
 mod repository;
 
+pub use layer::WindowsLayer;
 pub use repository::Repository;
 
 const MANIFEST_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
-
-/// The security descriptor of every entry: owner Administrators, full control for SYSTEM and Administrators, read
-/// and execute for Users.
-const DESCRIPTOR: &[u8] = b"AQAEkBQAAAAkAAAAAAAAADAAAAABAgAAAAAABSAAAAAgAgAAAQEAAAAAAAUSAAAAAgBMAAMAAAAAABQA/wEf\
-AAEBAAAAAAAFEgAAAAAAGAD/AR8AAQIAAAAAAAUgAAAAIAIAAAAAGACpABIAAQIAAAAAAAUgAAAAIQIAAA==";
 
 /// 2021-05-08, the day of the first Windows Server 2022 images; every generated time is this one.
 const EPOCH: u64 = 1_620_432_000;
@@ -148,10 +141,23 @@ impl Base {
             ],
             "os": "windows",
             "os.version": os_version,
-            "rootfs": { "type": "layers", "diff_ids": [release.diff_id, update.diff_id] }
+            "rootfs": { "type": "layers", "diff_ids": [release.1, update.1] }
         });
-        let config = Blob::new(CONFIG, serde_json::to_vec(&config)?);
-        let layers = vec![release.blob, update.blob];
+        Self::new(os_version, &config, vec![release.0, update.0])
+    }
+
+    /// The image with one more layer and this environment.
+    pub fn with_layer(&self, layer: Blob, diff_id: &str, environment: &[&str]) -> Result<Self> {
+        let mut config: serde_json::Value = serde_json::from_slice(&self.config.bytes)?;
+        config["config"]["Env"] = json!(environment);
+        config["rootfs"]["diff_ids"].as_array_mut().context("a config without layers")?.push(json!(diff_id));
+        let made = json!({"created": CREATED, "created_by": "Add a layer"});
+        config["history"].as_array_mut().context("a config without history")?.push(made);
+        Self::new(&self.os_version, &config, self.layers.iter().cloned().chain([layer]).collect())
+    }
+
+    fn new(os_version: &str, config: &serde_json::Value, layers: Vec<Blob>) -> Result<Self> {
+        let config = Blob::new(CONFIG, serde_json::to_vec(config)?);
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -211,11 +217,6 @@ pub async fn publish_release(registry: &str, flavor: Flavor, tag: &str, base: &B
     repository.push_manifest(&base.os_version, &list).await
 }
 
-struct Layer {
-    diff_id: String,
-    blob: Blob,
-}
-
 #[derive(Clone, Copy)]
 enum Contents {
     Release,
@@ -223,19 +224,16 @@ enum Contents {
 }
 
 /// One layer of about `size` bytes of noise drawn from `seed`.
-fn layer(seed: &str, size: usize, contents: Contents) -> Result<Layer> {
-    let mut tar = WindowsTar { tar: Builder::new(Vec::with_capacity(size + (1 << 16))), noise: Noise::new(seed) };
+fn layer(seed: &str, size: usize, contents: Contents) -> Result<(Blob, String)> {
+    let mut layer = NoisyLayer { layer: WindowsLayer::new(), noise: Noise::new(seed) };
     match contents {
-        Contents::Release => release_entries(&mut tar, size)?,
-        Contents::Update => update_entries(&mut tar, size)?,
+        Contents::Release => release_entries(&mut layer, size)?,
+        Contents::Update => update_entries(&mut layer, size)?,
     }
-    let tar = tar.tar.into_inner()?;
-    let mut gzip = GzEncoder::new(Vec::with_capacity(tar.len() + (1 << 16)), Compression::none());
-    gzip.write_all(&tar)?;
-    Ok(Layer { diff_id: digest(&tar), blob: Blob::new(LAYER, gzip.finish()?) })
+    layer.layer.finish()
 }
 
-fn release_entries(tar: &mut WindowsTar, size: usize) -> Result<()> {
+fn release_entries(tar: &mut NoisyLayer, size: usize) -> Result<()> {
     const SYSTEM: [&str; 6] = ["ntdll.dll", "kernel32.dll", "kernelbase.dll", "ucrtbase.dll", "ws2_32.dll", "wininit.exe"];
     for directory in [
         "Files",
@@ -246,86 +244,47 @@ fn release_entries(tar: &mut WindowsTar, size: usize) -> Result<()> {
         "Files/Windows/WinSxS",
         "Files/Windows/WinSxS/amd64_synthetic",
     ] {
-        tar.directory(directory)?;
+        tar.layer.directory(directory)?;
     }
-    tar.text("Files/License.txt", "A synthetic base of the gowindows lab. No part of it is Windows.\r\n")?;
+    tar.layer.content("Files/License.txt", b"A synthetic base of the gowindows lab. No part of it is Windows.\r\n")?;
     tar.file("Files/Windows/System32/synthetic-base.dat", b"MZ", size / 2)?;
     for name in SYSTEM {
         tar.file(&format!("Files/Windows/System32/{name}"), b"MZ", size / 32)?;
     }
-    tar.hard_link("Files/Windows/WinSxS/amd64_synthetic/ntdll.dll", "Files/Windows/System32/ntdll.dll")?;
-    tar.directory("Hives")?;
+    tar.layer.hard_link("Files/Windows/WinSxS/amd64_synthetic/ntdll.dll", "Files/Windows/System32/ntdll.dll")?;
+    tar.layer.directory("Hives")?;
     for hive in ["DefaultUser", "Sam", "Security", "Software", "System"] {
         tar.file(&format!("Hives/{hive}_Base"), b"regf", size / 64)?;
     }
-    tar.directory("UtilityVM")?;
-    tar.directory("UtilityVM/Files")?;
+    tar.layer.directory("UtilityVM")?;
+    tar.layer.directory("UtilityVM/Files")?;
     tar.file("UtilityVM/Files/bootmgr.efi", b"MZ", size / 64)?;
     tar.file("UtilityVM/SystemTemplate.vhdx", b"vhdxfile", size / 6)
 }
 
-fn update_entries(tar: &mut WindowsTar, size: usize) -> Result<()> {
+fn update_entries(tar: &mut NoisyLayer, size: usize) -> Result<()> {
     for directory in ["Files", "Files/Windows", "Files/Windows/System32"] {
-        tar.directory(directory)?;
+        tar.layer.directory(directory)?;
     }
     tar.file("Files/Windows/System32/.wh.wininit.exe", b"", 0)?;
     tar.file("Files/Windows/System32/ntdll.dll", b"MZ", size / 4)?;
     tar.file("Files/Windows/System32/synthetic-update.dat", b"MZ", size / 2)?;
-    tar.directory("Hives")?;
+    tar.layer.directory("Hives")?;
     tar.file("Hives/Software_Delta", b"regf", size / 4)
 }
 
-/// A tar whose entries carry the PAX records that Windows layers have.
-struct WindowsTar {
-    tar: Builder<Vec<u8>>,
+/// A layer that is filled with noise.
+struct NoisyLayer {
+    layer: WindowsLayer,
     noise: Noise,
 }
 
-impl WindowsTar {
-    fn directory(&mut self, path: &str) -> Result<()> {
-        self.records("16")?;
-        let mut header = header(EntryType::Directory, 0);
-        Ok(self.tar.append_data(&mut header, path, std::io::empty())?)
-    }
-
+impl NoisyLayer {
     fn file(&mut self, path: &str, magic: &[u8], size: usize) -> Result<()> {
         let mut content = magic.to_vec();
         self.noise.extend(&mut content, size);
-        self.content(path, &content)
+        self.layer.content(path, &content)
     }
-
-    fn text(&mut self, path: &str, content: &str) -> Result<()> {
-        self.content(path, content.as_bytes())
-    }
-
-    fn content(&mut self, path: &str, content: &[u8]) -> Result<()> {
-        self.records("32")?;
-        let mut header = header(EntryType::Regular, content.len() as u64);
-        Ok(self.tar.append_data(&mut header, path, content)?)
-    }
-
-    fn hard_link(&mut self, path: &str, target: &str) -> Result<()> {
-        let mut header = header(EntryType::Link, 0);
-        Ok(self.tar.append_link(&mut header, path, target)?)
-    }
-
-    fn records(&mut self, attributes: &str) -> Result<()> {
-        let created = format!("{EPOCH}.000000000");
-        Ok(self.tar.append_pax_extensions([
-            ("LIBARCHIVE.creationtime", created.as_bytes()),
-            ("MSWINDOWS.fileattr", attributes.as_bytes()),
-            ("MSWINDOWS.rawsd", DESCRIPTOR),
-        ])?)
-    }
-}
-
-fn header(kind: EntryType, size: u64) -> Header {
-    let mut header = Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_size(size);
-    header.set_mode(if kind.is_dir() { 0o040_755 } else { 0o100_644 });
-    header.set_mtime(EPOCH);
-    header
 }
 
 /// SplitMix64: incompressible, quick, and equal for equal seeds.

@@ -46,7 +46,7 @@ impl Operator {
     pub async fn install_with(lab: &Lab, further: &Value, progress: &Progress) -> Result<Self> {
         let program = progress.step("the operator's program", build_operator()).await?;
         let (image, golang) = progress
-            .step("the images of the operator and the toolchain", async {
+            .step("the images of the operator and the toolchains", async {
                 tokio::try_join!(lab.program_image(&program, "gowindows"), lab.golang_image())
             })
             .await?;

@@ -46,6 +46,7 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
     let request = Request::new(&object, &settings()).map_err(|refusal| anyhow!(refusal.message))?;
     let digest = format!("sha256:{}", "1".repeat(64));
     let pins = Pins {
+        test_toolchain: None,
         bases: vec![format!("registry.example.com/nanoserver:ltsc2022@{digest}")],
         base_choice: None,
         toolchain: format!("registry.example.com/golang:1.26@{digest}"),
@@ -59,6 +60,7 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         known_program: None,
         gated: false,
         credentials: None,
+        windows_versions: vec![],
     };
     let job = render::job(&object, &request, &settings(), &order);
     let claim = render::cache_claim(&object, &request).context("the sample has no cache")?;

@@ -39,8 +39,19 @@ impl Pod {
     async fn run(&self, request: &Value) -> Result<SourceReport> {
         let auth_dir = Some(self.path("auth")).filter(|folder| folder.is_dir());
         let [dest, out, info, result] = ["src", "out", "info.json", "result.json"].map(|name| self.path(name));
-        let code =
-            run(SourceArgs { request: request.to_string(), auth_dir, dest, out, context: None, info, result: result.clone() }).await?;
+        let (builds, build) = (Some(self.path("builds")).filter(|folder| folder.is_dir()), Some("now".to_owned()));
+        let code = run(SourceArgs {
+            request: request.to_string(),
+            auth_dir,
+            dest,
+            out,
+            context: None,
+            builds,
+            build,
+            info,
+            result: result.clone(),
+        })
+        .await?;
         let text = fs::read_to_string(result)?;
         assert!(text.len() <= 4096, "a termination message has 4 KiB: {text}");
         let report: SourceReport = serde_json::from_str(&text)?;
@@ -184,6 +195,24 @@ async fn a_private_repository_and_an_old_commit() -> Result<()> {
     let info = pod.done(&request).await?;
     assert_eq!((info.commit.as_str(), info.commit_time, info.files), (first.as_str(), DATE_SECONDS, 2));
     assert_eq!(pod.done(&json!({"url": repository.url(), "commit": second})).await?.files, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_builds_before_have_left_goes() -> Result<()> {
+    let git = Git::start().await?;
+    let repository = git.server.create("storefront", Access::Public).await?;
+    let commit = commit_entries(&repository, &[GO_MOD, MAIN_GO]).await?;
+    let pod = Pod::new()?;
+    pod.secret(&[("ca.crt", git.server.authority().as_bytes())])?;
+    for build in ["before", "now", "now-test"] {
+        fs::create_dir_all(pod.path("builds").join(build).join("src"))?;
+        fs::write(pod.path("builds").join(build).join("src/old.go"), "package old\n")?;
+    }
+    pod.done(&json!({"url": repository.url(), "commit": commit})).await?;
+    let mut left: Vec<_> = fs::read_dir(pod.path("builds"))?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    left.sort();
+    assert_eq!(left, ["now", "now-test"]);
     Ok(())
 }
 

@@ -97,8 +97,9 @@ impl Cluster {
             (_, Some(new)) if new.object["metadata"]["deletionTimestamp"].is_string() => {
                 self.later(Duration::from_millis(200), Step::Collect);
             }
-            ("Job", Some(new)) if changed => {
-                if change.old.is_none() {
+            ("Job", Some(new)) if changed && new.object["spec"]["suspend"] != true => {
+                let begins = change.old.as_ref().is_none_or(|old| old.object["spec"]["suspend"] == true);
+                if begins && new.object["spec"]["parallelism"] != 0 {
                     let wait = self.spread("pod", &change.key, 20, 400);
                     self.later(wait, Step::StartPod(change.key.clone()));
                 }
@@ -128,6 +129,8 @@ impl Cluster {
         let stage = self.stage.clone();
         let pod = stage.server.within(|store| {
             let object = unfinished(store, job)?;
+            let now = json!((stage.clock())().to_string());
+            store.update(&writer("job-controller"), job, true, |job| job["status"]["startTime"] = now).ok();
             let pod = pods::of_job(&object);
             store.create(&writer("job-controller"), by_name("Pod"), NAMESPACE, pod).ok()
         });
@@ -143,6 +146,13 @@ impl Cluster {
         let Some(object) = stage.server.within(|store| store.get(&pod).map(|stored| stored.object.clone())) else { return };
         if object["metadata"]["labels"][names::LABEL_ROLE] == names::ROLE_TEST {
             return self.test_stage(pod, number, &object);
+        }
+        if object["metadata"]["labels"][names::LABEL_ROLE] == names::ROLE_PART {
+            return self.part(pod, number, &object);
+        }
+        let assemble = request::<AssembleRequest>(&object, "assemble");
+        if let (None, Some(assemble)) = (request::<SourceRequest>(&object, "source"), &assemble) {
+            return self.last_part(pod, number, &object, assemble);
         }
         let (source, assemble) = (request::<SourceRequest>(&object, "source"), request::<AssembleRequest>(&object, "assemble"));
         let (Some(source), Some(assemble)) = (source, assemble) else { return };
@@ -172,6 +182,31 @@ impl Cluster {
             _ => None,
         };
         self.step(pod, number, &object, ended.as_ref());
+    }
+
+    /// The same of a pod that fetches, or compiles, for another one.
+    fn part(&mut self, pod: Key, number: usize, object: &Value) {
+        let stage = self.stage.clone();
+        let compiles = object["spec"]["containers"][0]["name"] == "compile";
+        let commit = inputs(&stage, object)["commit"].as_str().unwrap_or_default().to_owned();
+        let ended = pods::stages(object).get(number).is_none().then(|| match stage.outside.program(&commit) {
+            Program::Broken if compiles => Ended::Failed { stage: 0, exit: 1, says: ".\\main.go:7:2: undefined: bread".into() },
+            _ => Ended::Succeeded(String::new()),
+        });
+        self.step(pod, number, object, ended.as_ref());
+    }
+
+    /// The same of a pod that assembles what others have left.
+    fn last_part(&mut self, pod: Key, number: usize, object: &Value, assemble: &AssembleRequest) {
+        let stage = self.stage.clone();
+        let owner = object["metadata"]["labels"][names::LABEL_IMAGE_UID].as_str().unwrap_or_default().to_owned();
+        let ended = pods::stages(object).get(number).is_none().then(|| {
+            let (commit, flags) =
+                (assemble.assembly.revision.clone().unwrap_or_default(), inputs(&stage, object)["compile"]["ldflags"].clone());
+            let digest = stage.outside.push(&assemble.repository, &assemble.tag, &commit, vec![flags.to_string()], &owner, stage.clock()());
+            Ended::Succeeded(json!({"digest": digest}).to_string())
+        });
+        self.step(pod, number, object, ended.as_ref());
     }
 
     /// The same of a pod that tests.
@@ -222,11 +257,11 @@ impl Cluster {
         let stage = self.stage.clone();
         let now = (stage.clock())();
         stage.server.within(|store| {
-            let Some(object) = unfinished(store, job) else { return };
+            let Some(object) = unfinished(store, job).filter(|job| job["spec"]["suspend"] != true) else { return };
             let seconds = object["spec"]["activeDeadlineSeconds"].as_i64().unwrap_or(3600);
-            let created =
-                object["metadata"]["creationTimestamp"].as_str().and_then(|time| time.parse::<k8s_openapi::jiff::Timestamp>().ok());
-            let over = created.is_some_and(|created| now.duration_since(created).as_secs() >= seconds);
+            let began = object["status"]["startTime"].as_str().or(object["metadata"]["creationTimestamp"].as_str());
+            let began = began.and_then(|time| time.parse::<k8s_openapi::jiff::Timestamp>().ok());
+            let over = began.is_some_and(|began| now.duration_since(began).as_secs() >= seconds);
             if !over {
                 return;
             }
@@ -330,10 +365,15 @@ fn finish(store: &mut Store, job: &Key, condition: &Value, now: String) {
 
 /// Whether a build pod's image waits for tests, as its Job was made for.
 fn is_gated(stage: &Stage, pod: &Value) -> bool {
+    inputs(stage, pod)["tests"].is_array()
+}
+
+/// The inputs of the build whose Job has this pod.
+fn inputs(stage: &Stage, pod: &Value) -> Value {
     let owner = pod["metadata"]["ownerReferences"][0]["name"].as_str().unwrap_or_default().to_owned();
     let job = stage.server.within(|store| store.get(&(by_name("Job"), NAMESPACE.into(), owner)).map(|stored| stored.object.clone()));
-    let inputs = job.and_then(|job| job["metadata"]["annotations"][names::ANNOTATION_INPUTS].as_str().map(str::to_owned));
-    inputs.is_some_and(|inputs| inputs.contains("\"tests\":["))
+    let inputs = job.and_then(|job| serde_json::from_str(job["metadata"]["annotations"][names::ANNOTATION_INPUTS].as_str()?).ok());
+    inputs.unwrap_or_default()
 }
 
 /// What a stage of ours is told, from its arguments.

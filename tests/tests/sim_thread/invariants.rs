@@ -15,6 +15,7 @@
 //! | I12 | at most one request a second and object, and some more for each Job, over each five minutes: a steady failure is not a storm |
 //! | I13 | with a key: no tag and no target gets a digest before it is signed |
 //! | I14 | with tests: no tag by which it is found and no target gets an image before its tests have passed; at most one Job tests for a build |
+//! | I15 | a Job that waits for others begins only when all of them have succeeded |
 //!
 //! I9 is about feedback of metrics, which does not exist yet; it comes with it.
 
@@ -58,6 +59,11 @@ pub struct Invariants {
     testing: BTreeSet<String>,
     /// Every Job ever that tests: object and name.
     tests: BTreeSet<(String, String)>,
+    /// Jobs that have succeeded, and those that never will.
+    complete: BTreeSet<String>,
+    lost: BTreeSet<String>,
+    /// The Jobs that a Job waits for.
+    after: BTreeMap<String, Vec<String>>,
     /// Specifications by object and generation.
     flags: BTreeMap<(String, i64), String>,
     requests: BTreeMap<(u64, String), VecDeque<(u64, String)>>,
@@ -84,6 +90,9 @@ impl Invariants {
             signing: BTreeSet::new(),
             testing: BTreeSet::new(),
             tests: BTreeSet::new(),
+            complete: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            after: BTreeMap::new(),
             flags: BTreeMap::new(),
             requests: BTreeMap::new(),
             writes: 0,
@@ -185,6 +194,7 @@ impl Invariants {
         }
         if metadata["labels"]["sim/stripped"].is_string() {
             // Without its labels a Job is no build of ours any more: it is taken for lost.
+            self.lost.insert(change.key.2.clone());
             self.active.values_mut().for_each(|names| names.retain(|name| *name != change.key.2));
             let before = change.old.as_ref().and_then(|old| old.object["metadata"]["labels"][names::LABEL_FINGERPRINT].as_str());
             if let Some(fingerprint) = before {
@@ -194,6 +204,10 @@ impl Invariants {
         }
         if change.new.is_none() && change.writer == "somebody" {
             self.taken_away.insert((owner.clone(), fingerprint.clone()));
+        }
+        self.relay(change, ours);
+        if label(names::LABEL_ROLE) == names::ROLE_PART {
+            return;
         }
         if label(names::LABEL_ROLE) == names::ROLE_TEST {
             return self.test(change, ours, owner, fingerprint);
@@ -205,7 +219,8 @@ impl Invariants {
         } else {
             active.remove(&change.key.2)
         };
-        let active = active.clone();
+        let mut active = active.clone();
+        active.retain(|name| !self.waits_in_vain(name));
         if active.len() > 1 {
             self.breaks(format!("I1: unfinished Jobs of one object and fingerprint: {active:?}"));
         }
@@ -226,6 +241,39 @@ impl Invariants {
         }
     }
 
+    /// Follows which Jobs others wait for.
+    fn relay(&mut self, change: &Change, ours: bool) {
+        let name = &change.key.2;
+        let suspended = |stored: &Option<Stored>| stored.as_ref().is_some_and(|stored| stored.object["spec"]["suspend"] == true);
+        let ended = |kind: &str| change.new.as_ref().is_some_and(|new| new.object["status"]["conditions"][0]["type"] == kind);
+        if change.old.is_none() {
+            // One of the same name may come after one that was deleted.
+            self.lost.remove(name);
+            self.complete.remove(name);
+        }
+        if change.new.is_none() || ended("Failed") {
+            self.lost.insert(name.clone());
+        }
+        if ended("Complete") {
+            self.complete.insert(name.clone());
+        }
+        let annotations = change.new.as_ref().map(|new| new.object["metadata"]["annotations"].clone()).unwrap_or_default();
+        let Some(after) = annotations[names::ANNOTATION_AFTER].as_str() else { return };
+        let after: Vec<String> = after.split(',').map(str::to_owned).collect();
+        // What is stopped begins as well, with no pod.
+        let stopped = change.new.as_ref().is_some_and(|new| new.object["spec"]["parallelism"] == 0);
+        let resumed = ours && suspended(&change.old) && !suspended(&change.new) && !stopped;
+        if let Some(early) = after.iter().find(|other| resumed && !self.complete.contains(*other)) {
+            self.breaks(format!("I15: {name} begins, and {early} has not succeeded"));
+        }
+        self.after.insert(name.clone(), after);
+    }
+
+    /// Whether a Job waits for one that will never succeed: it is as one that has ended.
+    fn waits_in_vain(&self, name: &str) -> bool {
+        self.after.get(name).is_some_and(|others| others.iter().any(|other| self.lost.contains(other)))
+    }
+
     /// A Job that tests: at most one ever for each build, and one at a time for each fingerprint.
     fn test(&mut self, change: &Change, ours: bool, owner: String, fingerprint: String) {
         let active = self.active.entry((owner.clone(), format!("{fingerprint}, tests"))).or_default();
@@ -234,11 +282,11 @@ impl Invariants {
         } else {
             active.remove(&change.key.2)
         };
-        if active.len() > 1 {
+        let unknowable = self.gone.contains_key(&owner) || self.taken_away.contains(&(owner.clone(), fingerprint));
+        if active.len() > 1 && !unknowable {
             let active = active.clone();
             self.breaks(format!("I14: unfinished tests of one object and fingerprint: {active:?}"));
         }
-        let unknowable = self.gone.contains_key(&owner) || (self.meddled && self.taken_away.contains(&(owner.clone(), fingerprint)));
         if change.old.is_none() && ours && !self.tests.insert((owner, change.key.2.clone())) && !unknowable {
             self.breaks(format!("I14: {} tests twice for one build", change.key.2));
         }

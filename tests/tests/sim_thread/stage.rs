@@ -140,6 +140,7 @@ fn clock(start: Instant) -> Clock {
 fn settings() -> Settings {
     Settings {
         toolchains: [("1.26".into(), "registry.sim/golang:1.26".into())].into(),
+        windows_toolchains: [("1.26".into(), "registry.sim/windows-golang:1.26".into())].into(),
         step_image: "registry.sim/gowindows:1".into(),
         bases: [("NanoServer".into(), "registry.sim/nanoserver".into())].into(),
         ..Settings::default()

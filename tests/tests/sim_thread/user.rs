@@ -42,6 +42,11 @@ impl Shop {
             let data = json!({"password": base64(SECRET), ".dockerconfigjson": base64(SECRET), "cosign.key": base64(SECRET)});
             self.make("Secret", json!({"metadata": {"name": name}, "data": data})).await;
         }
+        if self.compiles_on_windows() {
+            let spec = json!({"accessModes": ["ReadWriteMany"]});
+            self.make("PersistentVolumeClaim", json!({"metadata": {"name": format!("{}-shared", self.name)}, "spec": spec})).await;
+            self.act(|store| store.create(&writer("kubelet"), by_name("Node"), "", windows_node()).map(drop)).await;
+        }
         self.make("Deployment", self.deployment()).await;
         self.make("GoWindowsImage", self.object()).await;
     }
@@ -64,6 +69,9 @@ impl Shop {
         if self.tests() {
             object["spec"]["go"]["test"] = json!({"packages": ["./..."]});
         }
+        if self.compiles_on_windows() {
+            object["spec"]["build"] = json!({"nodes": {"os": "windows"}, "workspace": {"claimName": format!("{}-shared", self.name)}});
+        }
         if self.signs() {
             object["spec"]["signing"] = json!({"keySecretRef": {"name": format!("{}-key", self.name)}});
         }
@@ -78,6 +86,11 @@ impl Shop {
     /// Whether its images are tested: all but those of the last of three.
     pub fn tests(&self) -> bool {
         !self.name.ends_with('2')
+    }
+
+    /// Whether its programs are compiled on Windows nodes: those of the last of three.
+    pub fn compiles_on_windows(&self) -> bool {
+        self.name.ends_with('2')
     }
 
     /// Its target as the user declares it.
@@ -177,4 +190,17 @@ pub fn runs(status: &Value, commit: &str) -> bool {
 fn base64(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+fn windows_node() -> Value {
+    let info = json!({
+        "kernelVersion": "10.0.20348.5499", "osImage": "Windows Server 2022 Datacenter", "architecture": "amd64", "bootID": "b",
+        "containerRuntimeVersion": "containerd://2.1.4", "kubeProxyVersion": "", "kubeletVersion": "v1.34.0", "machineID": "m",
+        "operatingSystem": "windows", "systemUUID": "u",
+    });
+    json!({
+        "metadata": {"name": "windows-1", "labels": {"kubernetes.io/os": "windows"}},
+        "spec": {"taints": [{"key": "os", "value": "windows", "effect": "NoSchedule"}]},
+        "status": {"nodeInfo": info},
+    })
 }

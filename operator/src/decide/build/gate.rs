@@ -6,7 +6,7 @@
 
 use super::super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request, backoff};
 use super::{LONGEST_BACKOFF, fail, retry, violation};
-use crate::observe::{Build, BuildState, Seen, World};
+use crate::observe::{Build, BuildState, PART, Seen, World};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use std::time::Duration;
@@ -24,9 +24,12 @@ pub(super) fn is_needed(world: &World, inputs: &Inputs) -> bool {
 
 /// Once one of the two Jobs has failed, the other is of no use.
 pub(super) fn end_the_other(plan: &mut Plan, build: &Build, reason: Reason) {
-    for job in build.to_stop() {
-        let why = if job == build.job { format!("Tests/{reason}") } else { "BuildFailed".to_owned() };
-        plan.effects.push(Effect::StopJob { job: job.to_owned(), why });
+    let [own, tests] = build.to_stop();
+    let idle = |job: &str| build.idle.iter().chain(build.test_run().iter().flat_map(|run| &run.idle)).any(|idle| idle == job);
+    let others = [(own, format!("Tests/{reason}")), (tests, "BuildFailed".to_owned())];
+    for (jobs, why) in others {
+        let why = |job: &str| if idle(job) { format!("{PART}/{reason}") } else { why.clone() };
+        plan.effects.extend(jobs.into_iter().map(|job| Effect::StopJob { job: job.to_owned(), why: why(job) }));
     }
 }
 

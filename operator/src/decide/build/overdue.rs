@@ -1,29 +1,27 @@
 //! Which stage of a build, or of its tests, takes longer than its limit?
 
 use super::super::{Effect, Plan, Request};
-use crate::observe::{Build, World};
+use crate::observe::{Build, BuildState, Turn, World};
 use crate::render;
 use gowindows_crds::v1alpha1::StageStatus;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::SignedDuration;
 
 /// Ends the Jobs of which one does.
 pub(super) fn stop(world: &World, request: &Request, plan: &mut Plan, build: &Build) {
-    for job in build.to_stop() {
-        let (created, stages) = match build.test_run().filter(|_| job != build.job) {
-            Some(run) => (run.created, &run.stages),
-            None => (build.created, &build.stages),
-        };
-        if let Some(stage) = overdue(world, request, created, stages) {
-            plan.effects.push(Effect::StopJob { job: job.to_owned(), why: format!("Timeout/{stage}") });
+    let own = build.turn.iter().map(|turn| (turn, &build.state, &build.stages));
+    let tests = build.test_run().and_then(|run| Some((run.turn.as_ref()?, &run.state, &run.stages)));
+    for (turn, state, stages) in own.chain(tests) {
+        if let Some(stage) = overdue(world, request, turn, state, stages) {
+            plan.effects.push(Effect::StopJob { job: turn.job.clone(), why: format!("Timeout/{stage}") });
         }
     }
 }
 
-fn overdue<'a>(world: &World, request: &Request, created: Timestamp, stages: &'a [StageStatus]) -> Option<&'a str> {
+fn overdue<'a>(world: &World, request: &Request, turn: &Turn, state: &BuildState, stages: &'a [StageStatus]) -> Option<&'a str> {
     let limits = &request.build;
     let Some(stage) = stages.iter().find(|stage| stage.started_at.is_some() && stage.finished_at.is_none()) else {
-        let waiting = stages.iter().all(|stage| stage.started_at.is_none());
-        return (waiting && world.since(created) > limits.queue).then_some("queue");
+        let waits = matches!(state, BuildState::Queued(_)) && turn.since.is_some_and(|since| world.since(since) > limits.queue);
+        return waits.then_some("queue");
     };
     let limit = match stage.name.as_str() {
         render::SOURCE => limits.source,

@@ -8,7 +8,7 @@
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
 use super::super::{BuildVerdict, Plan, Request, backoff, later};
-use super::start;
+use super::{recorded_attempt, start};
 use crate::observe::{Build, World};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
@@ -60,7 +60,8 @@ pub(super) fn recovers(recorded: &str) -> bool {
 
 /// Plans the next attempt, or says why there is none.
 pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan: &mut Plan, build: &Build, reason: Reason, message: &str) {
-    let attempt = build.attempt;
+    // Newer Jobs may have been deleted, and their names are not used twice.
+    let attempt = build.attempt.max(recorded_attempt(world, &build.fingerprint));
     let tries = u32::try_from(attempt).unwrap_or(1);
     let allowed = match class(reason) {
         Class::Input => false,

@@ -2,7 +2,7 @@
 //!
 //! | engine | linux | windows |
 //! |---|---|---|
-//! | Go | yes | designed, refused as [`Reason::Unsupported`] |
+//! | Go | yes | with a claim that both systems share |
 //! | BuildKit | yes, with a buildkitd | designed, refused as [`Reason::Unsupported`] |
 //! | Kaniko | yes | impossible, refused as [`Reason::InvalidSpec`] |
 
@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, NodeSystem};
-use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::BTreeMap;
@@ -25,6 +25,10 @@ pub struct BuildRequest {
     pub engine: Engine,
     /// Node selector, tolerations, affinity, priority.
     pub nodes: BuildNodes,
+    /// The system of the nodes that compile.
+    pub system: NodeSystem,
+    /// Name of the claim that pods of both systems share.
+    pub workspace: Option<String>,
     /// Resources of the compile container, and of the one that tests.
     pub resources: ResourceRequirements,
     /// Longest time from creation until the pod runs.
@@ -77,7 +81,7 @@ impl Engine {
                 format!("it is for engine BuildKit alone, and build.engine is {spec:?}; set build.engine to BuildKit, or leave it out");
             return Err(invalid("build.buildkit", "", &remedy));
         }
-        if system == NodeSystem::Windows {
+        if system == NodeSystem::Windows && spec != BuildEngine::Go {
             return Err(not_on_windows(spec));
         }
         match spec {
@@ -123,7 +127,9 @@ fn not_on_windows(engine: BuildEngine) -> Refusal {
     let linux = "use linux (or leave it out): programs are compiled there for Windows, with the same result";
     match engine {
         BuildEngine::Kaniko => invalid("build.nodes.os", "windows", &format!("Kaniko cannot run on Windows; {linux}")),
-        BuildEngine::Go | BuildEngine::BuildKit => unsupported("build.nodes.os", "windows", &format!("with engine {engine:?}, {linux}")),
+        BuildEngine::Go | BuildEngine::BuildKit => {
+            unsupported("build.nodes.os", "windows", &format!("with engine {engine:?}, {linux}, or engine Go"))
+        }
     }
 }
 
@@ -144,10 +150,11 @@ fn configured(engine: BuildEngine, setting: &str, image: Option<&String>) -> Res
 
 impl BuildRequest {
     pub(super) fn new(spec: BuildSpec, settings: &Settings) -> Result<Self, Refusal> {
-        let BuildSpec { engine, buildkit, nodes, resources, timeouts, retries, cache } = spec;
+        let BuildSpec { engine, buildkit, nodes, workspace, resources, timeouts, retries, cache } = spec;
         let nodes = nodes.unwrap_or_default();
+        let system = nodes.os.unwrap_or_default();
         let BuildCache { volume, registry } = cache.unwrap_or_default();
-        let mut engine = Engine::new(engine.unwrap_or_default(), buildkit, nodes.os.unwrap_or_default(), settings)?;
+        let mut engine = Engine::new(engine.unwrap_or_default(), buildkit, system, settings)?;
         let elsewhere =
             [("build.cache.volume", volume.is_some(), "keeps the caches"), ("build.resources", resources.is_some(), "has its own")];
         let unheard = elsewhere.into_iter().find(|(_, set, _)| *set).filter(|_| matches!(engine, Engine::BuildKit(_)));
@@ -175,6 +182,8 @@ impl BuildRequest {
                 limits: Some(quantities(resources.limits, &[("memory", "4Gi")])),
             },
             nodes,
+            system,
+            workspace: workspace.map(|workspace| object_name("build.workspace.claimName", &workspace.claim_name)).transpose()?,
             queue: checks::positive("build.timeouts.queue", timeouts.queue.as_deref(), 30 * MINUTE)?,
             source: checks::positive("build.timeouts.source", timeouts.source.as_deref(), 5 * MINUTE)?,
             compile: checks::positive("build.timeouts.build", timeouts.build.as_deref(), 30 * MINUTE)?,
@@ -191,6 +200,18 @@ impl BuildRequest {
                 })
                 .transpose()?,
         })
+    }
+
+    /// Labels that nodes of a system must have, and the affinity to them. What the object says is said of the nodes that compile.
+    pub fn places(&self, system: NodeSystem) -> (BTreeMap<String, String>, Option<Affinity>) {
+        let named = if system == self.system { self.nodes.clone() } else { BuildNodes::default() };
+        let name = match system {
+            NodeSystem::Linux => "linux",
+            NodeSystem::Windows => "windows",
+        };
+        let own = [("kubernetes.io/os", name), ("kubernetes.io/arch", "amd64")];
+        let own = own.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned()));
+        (named.selector.into_iter().chain(own).collect(), named.affinity)
     }
 
     /// Tolerations, or `None` where there are none.

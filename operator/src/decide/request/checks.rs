@@ -3,7 +3,7 @@
 use super::Refusal;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::{ImageEnvVar, TestSpec};
+use gowindows_crds::v1alpha1::ImageEnvVar;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -121,23 +121,6 @@ pub(super) fn package(package: &str) -> Result<String, Refusal> {
 }
 
 /// The packages to test; none where there is no gate.
-pub(super) fn test_packages(test: Option<TestSpec>) -> Result<Vec<String>, Refusal> {
-    let field = "go.test.packages";
-    let Some(TestSpec { packages }) = test else { return Ok(Vec::new()) };
-    if packages.is_empty() || packages.len() > 16 {
-        return Err(invalid(field, "", "name 1 to 16, such as ./...; or leave go.test out"));
-    }
-    for (index, package) in packages.iter().enumerate() {
-        Check::new(field, package, "use `.`, a folder such as ./internal/till, or all below one, such as ./...")
-            .at_most(256)
-            .form(patterns::TEST_PACKAGES)?;
-        if packages[..index].contains(package) {
-            return Err(invalid(field, package, "list each once"));
-        }
-    }
-    Ok(packages)
-}
-
 pub(super) fn go_env(name: String, value: String) -> Result<(String, String), Refusal> {
     if ["GOARCH", "GOOS"].contains(&name.as_str()) {
         let remedy = format!("images are built for windows/amd64 only ({name}={value} is asked for); leave it out");

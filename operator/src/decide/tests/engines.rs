@@ -116,6 +116,7 @@ fn first(inputs: &Inputs) -> crate::render::BuildOrder<'_> {
         known_program: None,
         gated: false,
         credentials: None,
+        windows_versions: vec![],
     }
 }
 
@@ -229,9 +230,7 @@ fn combinations_that_are_not_built_say_what_is() {
         build["nodes"] = json!({"os": "windows"});
         request(build).expect_err("refused")
     };
-    for (engine, reason) in
-        [(BuildEngine::Go, Reason::Unsupported), (BuildEngine::BuildKit, Reason::Unsupported), (BuildEngine::Kaniko, Reason::InvalidSpec)]
-    {
+    for (engine, reason) in [(BuildEngine::BuildKit, Reason::Unsupported), (BuildEngine::Kaniko, Reason::InvalidSpec)] {
         let Refusal { reason: found, message } = windows(engine);
         assert_eq!(found, reason, "{message}");
         assert!(message.contains("build.nodes.os") && message.contains("use linux"), "{message}");

@@ -173,7 +173,17 @@ fn a_program_that_is_taken_over_needs_no_modules() {
     let known = crate::step::assemble_request::KnownProgram { image: image().reference, sha256: "ab".into() };
     let credentials = Some(Credentials::default());
     let known_program = Some(known);
-    let order = BuildOrder { inputs: &inputs, attempt: 1, cause: "First", rebuild_token: None, known_program, gated: false, credentials };
+    let windows_versions = vec![];
+    let order = BuildOrder {
+        inputs: &inputs,
+        attempt: 1,
+        cause: "First",
+        rebuild_token: None,
+        known_program,
+        gated: false,
+        credentials,
+        windows_versions,
+    };
     let text = serde_json::to_string(&job(&object, &request, &settings(), &order)).expect("JSON");
     assert!(!text.contains("modules-auth"), "{text}");
 }

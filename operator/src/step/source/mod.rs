@@ -53,6 +53,12 @@ pub struct SourceArgs {
     /// Folder for what a container builder needs, where the request asks for it; it is made empty
     #[arg(long, value_name = "DIR")]
     pub context: Option<PathBuf>,
+    /// Folder with a folder for each build of the object, where these outlive their pods: all of them are deleted but those that `--build` names
+    #[arg(long, value_name = "DIR", requires = "build")]
+    pub builds: Option<PathBuf>,
+    /// Start of the names of the folders in `--builds` that are kept
+    #[arg(long, value_name = "NAME")]
+    pub build: Option<String>,
     /// File for what was found out about the source, as JSON, for the steps that follow
     #[arg(long, value_name = "FILE")]
     pub info: PathBuf,
@@ -109,6 +115,9 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
 fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &Stop) -> Result<SourceInfo, SourceError> {
     let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes, context } = request;
     let SourceArgs { dest, out, context: context_folder, .. } = folders;
+    if let Some((builds, build)) = folders.builds.as_ref().zip(folders.build.as_ref()) {
+        remove_others(builds, build);
+    }
     make_empty(dest)?;
     make_empty(out)?;
     let objects = out.join(".objects");
@@ -162,6 +171,22 @@ fn make_empty(folder: &Path) -> Result<(), SourceError> {
         Ok(())
     };
     empty().map_err(|error| SourceError::write(folder, error))
+}
+
+/// Removes what earlier builds of the object have left. What cannot be removed, as while a pod that is being ended still has it open, is removed
+/// by the build after this one.
+fn remove_others(builds: &Path, build: &str) {
+    let Ok(entries) = fs::read_dir(builds) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(build) {
+            continue;
+        }
+        match fs::remove_dir_all(entry.path()) {
+            Ok(()) => say(&format!("removed what build {name} has left")),
+            Err(error) => say(&format!("warning: what build {name} has left could not be removed: {error}")),
+        }
+    }
 }
 
 /// A line of progress.

@@ -14,7 +14,7 @@ use nix::mount::{MntFlags, umount2};
 use tokio::process::Command;
 
 use super::{
-    command::on_drive,
+    command::{CommandLine, on_drive},
     images::Images,
     layer::Stack,
     network::{Cni, PodNetwork},
@@ -163,7 +163,8 @@ impl Container for WineContainer {
                 wine: prefix::environment(loader, &root, &self.overlay.temporary()),
                 log: &self.new.log,
             };
-            self.program = Some(Program::start(&self.new.line, &place, &self.shared.record).await?);
+            let line = for_wine(&self.new.line);
+            self.program = Some(Program::start(&line, &place, &self.shared.record).await?);
             Ok(())
         }
         .boxed()
@@ -181,6 +182,17 @@ impl Container for WineContainer {
         let message = fs::read(self.path(path)).ok()?;
         Some(String::from_utf8_lossy(&message).into_owned()).filter(|message| !message.is_empty())
     }
+}
+
+/// Wine 8 cannot delete a program that has just run ("unlinkat ...: Invalid function"), on which the go command fails at its very end: it is
+/// told to leave its folder of work, which ends with the container anyway.
+fn for_wine(line: &CommandLine) -> CommandLine {
+    let mut line = line.clone();
+    if line.program == "go" {
+        let flags = line.environment.entry("GOFLAGS".into()).or_default();
+        *flags = format!("{flags} -work").trim_start().to_owned();
+    }
+    line
 }
 
 /// A namespace in which the host is called as the pod is, held by a mounted file.

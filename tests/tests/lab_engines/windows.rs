@@ -1,0 +1,83 @@
+//! What compiles and tests on a Windows node: go.exe itself, in a Job between two on the Linux node. It makes the same program.
+
+use crate::{object, tenant};
+use anyhow::{Context, Result, ensure};
+use gowindows_crds::conditions::{ConditionType, Reason};
+use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus, ImageStatus};
+use gowindows_tests::lab::git::Access;
+use gowindows_tests::thread::{LIMIT, Stage, Tenant, is_for, message, until};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A claim that pods of both systems can mount.
+pub async fn share(tenant: &Tenant, name: &str, mode: &str) -> Result<()> {
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+        "spec": {"accessModes": [mode], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    tenant.kubectl.apply(&claim.to_string()).await.map(drop)
+}
+
+/// Has an object compile on Windows nodes.
+pub fn on_windows(object: &mut Value) {
+    object["spec"]["build"]["nodes"] = json!({"os": "windows"});
+    object["spec"]["build"]["workspace"] = json!({"claimName": "shared"});
+}
+
+async fn published(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
+    let there = |status: &GoWindowsImageStatus| {
+        status.image.as_ref().is_some_and(|image| image.revision.as_ref().is_some_and(|revision| revision.ends_with(commit)))
+    };
+    until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, there).await?.image.context("an image")
+}
+
+async fn says(stage: &Stage, tenant: &Tenant, reason: Reason, words: &str) -> Result<()> {
+    let so = |status: &GoWindowsImageStatus| {
+        is_for(status, ConditionType::Built, reason) && message(status, ConditionType::Built).contains(words)
+    };
+    let status = until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, so).await?;
+    eprintln!("{}: {reason}: {}", tenant.namespace, message(&status, ConditionType::Built));
+    Ok(())
+}
+
+/// A claim that cannot be shared, a test that only Windows can fail, one that passes there, and a program that does not compile.
+pub async fn tests_and_mistakes_on_a_windows_node(stage: Arc<Stage>) -> Result<()> {
+    let builders = crate::builders()?.read().await;
+    let tenant = tenant(&stage, "native", BuildEngine::Go, &builders).await?;
+    let repository = stage.lab.git().create("native/pathless", Access::Public).await?;
+    let test = |wanted: &str| {
+        format!(
+            "package main\n\nimport (\n\t\"path/filepath\"\n\t\"testing\"\n)\n\nfunc TestPath(t *testing.T) {{\n\tif got := filepath.Join(\"a\", \"b\"); got != `{wanted}` {{\n\t\tt.Fatalf(\"%s\", got)\n\t}}\n}}\n"
+        )
+    };
+    let files = [
+        ("go.mod", "module example.com/pathless\n\ngo 1.22\n"),
+        ("main.go", "package main\n\nfunc main() { println(\"here\") }\n"),
+        ("main_test.go", &test("a/b")),
+    ];
+    repository.commit_files(&files, "Take Windows for Linux", "2026-01-02T03:04:05Z").await?;
+    let mut object = object(&stage, &tenant, repository.url(), BuildEngine::Go, "");
+    object["spec"]["go"] = json!({"test": {"packages": ["./..."], "os": "windows"}});
+    object["spec"]["build"]["workspace"] = json!({"claimName": "alone"});
+    tenant.kubectl.apply(&object.to_string()).await?;
+    says(&stage, &tenant, Reason::WorkspaceUnusable, "there is no claim alone").await?;
+    share(&tenant, "alone", "ReadWriteOnce").await?;
+    share(&tenant, "shared", "ReadWriteMany").await?;
+    says(&stage, &tenant, Reason::WorkspaceUnusable, "claim alone has ReadWriteOnce").await?;
+
+    object["spec"]["build"]["workspace"] = json!({"claimName": "shared"});
+    tenant.kubectl.apply(&object.to_string()).await?;
+    says(&stage, &tenant, Reason::TestsFailed, r"Test TestPath of example.com/pathless failed: main_test.go:10: a\b").await?;
+    let commit = repository.commit_files(&[("main_test.go", &test(r"a\b"))], "Mind where it runs", "2026-01-03T03:04:05Z").await?;
+    published(&stage, &tenant, &commit).await?;
+
+    on_windows(&mut object);
+    tenant.kubectl.apply(&object.to_string()).await?;
+    let broken = "package main\n\nfunc main() { println(unknown) }\n";
+    repository.commit_files(&[("main.go", broken)], "Break it", "2026-01-04T03:04:05Z").await?;
+    says(&stage, &tenant, Reason::CompileError, "./main.go:3:23: undefined: unknown").await?;
+    let pods =
+        tenant.kubectl.run(&["get", "pods", "--output", "jsonpath={range .items[*]}{.spec.os.name} {.spec.nodeName}{'\\n'}{end}"]).await?;
+    ensure!(pods.lines().any(|line| line == "windows windows-1"), "{pods}");
+    Ok(())
+}
