@@ -5,6 +5,7 @@
 
 mod build;
 mod go;
+mod identity;
 mod image;
 mod rollout;
 mod signing;
@@ -15,6 +16,7 @@ pub use build::{
     BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildResources, BuildSpec, BuildTimeouts, CacheRegistry, CacheVolume, NodeSystem,
 };
 pub use go::{GoEnvVar, GoSpec, ModulesSpec, PrivateFrom, TestSpec};
+pub use identity::{AwsIdentity, AzureIdentity, GoogleIdentity, IdentitySpec};
 pub use image::{
     BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, FileMapping, ImageEnvVar, ImageSpec, SizeBudgetSpec,
 };

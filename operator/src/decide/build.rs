@@ -45,7 +45,7 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
     let creates = |effect: &Effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_));
     let Some(inputs) = plan.conclusion.inputs.clone().filter(|_| plan.effects.iter().any(creates)) else { return Ok(()) };
     let mut trouble = plan.conclusion.source_trouble.clone();
-    if request.push_secret.is_some() {
+    if request.push_secret.is_some() || request.identity.is_some() {
         world.ask(vec![Question::Published(inputs.tag())])?;
         trouble = trouble.filter(is_secrets).or_else(|| world.answers.published.get(&inputs.tag())?.trouble().cloned());
     }
@@ -76,7 +76,15 @@ fn hold_without_secrets(world: &World, request: &Request, plan: &mut Plan) -> Re
 }
 
 fn is_secrets(trouble: &Trouble) -> bool {
-    matches!(trouble.reason, Reason::SecretUnavailable | Reason::SecretInvalid)
+    matches!(
+        trouble.reason,
+        Reason::SecretUnavailable
+            | Reason::SecretInvalid
+            // The pod asks for the same exchange as the operator.
+            | Reason::IdentityUnavailable
+            | Reason::IdentityRefused
+            | Reason::IdentityUnreachable
+    )
 }
 
 fn advance(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
@@ -236,7 +244,7 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
 }
 
 fn blocks_build(trouble: &Trouble, request: &Request) -> bool {
-    trouble.reason != Reason::RegistryAuthFailed || request.push_secret.is_none()
+    trouble.reason != Reason::RegistryAuthFailed || (request.push_secret.is_none() && request.identity.is_none())
 }
 
 /// The last good image, if it is of these inputs and in this repository.

@@ -24,6 +24,7 @@ mod rollout;
 mod source;
 mod template;
 
+pub use crate::step::identity::{Exchange, Identity};
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
 pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};

@@ -6,6 +6,7 @@
 pub(super) mod budget;
 mod build;
 mod checks;
+mod identity;
 mod image;
 mod modules;
 
@@ -18,6 +19,7 @@ use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::render::dockerfile::{Caches, Generated};
 use crate::settings::Settings;
+use crate::step::identity::Identity;
 use crate::step::source_request::Reference;
 use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
@@ -51,6 +53,8 @@ pub struct Request {
     pub repository: String,
     /// Name of the Secret for the registry.
     pub push_secret: Option<String>,
+    /// In its place: who is let into the registry of `repository`.
+    pub identity: Option<Identity>,
     /// Base references as they are asked for, by tag or digest.
     pub bases: Vec<String>,
     /// The releases behind them, where they are a flavor's and not an image of the user's own.
@@ -131,6 +135,7 @@ impl Request {
             repository,
             tags: image_tags,
             push_secret_ref,
+            identity,
             base,
             args,
             env,
@@ -145,6 +150,11 @@ impl Request {
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
         let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), settings)?;
         let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
+        if let (Some(secret), Some(_)) = (&push_secret_ref, &identity) {
+            let remedy = "set pushSecretRef or identity, not both: image.identity makes the password by itself";
+            return Err(invalid("image.pushSecretRef", &secret.name, remedy));
+        }
+        let namespace = object.namespace().unwrap_or_default();
         let request = Self {
             interval,
             url: Check::new(
@@ -168,6 +178,7 @@ impl Request {
             .at_most(255)
             .form(patterns::REPOSITORY)?,
             push_secret: push_secret_ref.map(|secret| object_name("image.pushSecretRef.name", &secret.name)).transpose()?,
+            identity: identity.map(|spec| identity::identity(spec, &namespace, &repository, settings)).transpose()?,
             pull_secret: base
                 .as_ref()
                 .and_then(|base| base.pull_secret_ref.as_ref())
@@ -219,6 +230,7 @@ impl Request {
             },
         };
         request.check_targets(object)?;
+        request.check_identity()?;
         request.check_dockerfile(settings)?;
         Ok(request)
     }

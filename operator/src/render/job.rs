@@ -7,10 +7,10 @@
 //! ```
 //!
 //! Tests run beside it, in the Job of [`super::test_job`]. Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
-//! (*baseline* where the engine needs root), has no service account token, and each Secret is mounted only where it is used.
+//! (*baseline* where the engine needs root), has no token for the API server, and each Secret is mounted only where it is used.
 
 use super::modules::Credentials;
-use super::stages::{assemble, source};
+use super::stages::{assemble, identity_token, source};
 use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
@@ -239,7 +239,8 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
     };
     let source = source(request, settings, order, context);
     let first = [source].into_iter().chain(compile).collect();
-    pod_spec(request, settings, first, assemble(request, settings, order, &program), volumes)
+    let pod = pod_spec(request, settings, first, assemble(request, settings, order, &program), volumes);
+    PodSpec { service_account_name: request.identity.as_ref().map(|identity| identity.service_account.clone()), ..pod }
 }
 
 /// What the pods of a build and of its tests have in common.
@@ -287,6 +288,7 @@ pub(super) fn cache(claim: Option<PersistentVolumeClaim>) -> Volume {
 fn volumes(request: &Request) -> Vec<Volume> {
     let mut volumes = vec![scratch("workspace"), scratch("tmp")];
     volumes.extend(git_secret(request));
+    volumes.extend(identity_token(request));
     for (volume, name) in [("registry-auth", &request.push_secret), ("base-auth", &request.pull_secret)] {
         let item = KeyToPath { key: ".dockerconfigjson".into(), mode: None, path: "config.json".into() };
         volumes.extend(name.as_ref().map(|name| secret_volume(volume, name, Some(vec![item]))));
