@@ -186,7 +186,8 @@ async fn token(client: &Client, identity: &Identity) -> Result<String, Miss> {
             "image.identity.serviceAccountName: ServiceAccount {name} is absent or the operator may not ask for its tokens. Create it, and give the operator a Role and RoleBinding in this namespace (see config/samples/registry-identity.yaml)."
         ))),
         Err(error) => {
-            Err(unavailable(format!("image.identity.serviceAccountName: a token of ServiceAccount {name} could not be had: {error}.")))
+            let why = if let kube::Error::Api(status) = error { status.message } else { error.to_string() };
+            Err(unavailable(format!("image.identity.serviceAccountName: a token of ServiceAccount {name} could not be had: {why}.")))
         }
     }
 }

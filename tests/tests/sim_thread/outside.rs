@@ -5,8 +5,8 @@ use crate::stage::{Stage, outside_lane};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
-use gowindows_operator::decide::{Attestation, Reference};
-use gowindows_operator::observe::{Attested, Git, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
+use gowindows_operator::decide::{Attestation, Identity, Reference};
+use gowindows_operator::observe::{Attested, Clouds, Git, Login, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -193,6 +193,15 @@ impl Reached {
         let hash = self.0.dice.roll(question, 0);
         let delay = self.0.dice.below(question, self.0.milliseconds() / 1000, 60);
         self.0.wait(outside_lane(hash), Duration::from_millis(delay)).await;
+    }
+}
+
+/// The API server in memory gives no tokens, so nothing comes this far.
+impl Clouds for Reached {
+    fn login<'a>(&'a self, identity: &'a Identity, _: &'a str) -> BoxFuture<'a, Result<Login, Miss>> {
+        self.0.invariants().breaks(format!("a cloud is asked for {}, with a token that nobody gave", identity.host));
+        let message = "Who are you?".to_owned();
+        Box::pin(std::future::ready(Err(Miss { reason: Reason::IdentityRefused, message })))
     }
 }
 

@@ -52,7 +52,9 @@ mod tests {
     const TIME: &str = "20150830T123600Z";
     const HOST: (&str, &str) = ("host", "example.amazonaws.com");
 
-    fn signed(headers: &[(&str, &str)], body: &str) -> String {
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    fn signed(headers: Headers<'_>, body: &str) -> String {
         let keys = Keys { id: "AKIDEXAMPLE".into(), secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(), session: String::new() };
         authorization(&keys, &Scope { time: TIME, region: "us-east-1", service: "service" }, headers, body)
     }
@@ -62,7 +64,7 @@ mod tests {
     fn the_published_examples_are_signed_as_published() {
         let session = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA==";
         let form = ("content-type", "application/x-www-form-urlencoded");
-        let table: [(&[(&str, &str)], &str, &str); 3] = [
+        let table: [(Headers<'_>, &str, &str); 3] = [
             (&[HOST, ("x-amz-date", TIME)], "", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
             (
                 &[HOST, ("x-amz-date", TIME), ("x-amz-security-token", session)],
