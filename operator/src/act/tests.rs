@@ -25,7 +25,7 @@ use tokio::time::Instant;
 struct Nobody;
 
 impl Clouds for Nobody {
-    fn login<'a>(&'a self, _: &'a Identity, _: &'a str) -> BoxFuture<'a, Result<Login, Miss>> {
+    fn login<'a>(&'a self, _: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>> {
         panic!("a cloud is asked")
     }
 }

@@ -17,7 +17,7 @@ pub use pacing::Pacing;
 pub use telemetry::{Metrics, init_logs};
 
 use crate::clients::git::GitClient;
-use crate::clients::identity::Exchanger;
+use crate::clients::identity::{Exchanger, Identities};
 use crate::clients::oci::OciRegistry;
 use crate::observe::{Cluster, Git, Logins, Memory, Own, Registry, Stores, base_repositories};
 use crate::settings::Settings;
@@ -79,7 +79,7 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?settings.watch_namespaces, "gowindows starts");
     let git: Arc<dyn Git> = Arc::new(GitClient);
     let registry: Arc<dyn Registry> = Arc::new(OciRegistry::new(settings.registries.clone()));
-    let logins = Arc::new(Logins::new(Arc::new(Exchanger::new(settings.registries.clone()))));
+    let logins = Arc::new(Logins::new(Arc::new(Identities::new(client.clone(), Exchanger::new(settings.registries.clone())))));
     let work = |leadership: Leadership| {
         let controllers = namespaces.into_iter().map(|namespace| {
             let controller = Controller {

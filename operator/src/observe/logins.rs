@@ -4,14 +4,10 @@
 //! most, since who may have one may change; and not after the registry has refused it. It is handed on in the form of a docker configuration
 //! for its one host, and everything that holds for Secrets holds for it.
 
-use super::cluster::{API_DEADLINE, Cluster, in_time};
+use super::cluster::{Cluster, in_time};
 use super::{Clouds, Login, Miss, SecretData, secrets};
 use crate::decide::{Identity, Request};
 use gowindows_crds::conditions::Reason;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
-use kube::{Api, Client};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +18,6 @@ use tokio::time::Instant;
 const PUSH_SECRET: &str = "image.pushSecretRef";
 /// The field that names the Secret for bases.
 const PULL_SECRET: &str = "image.base.pullSecretRef";
-/// A token is given for something else at once: the API server gives none for less time.
-const TOKEN_LASTS: i64 = 600;
 /// Attaching to an image takes up to two minutes, and no password is to be over in the middle.
 const MARGIN: Duration = Duration::from_secs(300);
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -57,12 +51,11 @@ impl Logins {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(identity);
     }
 
-    async fn login(&self, client: &Client, identity: &Identity) -> Result<Login, Miss> {
+    async fn login(&self, identity: &Identity) -> Result<Login, Miss> {
         if let Some(login) = self.kept(identity) {
             return Ok(login);
         }
-        let token = token(client, identity).await?;
-        let login = self.clouds.login(identity, &token).await?;
+        let login = self.clouds.login(identity).await?;
         self.keep(identity, &login);
         Ok(login)
     }
@@ -124,7 +117,7 @@ impl Cluster {
         match key {
             Key::None => Ok(None),
             Key::Secret(field, name) => secrets::read(&self.client, namespace, field, name).await.map(Some),
-            Key::Identity(identity) => self.logins.login(&self.client, identity).await.map(|login| Some(docker_config(identity, &login))),
+            Key::Identity(identity) => self.logins.login(identity).await.map(|login| Some(docker_config(identity, &login))),
         }
     }
 
@@ -154,40 +147,6 @@ impl Cluster {
     pub fn push_failed(&self, request: &Request, miss: &Miss) {
         if let (Reason::RegistryAuthFailed, Some(identity)) = (miss.reason, &request.identity) {
             self.logins.forget(identity);
-        }
-    }
-}
-
-/// A token for the exchange alone: its audience is the cloud, which the API server is not. Nothing in the cluster is changed by this.
-async fn token(client: &Client, identity: &Identity) -> Result<String, Miss> {
-    let name = &identity.service_account;
-    let unavailable = |message| Miss { reason: Reason::IdentityUnavailable, message };
-    let order = TokenRequest {
-        spec: TokenRequestSpec {
-            audiences: vec![identity.audience.clone()],
-            expiration_seconds: Some(TOKEN_LASTS),
-            ..TokenRequestSpec::default()
-        },
-        ..TokenRequest::default()
-    };
-    let api = Api::<ServiceAccount>::namespaced(client.clone(), &identity.namespace);
-    let post = PostParams::default();
-    let Ok(given) = tokio::time::timeout(API_DEADLINE, api.create_token_request(name, &post, &order)).await else {
-        return Err(unavailable(format!(
-            "image.identity.serviceAccountName: no token of ServiceAccount {name} came within {API_DEADLINE:?}."
-        )));
-    };
-    match given {
-        Ok(given) => given.status.map(|status| status.token).ok_or_else(|| {
-            unavailable(format!("image.identity.serviceAccountName: the API server gave no token of ServiceAccount {name}."))
-        }),
-        // As with Secrets, one message: the difference would tell a tenant which ServiceAccounts exist.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 403 => Err(unavailable(format!(
-            "image.identity.serviceAccountName: ServiceAccount {name} is absent or the operator may not ask for its tokens. Create it, and give the operator a Role and RoleBinding in this namespace (see config/samples/registry-identity.yaml)."
-        ))),
-        Err(error) => {
-            let why = if let kube::Error::Api(status) = error { status.message } else { error.to_string() };
-            Err(unavailable(format!("image.identity.serviceAccountName: a token of ServiceAccount {name} could not be had: {why}.")))
         }
     }
 }

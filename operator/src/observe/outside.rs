@@ -57,10 +57,10 @@ impl fmt::Debug for Login {
     }
 }
 
-/// The clouds' token servers.
+/// The clouds that trust ServiceAccounts.
 pub trait Clouds: Send + Sync {
     /// The password that the identity's cloud gives for a token of its ServiceAccount.
-    fn login<'a>(&'a self, identity: &'a Identity, token: &'a str) -> BoxFuture<'a, Result<Login, Miss>>;
+    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>>;
 }
 
 /// A git server.

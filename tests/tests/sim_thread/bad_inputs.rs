@@ -261,13 +261,12 @@ pub fn an_identity_without_its_account() -> Checked {
         shop.edit("GoWindowsImage", |object| {
             object["spec"]["image"] = json!({
                 "repository": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shops",
-                "identity": {"serviceAccountName": "push", "aws": {"roleARN": "arn:aws:iam::123456789012:role/push"}},
+                "identity": {"serviceAccountName": "absent", "aws": {"roleARN": "arn:aws:iam::123456789012:role/push"}},
             });
         })
         .await;
         let commit = shop.commit(Program::Good).await;
-        let says = ["image.identity.serviceAccountName", "ServiceAccount push", "registry-identity.yaml"];
-        sees(&shop, "Built", "Unknown", "IdentityUnavailable", &says).await?;
+        sees(&shop, "Built", "Unknown", "IdentityUnavailable", &["ServiceAccount absent"]).await?;
         let before = stage.faults.requests();
         stage.wait(USER, Duration::from_secs(3_600)).await;
         let asked = stage.faults.requests() - before;

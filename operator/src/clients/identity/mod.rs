@@ -6,7 +6,7 @@
 //! Google  token -> STS /v1/token                 -> access token  (-> generateAccessToken of an account) -> oauth2accesstoken:token
 //! ```
 //!
-//! One file per cloud shapes requests and reads answers; [`wire`] sends. Servers come from the operator (`decide::request::identity`),
+//! [`token`] asks the API server for the token; a build pod has it in a file. One file per cloud shapes requests and reads answers; [`wire`] sends. Servers come from the operator (`decide::request::identity`),
 //! never from a redirect, and every answer is short. A password is for the registry that was named when the exchange began.
 //!
 //! What it deliberately does not do: keep anything (`observe::logins` does), or ask a metadata server: a node's own identity is not a
@@ -19,15 +19,15 @@ mod google;
 mod sigv4;
 #[cfg(test)]
 mod tests;
+mod token;
 mod wire;
 
 pub use error::IdentityError;
+pub use token::Identities;
 
-use crate::observe::{Login, Miss};
+use crate::observe::Login;
 use crate::settings::RegistrySettings;
 use crate::step::identity::{Exchange, Identity};
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use std::time::Duration;
 use wire::Wire;
 
@@ -79,11 +79,5 @@ impl Exchanger {
                 done => return done,
             }
         }
-    }
-}
-
-impl crate::observe::Clouds for Exchanger {
-    fn login<'a>(&'a self, identity: &'a Identity, token: &'a str) -> BoxFuture<'a, Result<Login, Miss>> {
-        async move { Ok(Exchanger::login(self, identity, token).await?) }.boxed()
     }
 }

@@ -1,6 +1,7 @@
 //! Servers that misbehave. Those that behave, and check every word, are those of the crate `gowindows-tests`.
 
 use super::*;
+use crate::observe::Miss;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
