@@ -111,8 +111,9 @@ fn advance(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
     }
     let newest = world.builds.iter().filter(mine).max_by_key(|build| build.attempt);
     match newest {
-        Some(build) => follow(world, request, settings, plan, build)?,
-        None => without_job(world, request, settings, plan, &fingerprint)?,
+        Some(build) if build.attempt >= ended_attempt(world, &fingerprint) => follow(world, request, settings, plan, build)?,
+        // The Job of the last attempt is gone, or has lost its labels; that of one before would lead to an attempt that was made already.
+        _ => without_job(world, request, settings, plan, &fingerprint)?,
     }
     recover(world, request, &fingerprint, plan)
 }
@@ -260,6 +261,12 @@ fn known(world: &World, request: &Request, plan: &Plan) -> Option<ImageStatus> {
 
 fn recorded_attempt(world: &World, fingerprint: &str) -> i32 {
     world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint).map_or(0, |build| build.attempt)
+}
+
+/// The attempt that is known to have failed.
+fn ended_attempt(world: &World, fingerprint: &str) -> i32 {
+    let ended = world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint && build.phase == BuildPhase::Failed);
+    ended.map_or(0, |build| build.attempt)
 }
 
 /// What the registry serves, with what is known of its build.

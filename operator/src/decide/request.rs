@@ -55,6 +55,8 @@ pub struct Request {
     pub push_secret: Option<String>,
     /// In its place: who is let into the registry of `repository`.
     pub identity: Option<Identity>,
+    /// Registries whose mirror is that one, so that it is asked in their place.
+    pub mirrored: Vec<String>,
     /// Base references as they are asked for, by tag or digest.
     pub bases: Vec<String>,
     /// The releases behind them, where they are a flavor's and not an image of the user's own.
@@ -155,6 +157,7 @@ impl Request {
             return Err(invalid("image.pushSecretRef", &secret.name, remedy));
         }
         let namespace = object.namespace().unwrap_or_default();
+        let identity = identity.map(|spec| identity::identity(spec, &namespace, &repository, settings)).transpose()?;
         let request = Self {
             interval,
             url: Check::new(
@@ -178,7 +181,8 @@ impl Request {
             .at_most(255)
             .form(patterns::REPOSITORY)?,
             push_secret: push_secret_ref.map(|secret| object_name("image.pushSecretRef.name", &secret.name)).transpose()?,
-            identity: identity.map(|spec| identity::identity(spec, &namespace, &repository, settings)).transpose()?,
+            mirrored: identity.as_ref().map(|identity| identity::mirrored(identity, settings)).unwrap_or_default(),
+            identity,
             pull_secret: base
                 .as_ref()
                 .and_then(|base| base.pull_secret_ref.as_ref())

@@ -82,10 +82,11 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// To an image that is only read: an identity opens its own registry and no other.
+    /// To an image that is only read. An identity opens its own registry, and is of use where that is a mirror.
     pub(super) fn to_read(request: &'a Request, reference: &str) -> Self {
+        let mirrored = || reference.split_once('/').is_some_and(|(host, _)| request.mirrored.iter().any(|known| known == host));
         match Self::to_push(request) {
-            Self::Identity(identity) if !identity.opens(reference) => Self::None,
+            Self::Identity(identity) if !identity.opens(reference) && !mirrored() => Self::None,
             key => key,
         }
     }

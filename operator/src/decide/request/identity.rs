@@ -45,6 +45,12 @@ pub(super) fn identity(spec: IdentitySpec, namespace: &str, repository: &str, se
     Ok(Identity { host, namespace: namespace.to_owned(), service_account, audience, exchange })
 }
 
+/// The registries that are mirrored in the identity's.
+pub(super) fn mirrored(identity: &Identity, settings: &Settings) -> Vec<String> {
+    let inside = |registry: &&RegistrySettings| registry.mirror.as_ref().is_some_and(|mirror| identity.opens(&format!("{mirror}/")));
+    settings.registries.iter().filter(inside).map(|registry| registry.host.clone()).collect()
+}
+
 impl Request {
     /// BuildKit's client reads docker configurations alone, and what it is given is the same for every pod.
     pub(super) fn check_identity(&self) -> Result<(), Refusal> {

@@ -66,6 +66,31 @@ async fn each_identity_has_its_own_and_a_refused_one_is_forgotten() {
 }
 
 #[test]
+fn an_identity_is_shown_to_its_own_registry_and_where_that_is_a_mirror() {
+    let host = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
+    let settings: crate::settings::Settings = serde_json::from_value(json!({
+        "toolchains": {"1.26": "r.example.com/go:1"},
+        "registries": [{"host": "mcr.microsoft.com", "mirror": format!("{host}/mcr")}, {"host": "quay.io", "mirror": "m.example.com"}],
+    }))
+    .expect("settings");
+    let object = serde_json::from_value(json!({
+        "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": "shop", "namespace": "team"},
+        "spec": {
+            "source": {"git": {"url": "https://git.example.com/shop.git"}},
+            "image": {
+                "repository": format!("{host}/shop"),
+                "identity": {"serviceAccountName": "push", "aws": {"roleARN": "arn:aws:iam::123456789012:role/push"}},
+            },
+        },
+    }))
+    .expect("an object");
+    let request = Request::new(&object, &settings).expect("a request");
+    let shown = |reference: &str| matches!(Key::to_base(&request, reference), Key::Identity(_));
+    assert!(shown(&format!("{host}/base:1")) && shown("mcr.microsoft.com/windows/nanoserver:ltsc2022"));
+    assert!(!shown("quay.io/base:1") && !shown("docker.io/library/golang:1") && !shown("golang:1"));
+}
+
+#[test]
 fn a_password_is_for_its_host_alone() {
     let login = Login { username: "AWS".into(), password: "canary\"}".into(), lasts: Duration::ZERO };
     let data = docker_config(&identity("r.example.com:5000"), &login);
