@@ -78,6 +78,12 @@ reasons! {
     SecretUnavailable,
     /// A Secret lacks the key or type that is needed.
     SecretInvalid,
+    /// The ServiceAccount of `image.identity` is absent, or the operator may not ask for its tokens.
+    IdentityUnavailable,
+    /// The cloud does not accept the identity of `image.identity`, or does not let it into the registry.
+    IdentityRefused,
+    /// The servers that exchange the identity for a password could not be reached, or gave no usable answer.
+    IdentityUnreachable,
     /// The base image could not be resolved.
     BaseUnavailable,
     /// The base image has nothing that fits (no windows/amd64, no 4-part `os.version`).

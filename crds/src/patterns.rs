@@ -46,6 +46,17 @@ pub const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_.-]*$";
 pub const IMAGE_KEY: &str = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$";
 /// Full path on drive C, below its root, of harmless names.
 pub const WINDOWS_PATH: &str = r"^[Cc]:(\\[A-Za-z0-9_-]([A-Za-z0-9._-]*[A-Za-z0-9_-])?)+$";
+/// ARN of an IAM role.
+pub const ROLE_ARN: &str = r"^arn:aws(-[a-z]{2,10}){0,3}:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$";
+/// Tenant or client id of Azure.
+pub const UUID: &str = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$";
+/// Provider of a workload identity pool of Google.
+pub const WORKLOAD_IDENTITY_PROVIDER: &str =
+    r"^projects/[0-9]{1,30}/locations/global/workloadIdentityPools/[a-z0-9-]{1,100}/providers/[a-z0-9-]{1,100}$";
+/// GKE cluster.
+pub const GKE_CLUSTER: &str = r"^projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/locations/[a-z0-9-]{1,40}/clusters/[a-z0-9-]{1,40}$";
+/// Google service account.
+pub const GOOGLE_ACCOUNT: &str = r"^[a-z0-9-]{1,100}@([a-z0-9.-]{1,100}\.iam|developer)\.gserviceaccount\.com$";
 /// Address of a buildkitd over TCP.
 pub const BUILDKIT_ADDRESS: &str = r"^tcp://[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[0-9]{1,5}$";
 /// Size of a claim.

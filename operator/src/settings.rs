@@ -103,6 +103,39 @@ pub struct RegistrySettings {
     /// The same certificates in place: this is what travels to build pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
+    /// Which cloud's identities (`image.identity`) it takes where its name does not say so, and which servers exchange them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentitySettings>,
+}
+
+/// A cloud with workload identities.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub enum IdentityProvider {
+    /// Amazon Web Services.
+    AWS,
+    /// Microsoft Azure.
+    Azure,
+    /// Google Cloud.
+    Google,
+}
+
+/// How identities are exchanged for one registry: for private endpoints, and for clouds that the operator does not know by name. Certificates
+/// are the registry's.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IdentitySettings {
+    /// Whose identities it takes.
+    pub provider: IdentityProvider,
+    /// AWS: the region. Default: as the registry's name says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Who takes the ServiceAccount's token: STS of AWS or of Google, or Azure's login server. `https://host[:port]`; plain HTTP only
+    /// where it stands here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_server: Option<String>,
+    /// Who is asked after it: ECR's API, Google's `iamcredentials`. Default with Azure: the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_server: Option<String>,
 }
 
 impl Settings {
@@ -151,7 +184,7 @@ impl Settings {
 
 impl RegistrySettings {
     fn problem(&self) -> Option<&'static str> {
-        let Self { host, plain_http, mirror, ca_file, ca_pem } = self;
+        let Self { host, plain_http, mirror, ca_file, ca_pem, identity } = self;
         let unfit = |mirror: &String| {
             let parts: Vec<&str> = mirror.split('/').collect();
             mirror.contains(['@', ' '])
@@ -167,6 +200,29 @@ impl RegistrySettings {
             }
             () if ca_file.is_some() && ca_pem.is_some() => Some("has caFile and caPem; set one of them"),
             () if *plain_http && (ca_file.is_some() || ca_pem.is_some()) => Some("has plainHTTP and a certificate; set one of them"),
+            () => identity.as_ref().and_then(IdentitySettings::problem),
+        }
+    }
+}
+
+impl IdentitySettings {
+    fn problem(&self) -> Option<&'static str> {
+        let Self { provider, region, token_server, password_server } = self;
+        let unfit = |server: &String| {
+            let place = server.strip_prefix("https://").or(server.strip_prefix("http://")).map(|place| place.trim_end_matches('/'));
+            place.is_none_or(|place| place.is_empty() || place.contains(['/', '@', '?', '#', ' ']))
+        };
+        match () {
+            () if region.is_some() && *provider != IdentityProvider::AWS => Some("has an identity.region, which only AWS has"),
+            () if region
+                .as_ref()
+                .is_some_and(|region| region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')) =>
+            {
+                Some("has an identity.region that is none: use one such as eu-central-1")
+            }
+            () if token_server.iter().chain(password_server).any(unfit) => {
+                Some("has an identity.tokenServer or passwordServer that is not https://host[:port]")
+            }
             () => None,
         }
     }
@@ -218,6 +274,12 @@ mod tests {
             "{host: r, mirror: 'https://m'}",
             "{host: r, mirror: r/folder}",
             "{host: r, mirror: m/}",
+            "{host: r, identity: {}}",
+            "{host: r, identity: {provider: Oracle}}",
+            "{host: r, identity: {provider: Azure, region: eu-central-1}}",
+            "{host: r, identity: {provider: AWS, region: 'a/b'}}",
+            "{host: r, identity: {provider: AWS, tokenServer: sts.example.com}}",
+            "{host: r, identity: {provider: AWS, passwordServer: 'https://u@sts.example.com'}}",
         ] {
             assert!(load(&format!("registries: [{yaml}]")).is_err(), "{yaml}");
         }

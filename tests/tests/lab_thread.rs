@@ -8,6 +8,8 @@ mod api;
 mod build;
 #[path = "lab_thread/failures.rs"]
 mod failures;
+#[path = "lab_thread/identity.rs"]
+mod identity;
 #[path = "lab_thread/inputs.rs"]
 mod inputs;
 #[path = "lab_thread/leader.rs"]
@@ -40,6 +42,7 @@ fn main() {
         inputs::registry_misbehaves,
         leader::a_dead_and_a_stopped_leader_are_succeeded,
         modules::a_private_module_needs_its_secret,
+        identity::workload_identities_open_the_registries_of_their_clouds,
         thread::another_program_goes_the_same_way,
         thread::an_object_becomes_a_running_windows_program,
         failures::new_image_crashes,

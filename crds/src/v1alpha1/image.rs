@@ -1,6 +1,6 @@
 //! What image is made, and where does it go?
 
-use super::SecretReference;
+use super::{IdentitySpec, SecretReference};
 use crate::patterns;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// The image that is published.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[x_kube(validation = Rule::new("!(has(self.pushSecretRef) && has(self.identity))")
+    .message("set pushSecretRef or identity, not both"))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageSpec {
     /// Repository to push to, without tag or digest. Example: `registry.example.com/shop/storefront`.
@@ -26,6 +28,10 @@ pub struct ImageSpec {
     /// The operator needs a Role and RoleBinding in this namespace to read it (`config/samples/secret-access.yaml`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push_secret_ref: Option<SecretReference>,
+    /// In its place, for the registries of AWS, Azure and Google: a ServiceAccount that the cloud trusts. Its tokens are exchanged for a
+    /// password of some hours, by the operator and by the build's last step, each for itself; no password is stored anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentitySpec>,
     /// The Windows base. Default: Nano Server `ltsc2022`, which Windows Server 2022 and 2025 nodes both run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseSpec>,
@@ -175,7 +181,7 @@ pub struct BaseSpec {
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]
     pub image: Option<String>,
     /// A Secret of type `kubernetes.io/dockerconfigjson` in the same namespace, to read the base with. Default: the one of
-    /// `image.pushSecretRef`.
+    /// `image.pushSecretRef`, or `image.identity` where the base is in the same registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret_ref: Option<SecretReference>,
 }

@@ -5,6 +5,7 @@
 
 mod build;
 mod go;
+mod identity;
 mod image;
 mod rollout;
 mod signing;
@@ -16,6 +17,7 @@ pub use build::{
     CacheVolume, NodeSystem,
 };
 pub use go::{GoEnvVar, GoSpec, ModulesSpec, PrivateFrom, TestSpec};
+pub use identity::{AwsIdentity, AzureIdentity, GoogleIdentity, IdentitySpec};
 pub use image::{
     BaseFlavor, BaseSpec, BudgetAction, CompressionAlgorithm, CompressionSpec, FileMapping, ImageEnvVar, ImageSpec, SizeBudgetSpec,
 };

@@ -143,15 +143,16 @@ async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) ->
 }
 
 async fn attest(cluster: &Cluster, namespace: &str, request: &Request, attestation: &Attestation) -> Result<Attested, Miss> {
-    let secret = cluster.push_secret(namespace, request).await?;
+    let secret = cluster.push_key(namespace, request).await?;
     let key = cluster.signing_secret(namespace, request).await?;
     let call = cluster.registry.attest(&request.repository, attestation, secret.as_ref(), key.as_ref());
-    in_time(&request.repository, ATTEST_DEADLINE, call).await
+    in_time(&request.repository, ATTEST_DEADLINE, call).await.inspect_err(|miss| cluster.push_failed(request, miss))
 }
 
 async fn move_tags(cluster: &Cluster, namespace: &str, request: &Request, digest: &str, tags: &[String]) -> Result<(), Miss> {
-    let secret = cluster.push_secret(namespace, request).await?;
-    in_time(&request.repository, TAG_DEADLINE, cluster.registry.tag(&request.repository, digest, tags, secret.as_ref())).await
+    let secret = cluster.push_key(namespace, request).await?;
+    let call = cluster.registry.tag(&request.repository, digest, tags, secret.as_ref());
+    in_time(&request.repository, TAG_DEADLINE, call).await.inspect_err(|miss| cluster.push_failed(request, miss))
 }
 
 async fn in_time<T>(repository: &str, deadline: Duration, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {

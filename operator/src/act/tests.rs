@@ -1,7 +1,10 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
-use crate::observe::{Git, Memory, NodeStore, Nodes, Own, Published, Registry, ResolvedBase, Revision, SecretData, Sight, Stores};
+use crate::decide::Identity;
+use crate::observe::{
+    Clouds, Git, Login, Logins, Memory, NodeStore, Nodes, Own, Published, Registry, ResolvedBase, Revision, SecretData, Sight, Stores,
+};
 use crate::report::Notice;
 use axum::Router;
 use axum::http::StatusCode;
@@ -18,8 +21,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// No test here asks git or a registry.
+/// No test here asks git, a registry or a cloud.
 struct Nobody;
+
+impl Clouds for Nobody {
+    fn login<'a>(&'a self, _: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>> {
+        panic!("a cloud is asked")
+    }
+}
 
 impl Git for Nobody {
     fn resolve<'a>(
@@ -92,6 +101,7 @@ impl Stage {
             own: Own::default(),
             git: Arc::new(Nobody),
             registry: Arc::new(Nobody),
+            logins: Arc::new(Logins::new(Arc::new(Nobody))),
         };
         let object: GoWindowsImage = serde_json::from_value(json!({
             "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage",

@@ -17,8 +17,9 @@ pub use pacing::Pacing;
 pub use telemetry::{Metrics, init_logs};
 
 use crate::clients::git::GitClient;
+use crate::clients::identity::{Exchanger, Identities};
 use crate::clients::oci::OciRegistry;
-use crate::observe::{Cluster, Git, Memory, Own, Registry, Stores, base_repositories};
+use crate::observe::{Cluster, Git, Logins, Memory, Own, Registry, Stores, base_repositories};
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
 use futures::{FutureExt, StreamExt};
@@ -78,6 +79,7 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?settings.watch_namespaces, "gowindows starts");
     let git: Arc<dyn Git> = Arc::new(GitClient);
     let registry: Arc<dyn Registry> = Arc::new(OciRegistry::new(settings.registries.clone()));
+    let logins = Arc::new(Logins::new(Arc::new(Identities::new(client.clone(), Exchanger::new(settings.registries.clone())))));
     let work = |leadership: Leadership| {
         let controllers = namespaces.into_iter().map(|namespace| {
             let controller = Controller {
@@ -86,6 +88,7 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
                 settings: settings.clone(),
                 git: git.clone(),
                 registry: registry.clone(),
+                logins: logins.clone(),
                 clock: clock.clone(),
                 metrics: metrics.clone(),
                 leadership: leadership.clone(),
@@ -133,6 +136,8 @@ pub struct Controller {
     pub git: Arc<dyn Git>,
     /// Registries.
     pub registry: Arc<dyn Registry>,
+    /// What opens registries where no Secret does.
+    pub logins: Arc<Logins>,
     /// What time it is.
     pub clock: Clock,
     /// What is counted.
@@ -144,7 +149,7 @@ pub struct Controller {
 impl Controller {
     /// Watches and reconciles until `stop`; passes under way are finished. Ends before only if a watch ends, which it never should.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
-        let Self { client, namespace, settings, git, registry, clock, metrics, leadership } = self;
+        let Self { client, namespace, settings, git, registry, logins, clock, metrics, leadership } = self;
         metrics.leads(leadership.clone());
         let memory = Arc::new(Memory::default());
         let own = Own::default();
@@ -152,7 +157,7 @@ impl Controller {
             triggers::triggers(&client, namespace.as_deref(), base_repositories(&settings), memory.clone(), own.clone());
         metrics.watch(images.clone(), stores.clone());
         let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
-        let cluster = Cluster { client, stores, memory, own, git, registry };
+        let cluster = Cluster { client, stores, memory, own, git, registry, logins };
         let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, leadership, pacing: Pacing::default() });
         let config = controller::Config::default().concurrency(CONCURRENCY);
         let queue = queue.take_until(stop).boxed();

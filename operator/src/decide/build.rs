@@ -13,11 +13,12 @@
 //! Job names are made of uid, inputs and attempt, so that a decision taken twice meets itself.
 
 mod gate;
+mod hold;
 mod overdue;
 mod retry;
 
 use super::request::budget;
-use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request, windows};
+use super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request, windows};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
@@ -26,7 +27,6 @@ use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BuildPhase, ImageStatus};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use std::time::Duration;
@@ -38,51 +38,7 @@ const WATCH: Duration = Duration::from_secs(15);
 
 pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
     advance(world, request, settings, plan)?;
-    hold_back(world, request, plan)
-}
-
-/// A pod waits in silence for a Secret that is absent or lacks the mounted key, for a claim, or for a node, so no Job is made before they are
-/// there.
-fn hold_back(world: &World, request: &Request, plan: &mut Plan) -> Result<(), Need> {
-    let creates = |effect: &Effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_));
-    let Some(inputs) = plan.conclusion.inputs.clone().filter(|_| plan.effects.iter().any(creates)) else { return Ok(()) };
-    let of_secrets = |trouble: Option<&Trouble>| trouble.filter(|trouble| is_secrets(trouble)).cloned();
-    let mut trouble = of_secrets(plan.conclusion.source_trouble.as_ref());
-    if request.push_secret.is_some() {
-        world.ask(vec![Question::Published(inputs.tag())])?;
-        trouble = trouble.or_else(|| of_secrets(world.answers.published.get(&inputs.tag())?.trouble()));
-    }
-    if let Some(base) = inputs.assembly.bases.first().filter(|_| request.pull_secret.is_some()) {
-        world.ask(vec![Question::Base(base.clone())])?;
-        trouble = trouble.or_else(|| of_secrets(world.answers.bases.get(base)?.trouble()));
-    }
-    let jobs = plan.effects.iter().filter_map(|effect| if let Effect::CreateJob(job) = effect { Some(job) } else { None });
-    let jobs: Vec<_> = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF)).collect();
-    let tests = |job: &&&Box<Job>| job.labels().get(names::LABEL_ROLE).is_some_and(|role| role == names::ROLE_TEST);
-    let compiles = jobs.iter().any(|job| !tests(&job));
-    if matches!(request.build.engine, Engine::BuildKit(_)) && compiles {
-        world.ask(vec![Question::Builder])?;
-        trouble = trouble.or_else(|| of_secrets(world.answers.builder.trouble()));
-    }
-    if request.modules.secret.is_some() && !jobs.is_empty() {
-        world.ask(vec![Question::Modules])?;
-        trouble = trouble.or_else(|| of_secrets(world.answers.modules.trouble()));
-    }
-    if let Some(toolchain) = windows::toolchain(request, &inputs).filter(|_| jobs.iter().any(|job| render::is_on_windows(job))) {
-        trouble = trouble.or(windows::trouble(world, request, toolchain)?);
-    }
-    if let Some(trouble) = trouble {
-        plan.effects.retain(|effect| !creates(effect));
-        // The order is not carried out yet.
-        plan.conclusion.handled.rebuild = world.status().handled.as_ref().and_then(|handled| handled.rebuild.clone());
-        plan.look_again(super::backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
-        plan.conclusion.build = BuildVerdict::Blocked(trouble);
-    }
-    Ok(())
-}
-
-fn is_secrets(trouble: &Trouble) -> bool {
-    matches!(trouble.reason, Reason::SecretUnavailable | Reason::SecretInvalid)
+    hold::back(world, request, plan)
 }
 
 fn advance(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
@@ -109,8 +65,9 @@ fn advance(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
     }
     let newest = world.builds.iter().filter(mine).max_by_key(|build| build.attempt);
     match newest {
-        Some(build) => follow(world, request, settings, plan, build)?,
-        None => without_job(world, request, settings, plan, &fingerprint)?,
+        Some(build) if build.attempt >= ended_attempt(world, &fingerprint) => follow(world, request, settings, plan, build)?,
+        // The Job of the last attempt is gone, or has lost its labels; that of one before would lead to an attempt that was made already.
+        _ => without_job(world, request, settings, plan, &fingerprint)?,
     }
     recover(world, request, &fingerprint, plan)
 }
@@ -243,7 +200,7 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
 }
 
 fn blocks_build(trouble: &Trouble, request: &Request) -> bool {
-    trouble.reason != Reason::RegistryAuthFailed || request.push_secret.is_none()
+    trouble.reason != Reason::RegistryAuthFailed || (request.push_secret.is_none() && request.identity.is_none())
 }
 
 /// The last good image, if it is of these inputs and in this repository.
@@ -260,6 +217,12 @@ fn known(world: &World, request: &Request, plan: &Plan) -> Option<ImageStatus> {
 /// The newest attempt that the status knows of, at inputs whose fingerprint begins so.
 fn recorded_attempt(world: &World, fingerprint: &str) -> i32 {
     world.status().build.as_ref().filter(|build| build.fingerprint.starts_with(fingerprint)).map_or(0, |build| build.attempt)
+}
+
+/// The attempt that is known to have failed.
+fn ended_attempt(world: &World, fingerprint: &str) -> i32 {
+    let ended = world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint && build.phase == BuildPhase::Failed);
+    ended.map_or(0, |build| build.attempt)
 }
 
 /// What the registry serves, with what is known of its build.

@@ -25,6 +25,7 @@ mod source;
 mod template;
 mod windows;
 
+pub use crate::step::identity::{Exchange, Identity};
 pub use crate::step::source_request::Reference;
 pub use inputs::{Inputs, Pins};
 pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};

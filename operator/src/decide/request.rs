@@ -6,6 +6,7 @@
 pub(super) mod budget;
 mod build;
 mod checks;
+mod identity;
 mod image;
 mod modules;
 mod test;
@@ -20,6 +21,7 @@ use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::render::dockerfile::{Caches, Generated};
 use crate::settings::Settings;
+use crate::step::identity::Identity;
 use crate::step::source_request::Reference;
 use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
@@ -57,6 +59,10 @@ pub struct Request {
     pub repository: String,
     /// Name of the Secret for the registry.
     pub push_secret: Option<String>,
+    /// In its place: who is let into the registry of `repository`.
+    pub identity: Option<Identity>,
+    /// Registries whose mirror is that one, so that it is asked in their place.
+    pub mirrored: Vec<String>,
     /// Base references as they are asked for, by tag or digest.
     pub bases: Vec<String>,
     /// The releases behind them, where they are a flavor's and not an image of the user's own.
@@ -135,6 +141,7 @@ impl Request {
             repository,
             tags: image_tags,
             push_secret_ref,
+            identity,
             base,
             args,
             env,
@@ -152,6 +159,12 @@ impl Request {
         let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, test: _, modules } = go;
         let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), build.system, settings)?;
         let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
+        if let (Some(secret), Some(_)) = (&push_secret_ref, &identity) {
+            let remedy = "set pushSecretRef or identity, not both: image.identity makes the password by itself";
+            return Err(invalid("image.pushSecretRef", &secret.name, remedy));
+        }
+        let namespace = object.namespace().unwrap_or_default();
+        let identity = identity.map(|spec| identity::identity(spec, &namespace, &repository, settings)).transpose()?;
         let request = Self {
             interval,
             url: Check::new(
@@ -175,6 +188,8 @@ impl Request {
             .at_most(255)
             .form(patterns::REPOSITORY)?,
             push_secret: push_secret_ref.map(|secret| object_name("image.pushSecretRef.name", &secret.name)).transpose()?,
+            mirrored: identity.as_ref().map(|identity| identity::mirrored(identity, settings)).unwrap_or_default(),
+            identity,
             pull_secret: base
                 .as_ref()
                 .and_then(|base| base.pull_secret_ref.as_ref())
@@ -226,6 +241,7 @@ impl Request {
             },
         };
         request.check_targets(object)?;
+        request.check_identity()?;
         request.check_dockerfile(settings)?;
         request.check_windows()?;
         Ok(request)

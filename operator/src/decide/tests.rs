@@ -6,6 +6,7 @@ mod budget;
 mod edges;
 mod engines;
 mod gate;
+mod identity;
 mod modules;
 mod program;
 mod template;

@@ -3,8 +3,10 @@
 //! Kubernetes facts come from watched stores, overlaid by this process's own writes; a read that fails ends the pass. Answers
 //! of the outside world are data, failures included.
 
+use super::logins::Key;
 use super::{
-    Git, Guarded, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World, secrets, workload,
+    Git, Guarded, Logins, Memory, Miss, NodeStore, OwnWrites, PodTrouble, Registry, SecretData, Seen, Trouble, Workload, World, secrets,
+    workload,
 };
 use crate::decide::{Question, Reference, Request};
 use gowindows_crds::conditions::Reason;
@@ -28,10 +30,6 @@ const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
 const GIT_SECRET: &str = "source.git.secretRef";
 /// The field that names the key's Secret.
 const KEY_SECRET: &str = "signing.keySecretRef";
-/// The field that names the registry's Secret.
-const PUSH_SECRET: &str = "image.pushSecretRef";
-/// The field that names the Secret for bases.
-const PULL_SECRET: &str = "image.base.pullSecretRef";
 
 /// The watched objects.
 #[derive(Clone)]
@@ -73,6 +71,8 @@ pub struct Cluster {
     pub git: Arc<dyn Git>,
     /// Registries.
     pub registry: Arc<dyn Registry>,
+    /// What opens registries where no Secret does.
+    pub logins: Arc<Logins>,
 }
 
 /// A read of the cluster that failed.
@@ -155,17 +155,14 @@ impl Cluster {
                     world.answers.source = seen(&world.answers.source, answer, world.now);
                 }
                 Question::Digest(reference) => {
-                    let secret = (PUSH_SECRET, request.push_secret.as_deref());
                     let read = |secret: Option<SecretData>| async move { self.registry.digest(reference, secret.as_ref()).await };
-                    let answer = self.registry_call(world, request, secret, read).await;
+                    let answer = self.registry_call(world, request, Key::to_read(request, reference), read).await;
                     let before = world.answers.digests.remove(reference).unwrap_or_default();
                     world.answers.digests.insert(reference.clone(), seen(&before, answer, world.now));
                 }
                 Question::Base(reference) => {
-                    let own = request.pull_secret.as_deref().map(|name| (PULL_SECRET, Some(name)));
-                    let secret = own.unwrap_or((PUSH_SECRET, request.push_secret.as_deref()));
                     let read = |secret: Option<SecretData>| async move { self.registry.base(reference, secret.as_ref()).await };
-                    let answer = self.registry_call(world, request, secret, read).await;
+                    let answer = self.registry_call(world, request, Key::to_base(request, reference), read).await;
                     let before = world.answers.bases.remove(reference).unwrap_or_default();
                     world.answers.bases.insert(reference.clone(), seen(&before, answer, world.now));
                 }
@@ -185,8 +182,7 @@ impl Cluster {
                     let read = |secret: Option<SecretData>| async move {
                         self.registry.published(&request.repository, tag, secret.as_ref()).await
                     };
-                    let secret = (PUSH_SECRET, request.push_secret.as_deref());
-                    let answer = self.registry_call(world, request, secret, read).await;
+                    let answer = self.registry_call(world, request, Key::to_push(request), read).await;
                     let before = world.answers.published.remove(tag).unwrap_or_default();
                     world.answers.published.insert(tag.clone(), seen(&before, answer, world.now));
                 }
@@ -202,14 +198,6 @@ impl Cluster {
     /// When it is absent or may not be read.
     pub async fn signing_secret(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
         self.secret(namespace, KEY_SECRET, request.signing.as_deref()).await
-    }
-
-    /// The data of the push Secret, for the writes that go to a registry.
-    ///
-    /// # Errors
-    /// When it is absent or may not be read.
-    pub async fn push_secret(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
-        self.secret(namespace, PUSH_SECRET, request.push_secret.as_deref()).await
     }
 
     async fn secret(&self, namespace: &str, field: &str, name: Option<&str>) -> Result<Option<SecretData>, Miss> {
@@ -236,18 +224,14 @@ impl Cluster {
         &self,
         world: &World,
         request: &Request,
-        (field, name): (&'static str, Option<&str>),
+        key: Key<'_>,
         call: impl FnOnce(Option<SecretData>) -> F,
     ) -> Result<T, Miss>
     where
         F: Future<Output = Result<T, Miss>>,
     {
         let namespace = world.object.namespace().unwrap_or_default();
-        in_time(&request.repository, async {
-            let secret = self.secret(&namespace, field, name).await?;
-            call(secret).await.map_err(of_secret(field, name))
-        })
-        .await
+        self.with_key(&namespace, &request.repository, key, call).await
     }
 
     async fn target(&self, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Workload>, ObserveError> {
@@ -281,7 +265,7 @@ fn source_key(object: &GoWindowsImage) -> String {
     let image = &object.spec.image;
     let pull = image.base.as_ref().and_then(|base| base.pull_secret_ref.as_ref());
     let modules = object.spec.go.as_ref().and_then(|go| go.modules.as_ref()?.secret_ref.as_ref());
-    serde_json::to_string(&(&object.spec.source, &image.push_secret_ref, pull, modules)).unwrap_or_default()
+    serde_json::to_string(&(&object.spec.source, &image.push_secret_ref, &image.identity, pull, modules)).unwrap_or_default()
 }
 
 /// Names the Secret whose content is at fault: the clients know only what is in it.

@@ -1,10 +1,12 @@
 //! How is the outside world asked? The traits that `clients` implement and that a simulation replaces.
 
 use super::{Published, Revision};
-use crate::decide::{Attestation, Reference};
+use crate::decide::{Attestation, Identity, Reference};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 /// The data of a Secret. Never printed.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
@@ -36,6 +38,29 @@ pub struct ResolvedBase {
     pub digest: String,
     /// The full versions of its windows/amd64 images. Example: `["10.0.20348.5499"]`.
     pub os_versions: Vec<String>,
+}
+
+/// What opens a registry for a while.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// How long from now on.
+    pub lasts: Duration,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login(***, lasts {:?})", self.lasts)
+    }
+}
+
+/// The clouds that trust ServiceAccounts.
+pub trait Clouds: Send + Sync {
+    /// The password that the identity's cloud gives for a token of its ServiceAccount.
+    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>>;
 }
 
 /// A git server.

@@ -59,7 +59,7 @@ fn arguments(settings: &Settings, toolchain: &str) -> Vec<String> {
         // By default it takes images from /cache, where builds write.
         "--cache-dir=/gowindows/no-images".to_owned(),
     ];
-    for RegistrySettings { host, plain_http, mirror, ca_pem, ca_file: _ } in registries(settings, toolchain) {
+    for RegistrySettings { host, plain_http, mirror, ca_pem, ca_file: _, identity: _ } in registries(settings, toolchain) {
         arguments.extend(mirror.as_ref().map(|mirror| format!("--registry-map={host}={mirror}")));
         arguments.extend(plain_http.then(|| format!("--insecure-registry={host}")));
         arguments.extend(ca_pem.as_ref().map(|_| format!("--registry-certificate={host}={}", certificate(host))));

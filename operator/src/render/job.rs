@@ -8,10 +8,10 @@
 //!
 //! Where the nodes that compile are Windows nodes, the stages are in Jobs of their own: see [`super::relay`]. Tests run beside it, in the Job of
 //! [`super::test_job`]. Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
-//! (*baseline* where the engine needs root), has no service account token, and each Secret is mounted only where it is used.
+//! (*baseline* where the engine needs root), has no token for the API server, and each Secret is mounted only where it is used.
 
 use super::modules::Credentials;
-use super::stages::{assemble, source};
+use super::stages::{assemble, identity_token, source};
 use super::workspace::Workspace;
 use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
 use crate::decide::{Engine, Inputs, Request};
@@ -249,7 +249,13 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
     };
     let source = source(request, settings, order, Workspace::OfPod, context);
     let first = [source].into_iter().chain(compile).collect();
-    pod_spec(request, settings, first, assemble(request, settings, order, Workspace::OfPod, &program), volumes)
+    let last = assemble(request, settings, order, Workspace::OfPod, &program);
+    with_identity(request, pod_spec(request, settings, first, last, volumes))
+}
+
+/// A pod of the account whose identity opens the registry, where one does.
+pub(super) fn with_identity(request: &Request, pod: PodSpec) -> PodSpec {
+    PodSpec { service_account_name: request.identity.as_ref().map(|identity| identity.service_account.clone()), ..pod }
 }
 
 /// What the pods on Linux nodes have in common.
@@ -295,10 +301,11 @@ pub(super) fn cache(claim: Option<PersistentVolumeClaim>) -> Volume {
 /// What opens registries, for the stage that assembles.
 pub(super) fn registry_secrets(request: &Request) -> impl Iterator<Item = Volume> {
     let named = [("registry-auth", &request.push_secret), ("base-auth", &request.pull_secret)].into_iter();
-    named.filter_map(|(volume, name)| {
+    let secrets = named.filter_map(|(volume, name)| {
         let item = KeyToPath { key: ".dockerconfigjson".into(), mode: None, path: "config.json".into() };
         name.as_ref().map(|name| secret_volume(volume, name, Some(vec![item])))
-    })
+    });
+    secrets.chain(identity_token(request))
 }
 
 /// What opens the git server, for the stage that fetches.

@@ -10,7 +10,7 @@
 //! build; it names the others, so a build that is there has been created whole.
 
 use super::job::{BuildOrder, COMPILE, Program, SOURCE, TEST, build_job, cache, git_secret, job, pod_spec};
-use super::job::{cache_claim, registry_secrets, scratch, test_cache_claim};
+use super::job::{cache_claim, registry_secrets, scratch, test_cache_claim, with_identity};
 use super::stages::{assemble, mount, source};
 use super::test_job::role_job;
 use super::windows_pod::{self, CACHE, TMP};
@@ -41,7 +41,7 @@ pub fn build_jobs(object: &GoWindowsImage, request: &Request, settings: &Setting
 
     let volumes = [workspace.volume(), scratch("tmp")].into_iter().chain(registry_secrets(request)).collect();
     let pod = pod_spec(request, settings, vec![], assemble(request, settings, order, workspace, &Program::File), volumes);
-    let mut last = build_job(object, request, order, request.build.push, pod);
+    let mut last = build_job(object, request, order, request.build.push, with_identity(request, pod));
     waits_for(&mut last, &[&fetch, &make]);
     vec![fetch, make, last]
 }

@@ -7,7 +7,10 @@ use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
 use crate::step::program_check::Expected;
 use crate::step::source_request::{ContextRequest, SourceRequest};
-use k8s_openapi::api::core::v1::{Capabilities, Container, EnvVar, ResourceRequirements, SecurityContext, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EnvVar, ProjectedVolumeSource, ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume,
+    VolumeMount, VolumeProjection,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// Scratch space of every container.
@@ -16,6 +19,10 @@ const GIT_AUTH: &str = "/var/run/gowindows/git";
 /// Where the credentials of the registry are, as `config.json`.
 pub(super) const REGISTRY_AUTH: &str = "/var/run/gowindows/registry";
 const BASE_AUTH: &str = "/var/run/gowindows/base";
+/// Where the ServiceAccount's token for the exchange is, as `token`.
+const IDENTITY: &str = "/var/run/gowindows/identity";
+/// A new one is written long before.
+const TOKEN_LASTS: i64 = 3600;
 /// Largest work tree that is checked out.
 const MAX_SOURCE_BYTES: u64 = 2 << 30;
 
@@ -74,6 +81,7 @@ pub(super) fn assemble(
         }),
         registries: relevant(&settings.registries, request),
         known_program: order.known_program.clone(),
+        identity: request.identity.clone(),
         absent_apis: settings.absent_apis.clone(),
         timeout_seconds: seconds(request.build.push).unsigned_abs(),
     };
@@ -89,11 +97,28 @@ pub(super) fn assemble(
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);
         mounts.push(read_only("registry-auth", REGISTRY_AUTH));
     }
+    if request.identity.is_some() {
+        args.extend(["--identity-token".to_owned(), format!("{IDENTITY}/token")]);
+        mounts.push(read_only("registry-identity", IDENTITY));
+    }
     if request.pull_secret.is_some() {
         args.extend(["--base-config".to_owned(), format!("{BASE_AUTH}/config.json")]);
         mounts.push(read_only("base-auth", BASE_AUTH));
     }
     step_container(ASSEMBLE, settings, args, mounts)
+}
+
+/// The token that the last stage exchanges, and no other container sees. No container gets one for the API server.
+pub(super) fn identity_token(request: &Request) -> Option<Volume> {
+    let identity = request.identity.as_ref()?;
+    let token = ServiceAccountTokenProjection {
+        audience: Some(identity.audience.clone()),
+        expiration_seconds: Some(TOKEN_LASTS),
+        path: "token".into(),
+    };
+    let sources = vec![VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() }];
+    let projected = ProjectedVolumeSource { default_mode: Some(0o400), sources: Some(sources) };
+    Some(Volume { name: "registry-identity".into(), projected: Some(projected), ..Volume::default() })
 }
 
 /// The settings of the registries that this build talks to, with certificates in place of files.
@@ -103,7 +128,7 @@ fn relevant(registries: &[RegistrySettings], request: &Request) -> Vec<RegistryS
     let mirrors = registries.iter().filter(|registry| hosts.contains(&registry.host)).filter_map(|registry| registry.mirror.as_deref());
     hosts.extend(mirrors.map(host).collect::<Vec<_>>());
     let talks_to = |registry: &&RegistrySettings| hosts.contains(&registry.host);
-    registries.iter().filter(talks_to).map(|registry| RegistrySettings { ca_file: None, ..registry.clone() }).collect()
+    registries.iter().filter(talks_to).map(|registry| RegistrySettings { ca_file: None, identity: None, ..registry.clone() }).collect()
 }
 
 fn step_args(step: &str, request: &impl serde::Serialize) -> Vec<String> {

@@ -3,9 +3,12 @@
 use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{Program, find_bases, megabytes, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
+use super::identity::Identity;
 use super::{program_check, program_image};
+use crate::clients::identity::{Exchanger, IdentityError};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::manifest::media_type;
+use crate::settings::RegistrySettings;
 use anyhow::Context as _;
 use gowindows_crds::conditions::Reason;
 use serde::Deserialize;
@@ -44,7 +47,10 @@ pub struct AssembleArgs {
     /// Docker configuration with the registry's credentials; anonymous without it
     #[arg(long, value_name = "FILE")]
     registry_config: Option<PathBuf>,
-    /// Docker configuration with the credentials to read bases with; --registry-config's without it
+    /// In place of it the token that is exchanged for the registry's password, as the request says; the file is read when it is needed
+    #[arg(long, value_name = "FILE", conflicts_with = "registry_config")]
+    identity_token: Option<PathBuf>,
+    /// Docker configuration with the credentials to read bases with; the registry's without it
     #[arg(long, value_name = "FILE")]
     base_config: Option<PathBuf>,
     /// Where the outcome is written, as compact JSON of at most 4 KiB
@@ -111,22 +117,27 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
 }
 
 async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
-    let AssembleRequest { repository, tag, mut assembly, expected, known_program, registries, absent_apis, timeout_seconds: _ } = request;
+    let AssembleRequest { repository, tag, mut assembly, expected, known_program, identity, registries, absent_apis, timeout_seconds: _ } =
+        request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
     let credentials = |file: Option<&PathBuf>| match file {
         Some(path) => Credentials::from_file(path).map_err(|message| unfit(Reason::SecretInvalid, message)),
         None => Ok(Credentials::none()),
     };
-    let for_bases = credentials(args.base_config.as_ref().or(args.registry_config.as_ref()))?;
-    let credentials = credentials(args.registry_config.as_ref())?;
+    let own = match (&identity, &args.identity_token) {
+        (Some(identity), Some(file)) => exchanged(identity, file, &registries).await.map_err(|error| failure(error.into()))?,
+        (Some(_), None) => return Err(unfit(Reason::IdentityUnavailable, "there is no --identity-token to exchange".into())),
+        (None, _) => credentials(args.registry_config.as_ref())?,
+    };
+    let for_bases = if args.base_config.is_some() { credentials(args.base_config.as_ref())? } else { own.clone() };
     let start = Instant::now();
     let say = move |line: String| eprintln!("assemble: {:5.1} s  {line}", start.elapsed().as_secs_f64());
-    for note in credentials.notes() {
+    for note in own.notes() {
         say(note.clone());
     }
     let work = async {
-        let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
+        let registry = Registry::new(&registries, own)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
         let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
         let program = match (&known_program, &args.program_image, &args.program_dir) {
@@ -155,10 +166,19 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let media_type = if prepared.image.index.is_some() { media_type::INDEX } else { media_type::MANIFEST };
         Ok(AssembleResult::new(media_type, published.status))
     };
-    work.await.map_err(|error: AssembleError| {
-        let (reason, transient) = (error.reason(), error.transient());
-        AssembleFailure::new(reason, &format!("{:#}", anyhow::Error::from(error)), transient)
-    })
+    work.await.map_err(failure)
+}
+
+fn failure(error: AssembleError) -> AssembleFailure {
+    let (reason, transient) = (error.reason(), error.transient());
+    AssembleFailure::new(reason, &format!("{:#}", anyhow::Error::from(error)), transient)
+}
+
+/// The password of the identity's registry, for this process alone.
+async fn exchanged(identity: &Identity, file: &Path, registries: &[RegistrySettings]) -> Result<Credentials, IdentityError> {
+    let token = std::fs::read_to_string(file).map_err(|source| IdentityError::ReadToken { file: file.to_owned(), source })?;
+    let login = Exchanger::new(registries.to_vec()).with_tries(TRIES).login(identity, token.trim()).await?;
+    Ok(Credentials::of_host(&identity.host, &login.username, &login.password))
 }
 
 fn commit_time(path: &Path) -> Result<i64, String> {

@@ -1,6 +1,7 @@
 //! Why is there no image, and whose fault is it?
 
 use super::files::FilesError;
+use crate::clients::identity::IdentityError;
 use crate::clients::oci::{BaseError, OciError};
 use crate::image::base::InvalidBase;
 use crate::image::{layer, pe};
@@ -78,6 +79,9 @@ pub enum AssembleError {
     /// The registry (or folder) that the image goes to.
     #[error(transparent)]
     Target(#[from] OciError),
+    /// Who pushes is not let in.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A rule is broken by what was assembled, before anything was written.
     #[error("the assembled image must not be used: {0}")]
     Assembled(String),
@@ -107,6 +111,7 @@ impl AssembleError {
             Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
             Self::Base(BaseError::Invalid(_)) => Reason::BaseInvalid,
             Self::Target(error) => error.reason(),
+            Self::Identity(error) => error.reason(),
             Self::Mismatch(_) => Reason::ProgramMismatch,
             Self::KnownProgram { .. } => Reason::ProgramUnavailable,
             Self::ReadBack { .. } => Reason::VerificationFailed,
@@ -120,6 +125,7 @@ impl AssembleError {
     pub fn transient(&self) -> bool {
         match self {
             Self::Base(BaseError::Read(error)) | Self::Target(error) => error.transient(),
+            Self::Identity(error) => error.transient(),
             Self::Interrupted => true,
             _ => false,
         }

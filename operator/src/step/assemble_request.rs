@@ -3,6 +3,7 @@
 //! The request travels as one JSON argument (nothing in it is secret), the outcome as the container's termination message,
 //! of which Kubernetes keeps 4096 bytes.
 
+use super::identity::Identity;
 use super::program_check::Expected;
 use crate::image::Assembly;
 use crate::image::windows_apis::AbsentApi;
@@ -31,6 +32,9 @@ pub struct AssembleRequest {
     /// Where the program is, when nothing was compiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_program: Option<KnownProgram>,
+    /// Who pushes, where the token of a ServiceAccount is exchanged for a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// How registries are reached, certificates in place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<RegistrySettings>,

@@ -7,6 +7,7 @@ pub mod assemble_request;
 mod bills;
 mod files;
 mod files_blob;
+pub mod identity;
 mod known_program;
 mod program;
 pub mod program_check;

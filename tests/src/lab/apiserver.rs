@@ -13,6 +13,8 @@ use super::site::Site;
 
 /// Its name.
 pub(super) const NAME: &str = "kube-apiserver";
+/// Who makes the tokens of ServiceAccounts, by its own word.
+pub(super) const ISSUER: &str = "https://kubernetes.default.svc";
 
 /// Starts the API server and waits until it is ready. The client is the administrator's.
 pub(super) async fn start(site: &Site, credentials: &Credentials) -> Result<(Process, Client)> {
@@ -30,7 +32,7 @@ pub(super) async fn start(site: &Site, credentials: &Credentials) -> Result<(Pro
     apiserver.arg("--kubelet-client-key").arg(&credentials.apiserver_to_kubelet.1);
     // The node's name means nothing to a resolver, so `kubectl logs` would fail by the default order.
     apiserver.arg("--kubelet-preferred-address-types=InternalIP");
-    apiserver.arg("--service-account-issuer=https://kubernetes.default.svc");
+    apiserver.arg(format!("--service-account-issuer={ISSUER}"));
     apiserver.arg("--service-account-key-file").arg(&credentials.service_accounts.1);
     apiserver.arg("--service-account-signing-key-file").arg(&credentials.service_accounts.0);
     let mut process = site.spawn(NAME, apiserver)?;

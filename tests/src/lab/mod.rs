@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Node, ServiceAccount, Taint};
 use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
+
+use crate::clouds::{Cloud, Jwks, Provider, Trust};
 
 mod apiserver;
 pub mod builders;
@@ -165,6 +167,19 @@ impl Lab {
     /// The `host:port` of the registry that [`Lab::start_faulty_registry`] starts. It speaks plain HTTP.
     pub fn faulty_registry(&self) -> String {
         faulty_registry::address(&self.site.network)
+    }
+
+    /// The `host:port` of the registry that [`Lab::start_cloud`] starts.
+    pub fn cloud_registry(&self, provider: Provider) -> String {
+        format!("{}:{}", self.site.network.address(), cloud_port(provider))
+    }
+
+    /// A cloud that trusts one ServiceAccount of this cluster, with the registry without a login behind its own.
+    pub async fn start_cloud(&self, provider: Provider, subject: &str) -> Result<Cloud> {
+        let keys = axum::http::Request::get("/openid/v1/jwks").body(Vec::new())?;
+        let keys = Jwks::read(&self.client.request_text(keys).await.context("read the cluster's published keys")?)?;
+        let trust = Trust { issuer: apiserver::ISSUER.into(), keys, subject: subject.into() };
+        Cloud::start(self.site.network.listen(cloud_port(provider)).await?, provider, trust, &self.registry)
     }
 
     /// A registry that fails on demand, in front of the one without a login.
@@ -361,4 +376,12 @@ async fn start_runtime(site: &Site, pusher: &images::Pusher, network_list: &Path
     let registry = registry::start(site).await?;
     let pause = pusher.push(&images::pause(&site.tools)?, "pause").await?;
     Ok([registry, containerd::start(site, &pause, network_list).await?])
+}
+
+fn cloud_port(provider: Provider) -> u16 {
+    match provider {
+        Provider::Aws => 5004,
+        Provider::Azure => 5005,
+        Provider::Google => 5006,
+    }
 }

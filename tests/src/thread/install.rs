@@ -1,6 +1,7 @@
 //! How does the operator get into a cluster? Its image is pushed, and `config/` is applied through an overlay, as a user's would.
 
 use super::Kubectl;
+use crate::clouds::{Provider, REGION};
 use crate::lab::progress::Progress;
 use crate::lab::{Lab, host};
 use anyhow::{Context, Result, bail};
@@ -87,6 +88,17 @@ fn settings_of(lab: &Lab, image: &str, golang: &str) -> Value {
     let registry = lab.registry();
     let registries = [registry.to_owned(), lab.private_registry(), lab.spare_registry(), lab.faulty_registry()];
     let mut registries: Vec<Value> = registries.into_iter().map(|host| json!({"host": host, "plainHTTP": true})).collect();
+    // Registries of clouds do not have these addresses, nor are their servers here.
+    for (provider, name, region) in
+        [(Provider::Aws, "AWS", Some(REGION)), (Provider::Azure, "Azure", None), (Provider::Google, "Google", None)]
+    {
+        let host = lab.cloud_registry(provider);
+        let mut identity = json!({"provider": name, "tokenServer": format!("http://{host}"), "passwordServer": format!("http://{host}")});
+        if let Some(region) = region {
+            identity["region"] = json!(region);
+        }
+        registries.push(json!({"host": host, "plainHTTP": true, "identity": identity}));
+    }
     // A registry that nobody can reach, as a vendor's is behind a fence.
     registries.push(json!({"host": "vendor.invalid", "mirror": registry}));
     let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();

@@ -33,7 +33,17 @@ async fn assembled(
     let assembly: Assembly = serde_json::from_value(assembly)?;
     let (repository, registries, tag) = (repository.to_owned(), registries.to_vec(), "gw-1".to_owned());
     let (expected, absent_apis) = (None, Vec::new());
-    let request = AssembleRequest { repository, tag, assembly, expected, known_program, registries, absent_apis, timeout_seconds: 300 };
+    let request = AssembleRequest {
+        repository,
+        tag,
+        assembly,
+        expected,
+        known_program,
+        identity: None,
+        registries,
+        absent_apis,
+        timeout_seconds: 300,
+    };
     run_step(compiled, &request).await
 }
 

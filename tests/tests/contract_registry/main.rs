@@ -3,6 +3,7 @@
 
 mod bases;
 mod cosign;
+mod identity;
 mod laptop;
 mod push;
 mod reads;

@@ -157,6 +157,7 @@ async fn step(compiled: &Path, door: &Door, repository: &str, seconds: u64) -> R
     let assembly: Assembly = serde_json::from_value(assembly)?;
     let request = AssembleRequest {
         known_program: None,
+        identity: None,
         repository: format!("{}/{repository}", door.host),
         tag: TAG.into(),
         assembly,
@@ -170,9 +171,14 @@ async fn step(compiled: &Path, door: &Door, repository: &str, seconds: u64) -> R
 
 /// Runs the step as its container does.
 pub async fn run_step(compiled: &Path, request: &AssembleRequest) -> Result<AssembleOutcome> {
+    run_step_with(compiled, request, &[]).await
+}
+
+/// The same with further arguments.
+pub async fn run_step_with(compiled: &Path, request: &AssembleRequest, further: &[&str]) -> Result<AssembleOutcome> {
     let result = tempfile::NamedTempFile::new()?;
     let path = |path: &Path| path.to_str().map(str::to_owned).context("a path in UTF-8");
-    let command = Command::try_parse_from([
+    let arguments = [
         "assemble".to_owned(),
         "--request".into(),
         serde_json::to_string(request)?,
@@ -184,7 +190,8 @@ pub async fn run_step(compiled: &Path, request: &AssembleRequest) -> Result<Asse
         path(&compiled.join("source.json"))?,
         "--result".into(),
         path(result.path())?,
-    ])?;
+    ];
+    let command = Command::try_parse_from(arguments.into_iter().chain(further.iter().map(|word| (*word).to_owned())))?;
     run(command.arguments).await?;
     Ok(serde_json::from_slice(&std::fs::read(result.path())?)?)
 }

@@ -253,6 +253,30 @@ pub fn a_label_needs_no_compiler() -> Checked {
     })
 }
 
+/// A ServiceAccount that is not there: no Job is made, what runs stays, it is asked for in moderation, and is over with its cause.
+pub fn an_identity_without_its_account() -> Checked {
+    on_stage(|stage| async move {
+        let (shop, _) = open(&stage).await?;
+        let (jobs, image) = (shop.jobs().len(), shop.status()["image"].clone());
+        shop.edit("GoWindowsImage", |object| {
+            object["spec"]["image"] = json!({
+                "repository": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shops",
+                "identity": {"serviceAccountName": "absent", "aws": {"roleARN": "arn:aws:iam::123456789012:role/push"}},
+            });
+        })
+        .await;
+        let commit = shop.commit(Program::Good).await;
+        sees(&shop, "Built", "Unknown", "IdentityUnavailable", &["ServiceAccount absent"]).await?;
+        let before = stage.faults.requests();
+        stage.wait(USER, Duration::from_secs(3_600)).await;
+        let asked = stage.faults.requests() - before;
+        ensure(asked < 1_500, || format!("{asked} requests in an hour for what cannot work"))?;
+        ensure(shop.jobs().len() == jobs && shop.status()["image"] == image, || format!("{:?} {}", shop.jobs(), shop.status()["image"]))?;
+        shop.edit("GoWindowsImage", |object| object["spec"]["image"] = shop.object()["spec"]["image"].clone()).await;
+        ensure(shop.until(SOON, |status| runs(status, &commit)).await, || format!("it does not go on: {}", shop.status()))
+    })
+}
+
 /// A failing test: nothing of it is published or rolled, its name is told, and it is not tried again before something changes.
 pub fn failing_test_blocks_the_push() -> Checked {
     on_stage(|stage| async move {

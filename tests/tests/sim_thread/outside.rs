@@ -5,8 +5,8 @@ use crate::stage::{Stage, outside_lane};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
-use gowindows_operator::decide::{Attestation, Reference};
-use gowindows_operator::observe::{Attested, Git, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
+use gowindows_operator::decide::{Attestation, Identity, Reference};
+use gowindows_operator::observe::{Attested, Clouds, Git, Login, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -193,6 +193,22 @@ impl Reached {
         let hash = self.0.dice.roll(question, 0);
         let delay = self.0.dice.below(question, self.0.milliseconds() / 1000, 60);
         self.0.wait(outside_lane(hash), Duration::from_millis(delay)).await;
+    }
+}
+
+/// A ServiceAccount whose name says so is absent. A cloud is down when its registry is.
+impl Clouds for Reached {
+    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>> {
+        Box::pin(async move {
+            let name = &identity.service_account;
+            self.travel(name).await;
+            if name == "absent" {
+                return Err(Miss { reason: Reason::IdentityUnavailable, message: format!("ServiceAccount {name} is absent.") });
+            }
+            let down = |miss: Miss| Miss { reason: Reason::IdentityUnreachable, ..miss };
+            self.0.outside.registry_trouble().map_err(down)?;
+            Ok(Login { username: "AWS".into(), password: crate::invariants::SECRET.into(), lasts: Duration::from_secs(900) })
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use crate::outside::Reached;
 use crate::stage::{NAMESPACE, Stage, kind_lane};
 use crate::wire::ProcessWire;
 use gowindows_operator::controller::{Controller, LeaderElection, Leadership, Timings};
+use gowindows_operator::observe::Logins;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -36,6 +37,7 @@ async fn process(stage: Arc<Stage>, number: u64, incarnation: u64, elects: bool,
         settings: stage.settings.clone(),
         git: reached.clone(),
         registry: reached.clone(),
+        logins: Arc::new(Logins::new(reached.clone())),
         clock: stage.clock(),
         metrics: metrics.clone(),
         leadership,

@@ -8,7 +8,7 @@ use crate::faults::Faults;
 use crate::invariants::Invariants;
 use crate::outside::Outside;
 use gowindows_operator::controller::Metrics;
-use gowindows_operator::settings::Settings;
+use gowindows_operator::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings};
 use gowindows_tests::fake_apiserver::{Clock, FakeApiServer};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -138,11 +138,14 @@ fn clock(start: Instant) -> Clock {
 }
 
 fn settings() -> Settings {
+    let identity =
+        IdentitySettings { provider: IdentityProvider::AWS, region: Some("sim".into()), token_server: None, password_server: None };
     Settings {
         toolchains: [("1.26".into(), "registry.sim/golang:1.26".into())].into(),
         windows_toolchains: [("1.26".into(), "registry.sim/windows-golang:1.26".into())].into(),
         step_image: "registry.sim/gowindows:1".into(),
         bases: [("NanoServer".into(), "registry.sim/nanoserver".into())].into(),
+        registries: vec![RegistrySettings { host: "registry.sim".into(), identity: Some(identity), ..RegistrySettings::default() }],
         ..Settings::default()
     }
 }

@@ -105,6 +105,12 @@ impl Credentials {
         Ok(credentials)
     }
 
+    /// Of one registry.
+    pub fn of_host(host: &str, username: &str, password: &str) -> Self {
+        let credential = Credential::Password { username: username.into(), password: password.into() };
+        Self { hosts: host_of(host).map(|host| (host, credential)).into_iter().collect(), notes: Vec::new() }
+    }
+
     /// Reads a docker configuration file.
     ///
     /// # Errors

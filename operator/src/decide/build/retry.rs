@@ -38,6 +38,9 @@ fn class(reason: Reason) -> Class {
         | Reason::SourceAuthFailed
         | Reason::SecretUnavailable
         | Reason::SecretInvalid
+        | Reason::IdentityUnavailable
+        | Reason::IdentityRefused
+        | Reason::IdentityUnreachable
         | Reason::BuilderUnreachable
         | Reason::BuilderAuthFailed
         | Reason::BuilderFailed

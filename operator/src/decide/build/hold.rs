@@ -1,0 +1,62 @@
+//! What must be there before there is a Job? A pod waits in silence for a Secret that is absent or lacks the mounted key, for an identity, for a
+//! claim and for a node.
+
+use super::super::{BuildVerdict, Effect, Engine, Need, Plan, Question, Request, backoff, windows};
+use super::LONGEST_BACKOFF;
+use crate::observe::{Trouble, World};
+use crate::render;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::names;
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+
+/// Takes back what would create Jobs, and says what they would wait for.
+pub(super) fn back(world: &World, request: &Request, plan: &mut Plan) -> Result<(), Need> {
+    let creates = |effect: &Effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_));
+    let Some(inputs) = plan.conclusion.inputs.clone().filter(|_| plan.effects.iter().any(creates)) else { return Ok(()) };
+    let of_secrets = |trouble: Option<&Trouble>| trouble.filter(|trouble| is_secrets(trouble)).cloned();
+    let mut trouble = of_secrets(plan.conclusion.source_trouble.as_ref());
+    if request.push_secret.is_some() || request.identity.is_some() {
+        world.ask(vec![Question::Published(inputs.tag())])?;
+        trouble = trouble.or_else(|| of_secrets(world.answers.published.get(&inputs.tag())?.trouble()));
+    }
+    if let Some(base) = inputs.assembly.bases.first().filter(|_| request.pull_secret.is_some()) {
+        world.ask(vec![Question::Base(base.clone())])?;
+        trouble = trouble.or_else(|| of_secrets(world.answers.bases.get(base)?.trouble()));
+    }
+    let jobs = plan.effects.iter().filter_map(|effect| if let Effect::CreateJob(job) = effect { Some(job) } else { None });
+    let jobs: Vec<_> = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF)).collect();
+    let tests = |job: &&&Box<Job>| job.labels().get(names::LABEL_ROLE).is_some_and(|role| role == names::ROLE_TEST);
+    let compiles = jobs.iter().any(|job| !tests(&job));
+    if matches!(request.build.engine, Engine::BuildKit(_)) && compiles {
+        world.ask(vec![Question::Builder])?;
+        trouble = trouble.or_else(|| of_secrets(world.answers.builder.trouble()));
+    }
+    if request.modules.secret.is_some() && !jobs.is_empty() {
+        world.ask(vec![Question::Modules])?;
+        trouble = trouble.or_else(|| of_secrets(world.answers.modules.trouble()));
+    }
+    if let Some(toolchain) = windows::toolchain(request, &inputs).filter(|_| jobs.iter().any(|job| render::is_on_windows(job))) {
+        trouble = trouble.or(windows::trouble(world, request, toolchain)?);
+    }
+    if let Some(trouble) = trouble {
+        plan.effects.retain(|effect| !creates(effect));
+        // The order is not carried out yet.
+        plan.conclusion.handled.rebuild = world.status().handled.as_ref().and_then(|handled| handled.rebuild.clone());
+        plan.look_again(backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
+        plan.conclusion.build = BuildVerdict::Blocked(trouble);
+    }
+    Ok(())
+}
+
+fn is_secrets(trouble: &Trouble) -> bool {
+    matches!(
+        trouble.reason,
+        Reason::SecretUnavailable
+            | Reason::SecretInvalid
+            // The pod asks for the same exchange as the operator.
+            | Reason::IdentityUnavailable
+            | Reason::IdentityRefused
+            | Reason::IdentityUnreachable
+    )
+}
