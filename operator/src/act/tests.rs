@@ -1,6 +1,7 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
+use crate::image::verify::Author;
 use crate::observe::{Git, Memory, NodeStore, Nodes, Own, Published, Registry, ResolvedBase, Revision, SecretData, Sight, Stores};
 use crate::report::Notice;
 use axum::Router;
@@ -41,7 +42,13 @@ impl Registry for Nobody {
         panic!("a registry is asked")
     }
 
-    fn published<'a>(&'a self, _: &'a str, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
+    fn published<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Author,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
         panic!("a registry is asked")
     }
 

@@ -28,6 +28,9 @@ pub struct Inputs {
     repository: Option<String>,
     /// The module's folder.
     pub sub_path: String,
+    /// The repository's own Dockerfile, where it makes the image itself; what is in it is the commit's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
     /// The toolchain image, pinned by digest.
     pub toolchain: String,
     /// Why these bases were chosen, for people; not hashed.
@@ -63,6 +66,7 @@ impl Inputs {
             commit: commit.to_owned(),
             repository: assembly.source.is_none().then(|| request.url.clone()),
             sub_path: request.sub_path.clone(),
+            dockerfile: request.build.engine.dockerfile().map(str::to_owned),
             toolchain: pins.toolchain,
             base_choice: pins.base_choice,
             compile: request.compile(commit),
@@ -85,8 +89,14 @@ impl Inputs {
 
     /// sha256, in hex, over what determines the program alone: equal for images that differ in base, labels, files and the like.
     pub fn program_fingerprint(&self) -> String {
-        let Self { format, repository: _, revision: _, commit, sub_path, toolchain, base_choice: _, compile, assembly: _, tests: _ } = self;
-        let canonical = serde_json::to_vec(&(format, commit, sub_path, toolchain, compile)).unwrap_or_default();
+        let Self { format, repository: _, revision: _, commit, sub_path, dockerfile, toolchain, base_choice: _, compile, assembly: _, tests: _ } =
+            self;
+        let ours = (format, commit, sub_path, toolchain, compile);
+        let canonical = match dockerfile {
+            None => serde_json::to_vec(&ours),
+            Some(dockerfile) => serde_json::to_vec(&(ours, dockerfile)),
+        };
+        let canonical = canonical.unwrap_or_default();
         hex::encode(Sha256::digest(canonical))
     }
 
@@ -114,10 +124,12 @@ impl Inputs {
 
     /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
     pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
-        let Self { format, revision: _, commit: _, repository: _, sub_path, toolchain, base_choice: _, compile, assembly, tests } = self;
+        let Self { format, revision: _, commit: _, repository: _, sub_path, dockerfile, toolchain, base_choice: _, compile, assembly, tests } =
+            self;
         let pairs = [
             ("format", *format == other.format),
             ("source.subPath", *sub_path == other.sub_path),
+            ("build.buildkit.dockerfile", *dockerfile == other.dockerfile),
             ("go.version", *toolchain == other.toolchain),
             ("go", *compile == other.compile),
             ("go.test", *tests == other.tests),

@@ -8,12 +8,14 @@ mod build;
 mod checks;
 mod image;
 mod modules;
+mod own_dockerfile;
 
 pub use budget::SizeBudget;
 pub use build::{BuildKit, BuildRequest, Engine};
 pub use modules::ModulesRequest;
 
 use super::plan::Refusal;
+use crate::image::verify::Author;
 use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::render::dockerfile::{Caches, Generated};
@@ -219,6 +221,9 @@ impl Request {
             },
         };
         request.check_targets(object)?;
+        if request.build.engine.dockerfile().is_some() {
+            own_dockerfile::check(spec)?;
+        }
         request.check_dockerfile(settings)?;
         Ok(request)
     }
@@ -240,6 +245,11 @@ impl Request {
         self.content.assembly(commit, bases, &self.url)
     }
 
+    /// Who writes the image.
+    pub fn author(&self) -> Author {
+        if self.build.engine.dockerfile().is_some() { Author::BuildKit } else { Author::Us }
+    }
+
     /// The packages whose tests must pass; none where nothing is tested.
     pub fn tests(&self) -> &[String] {
         &self.tests
@@ -252,7 +262,7 @@ impl Request {
 
     /// What the source step would find out too late.
     fn check_dockerfile(&self, settings: &Settings) -> Result<(), Refusal> {
-        if self.build.engine == Engine::Go {
+        if self.build.engine == Engine::Go || self.build.engine.dockerfile().is_some() {
             return Ok(());
         }
         let dockerfile = Generated {

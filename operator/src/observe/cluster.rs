@@ -190,7 +190,7 @@ impl Cluster {
                 }
                 Question::Published(tag) => {
                     let read = |secret: Option<SecretData>| async move {
-                        self.registry.published(&request.repository, tag, secret.as_ref()).await
+                        self.registry.published(&request.repository, tag, request.author(), secret.as_ref()).await
                     };
                     let secret = (PUSH_SECRET, request.push_secret.as_deref());
                     let answer = self.registry_call(world, request, secret, read).await;

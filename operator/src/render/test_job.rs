@@ -12,7 +12,7 @@
 use super::engine_go::FIXED;
 use super::job::{BuildOrder, MODULES, TEST, cache, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache_claim};
 use super::modules::{self, Credentials};
-use super::stages::{TMP, literal, mount, part, read_only, restricted, source, variable};
+use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, source, variable};
 use super::{job_name, test_job_name};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
@@ -37,7 +37,7 @@ pub fn test_job(object: &GoWindowsImage, request: &Request, settings: &Settings,
     let volumes = [scratch("workspace"), scratch("tmp"), cache(test_cache_claim(object, request))].into_iter();
     let volumes = volumes.chain(git_secret(request)).chain(order.secrets(request)).collect();
     let private = order.credentials.map(|credentials| private_modules(request, settings, order, credentials));
-    let first = [source(request, settings, order, None)].into_iter().chain(private).collect();
+    let first = [source(request, settings, order, ForBuilder::default())].into_iter().chain(private).collect();
     let pod = pod_spec(request, settings, first, tests(request, settings, order), volumes);
     let limit = request.build.source + request.build.test;
     let spec = job_spec(request, limit, (labels.clone(), annotations.clone()), pod);

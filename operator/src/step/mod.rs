@@ -11,6 +11,7 @@ mod known_program;
 mod program;
 pub mod program_check;
 mod program_image;
+mod pushed;
 pub mod source;
 pub mod source_request;
 
