@@ -29,7 +29,9 @@ fn judge(object: &GoWindowsImage, settings: &Settings) -> anyhow::Result<()> {
     (settings.buildctl_image, settings.kaniko_image) = (Some("local".into()), Some("local".into()));
     let request = Request::new(object, &settings).map_err(|refusal| anyhow::anyhow!(refusal.message))?;
     if let Some(dockerfile) = request.build.engine.dockerfile() {
-        bail!("build.buildkit.dockerfile: {dockerfile} makes the image in the cluster, by BuildKit; build it here with `docker buildx build`");
+        bail!(
+            "build.buildkit.dockerfile: {dockerfile} makes the image in the cluster, by BuildKit; build it here with `docker buildx build`"
+        );
     }
     Ok(())
 }

@@ -89,8 +89,19 @@ impl Inputs {
 
     /// sha256, in hex, over what determines the program alone: equal for images that differ in base, labels, files and the like.
     pub fn program_fingerprint(&self) -> String {
-        let Self { format, repository: _, revision: _, commit, sub_path, dockerfile, toolchain, base_choice: _, compile, assembly: _, tests: _ } =
-            self;
+        let Self {
+            format,
+            repository: _,
+            revision: _,
+            commit,
+            sub_path,
+            dockerfile,
+            toolchain,
+            base_choice: _,
+            compile,
+            assembly: _,
+            tests: _,
+        } = self;
         let ours = (format, commit, sub_path, toolchain, compile);
         let canonical = match dockerfile {
             None => serde_json::to_vec(&ours),
@@ -124,8 +135,19 @@ impl Inputs {
 
     /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
     pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
-        let Self { format, revision: _, commit: _, repository: _, sub_path, dockerfile, toolchain, base_choice: _, compile, assembly, tests } =
-            self;
+        let Self {
+            format,
+            revision: _,
+            commit: _,
+            repository: _,
+            sub_path,
+            dockerfile,
+            toolchain,
+            base_choice: _,
+            compile,
+            assembly,
+            tests,
+        } = self;
         let pairs = [
             ("format", *format == other.format),
             ("source.subPath", *sub_path == other.sub_path),

@@ -39,7 +39,8 @@ const FAILED: &str = "did not complete successfully: exit code";
 /// A command of a Dockerfile failed: the go command, whose words are told as always, or another one of a Dockerfile of the user's own.
 fn of_command(output: &str) -> Fault {
     let said = words(output, of_buildkit);
-    let command = output.lines().rev().find_map(|line| line.split_once("process \"")?.1.split_once(&format!("\" {FAILED}"))).map(|(name, _)| name);
+    let command =
+        output.lines().rev().find_map(|line| line.split_once("process \"")?.1.split_once(&format!("\" {FAILED}"))).map(|(name, _)| name);
     let of_go = command.is_none_or(|command| command.starts_with("go ")) || said.lines().any(super::build::names_a_place);
     if of_go || super::build::toolchain_said(&said).is_some() {
         return Fault::Compiler(said);
@@ -93,13 +94,8 @@ const CONNECTION: [&str; 6] = [
 ];
 
 /// Signs that a Dockerfile of the user's own asks for what is not there, or for what BuildKit does not know.
-const DOCKERFILE: [&str; 5] = [
-    "failed to compute cache key",
-    "failed to calculate checksum",
-    "dockerfile parse error",
-    "failed to process \"",
-    "unknown flag",
-];
+const DOCKERFILE: [&str; 5] =
+    ["failed to compute cache key", "failed to calculate checksum", "dockerfile parse error", "failed to process \"", "unknown flag"];
 
 fn buildkit(output: &str) -> Fault {
     let has = |signs: &[&str]| signs.iter().any(|sign| output.contains(sign));
@@ -226,7 +222,8 @@ error building image: error building stage: failed to execute command: waiting f
             "error: failed to solve: failed to push r.example.com/a: failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized",
         );
         assert!(reason == Reason::RegistryAuthFailed && message.contains("image.pushSecretRef"), "{message}");
-        let (reason, _) = dockerfile("error: failed to solve: failed to push r.example.com/a: http: server gave HTTP response to HTTPS client");
+        let (reason, _) =
+            dockerfile("error: failed to solve: failed to push r.example.com/a: http: server gave HTTP response to HTTPS client");
         assert_eq!(reason, Reason::RegistryUnreachable);
         let output = "error building image: unable to complete operation after 0 attempts, last error: GET https://r.example.com/v2/go/manifests/x: MANIFEST_UNKNOWN";
         let Fault::Builder(reason, message) = fault(BuildEngine::Kaniko, output) else { panic!("{output}") };

@@ -48,7 +48,11 @@ impl Linter<'_> {
         let (line, image, base) = (from.lines.0, from.image.as_str(), self.images.base_name().to_owned());
         let what = format!("FROM {image}");
         if names_a_stage(image, before) {
-            self.add(line, what, format!("the last stage must begin with the base itself, and not with what another stage made of it: FROM {base}"));
+            self.add(
+                line,
+                what,
+                format!("the last stage must begin with the base itself, and not with what another stage made of it: FROM {base}"),
+            );
         } else if image == "scratch" {
             self.add(line, what, format!("an image without a base has no os.version, and no Windows node takes it; use FROM {base}"));
         } else if !is_plain(image) {
@@ -72,10 +76,13 @@ impl Linter<'_> {
         for flag in &instruction.flags {
             match flag.name.as_str() {
                 "link" if flag.value != "false" => {
-                    let why = "BuildKit makes a layer of Linux of it, without the folder Files, and no Windows node can import it; leave it out";
+                    let why =
+                        "BuildKit makes a layer of Linux of it, without the folder Files, and no Windows node can import it; leave it out";
                     self.add(line, format!("{keyword} --link"), why);
                 }
-                "chown" => self.add(line, format!("{keyword} --chown"), "a Windows image has no file of users to look it up in; leave it out"),
+                "chown" => {
+                    self.add(line, format!("{keyword} --chown"), "a Windows image has no file of users to look it up in; leave it out")
+                }
                 _ => {}
             }
         }

@@ -23,8 +23,8 @@ use std::fmt;
 
 /// A Dockerfile is no larger than this.
 pub const LARGEST: u64 = 256 * 1024;
-/// A message has no room for more.
-const MOST_TOLD: usize = 12;
+/// From here on a message has no room for reasons.
+const LONGEST_REASONS: usize = 1400;
 
 /// What cannot be in a Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,13 +43,19 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All findings in one sentence.
+/// All findings in one sentence: each with its line, and with its reason as far as there is room.
 pub fn sentence(findings: &[Finding]) -> String {
-    let mut told: Vec<String> = findings.iter().take(MOST_TOLD).map(ToString::to_string).collect();
-    if findings.len() > MOST_TOLD {
-        told.push(format!("and {} more", findings.len() - MOST_TOLD));
+    let mut sentence = String::new();
+    for finding in findings {
+        let separator = if sentence.is_empty() { "" } else { "; " };
+        sentence.push_str(separator);
+        if sentence.len() < LONGEST_REASONS {
+            sentence.push_str(&finding.to_string());
+        } else {
+            sentence.push_str(&format!("line {}: {}", finding.line, finding.what));
+        }
     }
-    told.join("; ")
+    sentence
 }
 
 /// Everything in a Dockerfile that cannot be there, in the order of lines; empty for one that can be built.

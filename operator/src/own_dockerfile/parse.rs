@@ -26,8 +26,7 @@ const KEYWORDS: [&str; 18] = [
     "WORKDIR",
 ];
 /// A comment at the top that is meant for the parser.
-static DIRECTIVE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^#\s*((?i:syntax|check|escape))\s*=\s*(.+?)\s*$").ok());
+static DIRECTIVE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^#\s*((?i:syntax|check|escape))\s*=\s*(.+?)\s*$").ok());
 /// A word that begins a here-document.
 static HERE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[0-9]*<<(-?)\s*([^<]+)$").ok());
 

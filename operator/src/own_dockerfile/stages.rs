@@ -1,7 +1,7 @@
 //! What can be in no stage of a Dockerfile, whatever it is built for?
 
-use super::images::{Kind, is_plain};
 use super::Linter;
+use super::images::{Kind, is_plain};
 use super::parse::{Dockerfile, Flag, From, Instruction, Stage};
 use regex::Regex;
 use std::sync::LazyLock;
@@ -121,7 +121,11 @@ impl Linter<'_> {
         let numbered = from.parse::<usize>().is_ok_and(|number| number < before.len());
         let pinned = is_plain(from) && from.contains("@sha256:");
         if !numbered && !names_a_stage(from, before) && !pinned {
-            self.add(line, what, "it is no earlier stage, and as an image nothing says what it is tomorrow; pin it by digest (@sha256:...)");
+            self.add(
+                line,
+                what,
+                "it is no earlier stage, and as an image nothing says what it is tomorrow; pin it by digest (@sha256:...)",
+            );
         }
     }
 
@@ -138,7 +142,9 @@ impl Linter<'_> {
 
 fn loose(toolchain: &str) -> String {
     let name = toolchain.split('@').next().unwrap_or_default();
-    format!("nothing says what it is tomorrow; pin it by digest (@sha256:...), or name the toolchain of the object, which is pinned: {name}")
+    format!(
+        "nothing says what it is tomorrow; pin it by digest (@sha256:...), or name the toolchain of the object, which is pinned: {name}"
+    )
 }
 
 pub(super) fn names_a_stage(name: &str, before: &[Stage]) -> bool {

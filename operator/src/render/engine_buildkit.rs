@@ -34,10 +34,16 @@ pub(super) fn compile(
     let BuildKit { address, tls_secret, image, cache, dockerfile } = buildkit;
     // Of this object alone: what it compiled is read by nobody else.
     let own = format!("gowindows-{}", object.uid().unwrap_or_default());
-    let mut arguments = ["--addr", address, "--tlsdir", TLS, "build", "--progress=plain", "--frontend=dockerfile.v0"].map(String::from).to_vec();
+    let mut arguments =
+        ["--addr", address, "--tlsdir", TLS, "build", "--progress=plain", "--frontend=dockerfile.v0"].map(String::from).to_vec();
     let (more, mut mounts, builder, program) = match dockerfile {
         None => (to_a_file(), mounts(), of_generated(request, settings, order, &own), Program::File),
-        Some(path) => (to_the_registry(request, settings, order, &own), of_the_repository(), of_own(path, request, settings, order), Program::Pushed(METADATA)),
+        Some(path) => (
+            to_the_registry(request, settings, order, &own),
+            of_the_repository(),
+            of_own(path, request, settings, order),
+            Program::Pushed(METADATA),
+        ),
     };
     arguments.extend(more);
     arguments.extend(order.credentials.into_iter().flat_map(Credentials::arguments));

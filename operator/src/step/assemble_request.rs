@@ -116,7 +116,16 @@ impl AssembleResult {
     /// From what the registry gave back.
     pub fn new(media_type: &str, status: ImageStatus) -> Self {
         let ImageStatus { reference, digest, platforms, binary, pull_bytes, sbom, .. } = status;
-        Self { digest, media_type: media_type.into(), reference, binary: binary.unwrap_or_default(), platforms, pull_bytes, sbom, warnings: vec![] }
+        Self {
+            digest,
+            media_type: media_type.into(),
+            reference,
+            binary: binary.unwrap_or_default(),
+            platforms,
+            pull_bytes,
+            sbom,
+            warnings: vec![],
+        }
     }
 }
 

@@ -72,11 +72,14 @@ impl Image<'_> {
         };
         accepted(&published.findings, say)?;
         let ([image], [base]) = (published.platforms.as_slice(), bases) else {
-            let message = format!("it is an index of {} images on {} bases, wanted is one image on one", published.platforms.len(), bases.len());
+            let message =
+                format!("it is an index of {} images on {} bases, wanted is one image on one", published.platforms.len(), bases.len());
             return Err(AssembleError::OfDockerfile(message));
         };
         if image.entry.is_some() {
-            return Err(AssembleError::OfDockerfile("it is an index, wanted is a manifest alone (attestations make an index of it)".into()));
+            return Err(AssembleError::OfDockerfile(
+                "it is an index, wanted is a manifest alone (attestations make an index of it)".into(),
+            ));
         }
         let found = self.layer(&reference, image, base, absent_apis, say).await?;
         let manifest = Descriptor::new(media_type::MANIFEST, digest.clone(), manifest_size(registry, &reference).await?);

@@ -39,8 +39,17 @@ impl Pod {
     async fn run(&self, request: &Value) -> Result<SourceReport> {
         let auth_dir = Some(self.path("auth")).filter(|folder| folder.is_dir());
         let [dest, out, info, result] = ["src", "out", "info.json", "result.json"].map(|name| self.path(name));
-        let code =
-            run(SourceArgs { request: request.to_string(), auth_dir, dest, out, context: None, registry_config: None, info, result: result.clone() }).await?;
+        let code = run(SourceArgs {
+            request: request.to_string(),
+            auth_dir,
+            dest,
+            out,
+            context: None,
+            registry_config: None,
+            info,
+            result: result.clone(),
+        })
+        .await?;
         let text = fs::read_to_string(result)?;
         assert!(text.len() <= 4096, "a termination message has 4 KiB: {text}");
         let report: SourceReport = serde_json::from_str(&text)?;

@@ -112,7 +112,8 @@ async fn what_is_not_published_is_no_error() -> Result<()> {
     let registry = RealRegistry::start().await?;
     let door = registry.door().await?;
     for repository in [REPOSITORY, "no/such/repository"] {
-        let found = OciRegistry::new(door.settings()).published(&format!("{}/{repository}", door.host), "no-such-tag", Author::Us, None).await;
+        let found =
+            OciRegistry::new(door.settings()).published(&format!("{}/{repository}", door.host), "no-such-tag", Author::Us, None).await;
         ensure!(found.as_ref().is_ok_and(Option::is_none), "{found:?}");
     }
     Ok(())

@@ -120,6 +120,8 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
         "line 9: ADD: a second layer",
         "line 10: RUN: nothing of Windows can run",
         "line 11: CMD",
+        "line 12: ONBUILD",
+        "line 13: ENTRYPOINT",
     ] {
         ensure!(told.contains(part), "{part:?} is not in {told}");
     }

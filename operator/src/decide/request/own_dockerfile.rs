@@ -32,7 +32,11 @@ pub(super) fn check(spec: &GoWindowsImageSpec) -> Result<(), Refusal> {
         ("image.env", !env.is_empty(), format!("{said} (ENV); leave it out")),
         ("image.ports", !ports.is_empty(), format!("{said} (EXPOSE); leave it out")),
         ("image.files", !files.is_empty(), format!("{said} (COPY); leave it out")),
-        ("image.annotations", !annotations.is_empty(), "the image of a Dockerfile (build.buildkit.dockerfile) gets none; use image.labels".into()),
+        (
+            "image.annotations",
+            !annotations.is_empty(),
+            "the image of a Dockerfile (build.buildkit.dockerfile) gets none; use image.labels".into(),
+        ),
         ("image.compression", zstd, "BuildKit writes layers of Windows with gzip alone (build.buildkit.dockerfile); use gzip".into()),
         (
             "image.base.releases",
@@ -42,7 +46,8 @@ pub(super) fn check(spec: &GoWindowsImageSpec) -> Result<(), Refusal> {
         (
             "image.base.pullSecretRef",
             pull_secret_ref.is_some(),
-            "buildctl takes one Docker configuration (build.buildkit.dockerfile); put that login into the Secret of image.pushSecretRef".into(),
+            "buildctl takes one Docker configuration (build.buildkit.dockerfile); put that login into the Secret of image.pushSecretRef"
+                .into(),
         ),
         ("go.package", package.is_some(), format!("{said}; leave it out")),
         ("go.ldflags", !ldflags.is_empty(), format!("{said}, which gets the commit as the build argument REVISION; leave it out")),

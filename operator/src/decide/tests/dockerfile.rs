@@ -8,7 +8,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 fn build() -> Value {
-    let buildkit = json!({"address": "tcp://buildkitd.builds:1234", "tlsSecretRef": {"name": "buildkit-tls"}, "dockerfile": "build/Dockerfile"});
+    let buildkit =
+        json!({"address": "tcp://buildkitd.builds:1234", "tlsSecretRef": {"name": "buildkit-tls"}, "dockerfile": "build/Dockerfile"});
     json!({"engine": "BuildKit", "buildkit": buildkit})
 }
 
@@ -50,7 +51,9 @@ fn mounts(container: &Container) -> Vec<&str> {
 
 #[test]
 fn buildkit_is_told_all_of_it_in_words_of_their_own() {
-    let (pod, _) = pods(&own(json!({"spec": {"image": {"labels": {"team": "a, b=c"}, "compression": {"level": 9}}, "go": {"modules": {"proxy": "https://modules.example.com|direct"}}}})));
+    let (pod, _) = pods(&own(
+        json!({"spec": {"image": {"labels": {"team": "a, b=c"}, "compression": {"level": 9}}, "go": {"modules": {"proxy": "https://modules.example.com|direct"}}}}),
+    ));
     let compile = container(&pod, "compile");
     let expected = [
         "--addr",
@@ -75,7 +78,13 @@ fn buildkit_is_told_all_of_it_in_words_of_their_own() {
         "--opt=label:team=a, b=c",
     ];
     assert_eq!(arguments(&compile), expected);
-    let folders = ["/gowindows/context/src", "/gowindows/context/dockerfile", "/gowindows/built", "/var/run/gowindows/buildkit", "/var/run/gowindows/registry"];
+    let folders = [
+        "/gowindows/context/src",
+        "/gowindows/context/dockerfile",
+        "/gowindows/built",
+        "/var/run/gowindows/buildkit",
+        "/var/run/gowindows/registry",
+    ];
     assert_eq!(mounts(&compile), folders);
     let writable = compile.volume_mounts.iter().flatten().filter(|mount| mount.read_only != Some(true));
     assert_eq!(writable.map(|mount| mount.mount_path.as_str()).collect::<Vec<_>>(), ["/gowindows/built"]);
@@ -93,7 +102,10 @@ fn the_first_step_looks_at_it_and_the_last_at_what_was_pushed() {
     assert_eq!((dockerfile.path.as_str(), request.any_program, request.context), ("build/Dockerfile", true, None));
     assert_eq!((dockerfile.base, dockerfile.toolchain), (format!("{BASE}@{DIGEST}"), format!("r.example.com/go@{DIGEST}")));
     let line = words[4..].join(" ");
-    assert!(line.contains("--context /build/context") && line.contains("--registry-config /var/run/gowindows/registry/config.json"), "{line}");
+    assert!(
+        line.contains("--context /build/context") && line.contains("--registry-config /var/run/gowindows/registry/config.json"),
+        "{line}"
+    );
     let words = arguments(&container(&pod, "assemble"));
     let request: AssembleRequest = serde_json::from_str(&words[3]).expect("a request");
     assert!(request.expected.is_none() && request.tag.starts_with("gw-untested-"), "{request:?}");
@@ -184,6 +196,7 @@ fn what_the_dockerfile_says_cannot_be_said_elsewhere() {
     ] {
         assert!(Request::new(&own(json!({"spec": spec.clone()})), &settings()).is_ok(), "{spec}");
     }
-    let refusal = Request::new(&own(json!({"spec": {"build": {"buildkit": {"dockerfile": "../Dockerfile"}}}})), &settings()).expect_err("refused");
+    let refusal =
+        Request::new(&own(json!({"spec": {"build": {"buildkit": {"dockerfile": "../Dockerfile"}}}})), &settings()).expect_err("refused");
     assert!(refusal.message.contains("build.buildkit.dockerfile"), "{}", refusal.message);
 }

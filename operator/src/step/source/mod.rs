@@ -120,7 +120,8 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
 /// Brings the commit's tree to its folder and looks at it. The folder of the program holds the downloaded objects meanwhile: the one folder that is
 /// writable, on a volume, and not seen by the compiler as source.
 fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &Stop) -> Result<SourceInfo, SourceError> {
-    let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes, context, any_program, dockerfile: _ } = request;
+    let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes, context, any_program, dockerfile: _ } =
+        request;
     let SourceArgs { dest, out, context: context_folder, .. } = folders;
     make_empty(dest)?;
     make_empty(out)?;

@@ -63,7 +63,8 @@ fn inside(source: &Path, path: &str) -> Option<PathBuf> {
 async fn base(request: &DockerfileRequest, registry_config: Option<&Path>) -> Result<Base, SourceError> {
     let DockerfileRequest { base, registries, path: _, toolchain: _ } = request;
     let unread = |error: OciError| SourceError::Base(BaseError::Read(error));
-    let credentials = registry_config.map_or_else(|| Ok(Credentials::none()), Credentials::from_file).map_err(SourceError::RegistrySecret)?;
+    let credentials =
+        registry_config.map_or_else(|| Ok(Credentials::none()), Credentials::from_file).map_err(SourceError::RegistrySecret)?;
     let registry = Registry::new(registries, credentials).map_err(unread)?.with_tries(TRIES).through_mirrors();
     let Bases { bases, listed } = Source::parse(&registry, base).map_err(unread)?.bases(base, &[]).await?;
     match bases.as_slice() {
