@@ -8,6 +8,7 @@ pub mod beside;
 pub mod build_info;
 pub mod compression;
 pub mod config;
+pub mod content;
 pub mod descriptor;
 pub mod digest;
 pub mod files;

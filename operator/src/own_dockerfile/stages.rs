@@ -98,13 +98,13 @@ impl Linter<'_> {
             self.add(line, "RUN --mount=type=ssh", "no SSH agent is handed on; use https and go.modules.secretRef (type=secret,id=netrc)");
         }
         if let Some(from) = part("from") {
-            self.from_elsewhere(line, &format!("RUN --mount=from={from}"), from, before);
+            self.elsewhere(line, &format!("RUN --mount=from={from}"), from, before);
         }
     }
 
     fn copies_from(&mut self, instruction: &Instruction, before: &[Stage]) {
         for Flag { value, .. } in instruction.flags.iter().filter(|flag| flag.name == "from") {
-            self.from_elsewhere(instruction.lines.0, &format!("COPY --from={value}"), value, before);
+            self.elsewhere(instruction.lines.0, &format!("COPY --from={value}"), value, before);
         }
     }
 
@@ -117,7 +117,7 @@ impl Linter<'_> {
     }
 
     /// Files are taken from an earlier stage, or from an image that is pinned.
-    fn from_elsewhere(&mut self, line: usize, what: &str, from: &str, before: &[Stage]) {
+    fn elsewhere(&mut self, line: usize, what: &str, from: &str, before: &[Stage]) {
         let numbered = from.parse::<usize>().is_ok_and(|number| number < before.len());
         let pinned = is_plain(from) && from.contains("@sha256:");
         if !numbered && !names_a_stage(from, before) && !pinned {

@@ -12,6 +12,7 @@ mod program;
 pub mod program_check;
 mod program_image;
 mod pushed;
+mod pushed_before;
 pub mod source;
 pub mod source_request;
 

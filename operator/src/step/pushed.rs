@@ -1,7 +1,7 @@
 //! May an image be used that BuildKit has made of the user's own Dockerfile, and has pushed?
 //!
 //! ```text
-//! what buildctl says -> manifest and configuration -> the one layer on the base -> bill of its parts -> the tag
+//! what buildctl says -> manifest and configuration -> the one layer on the base -> what was there before -> bill of its parts -> the tag
 //! ```
 //!
 //! By the rules of `gowindows verify`: what Windows needs must be so, and BuildKit's permissions, which let users write beside the program, are
@@ -82,10 +82,17 @@ impl Image<'_> {
             ));
         }
         let found = self.layer(&reference, image, base, absent_apis, say).await?;
-        let manifest = Descriptor::new(media_type::MANIFEST, digest.clone(), manifest_size(registry, &reference).await?);
+        let (digest, mut status) = match self.before(tag, image).await {
+            Some(before) => {
+                say(format!("nothing but times differs from {}, which stays", before.digest));
+                (before.digest, before.status)
+            }
+            None => (digest, published.status.clone()),
+        };
+        let size = registry.manifest(&at_digest(repository, &digest)).await?.bytes.len() as u64;
+        let manifest = Descriptor::new(media_type::MANIFEST, digest.clone(), size);
         let contents = Contents { program: &found.name, digest: &found.facts.digest, info: found.info.as_ref().ok(), epoch: *epoch };
         let bills = Bills::of_one(&manifest, base, &contents)?;
-        let mut status = published.status;
         status.sbom = bills.attach(registry, repository, say).await?;
         status.binary = Some(BinaryStatus {
             name: found.name,
@@ -156,11 +163,6 @@ fn accepted(findings: &[Finding], say: Say<'_>) -> Result<(), AssembleError> {
         say(format!("warning: {} ({})", finding.message, finding.rule.id()));
     }
     verify::complaint(findings).map_or(Ok(()), |complaint| Err(AssembleError::OfDockerfile(complaint)))
-}
-
-async fn manifest_size(registry: &Registry, reference: &Reference) -> Result<u64, AssembleError> {
-    let manifest = registry.manifest(reference).await?;
-    Ok(manifest.bytes.len() as u64)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::{builders, object, tenant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gowindows_crds::conditions::{ConditionType, Reason};
-use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
+use gowindows_crds::v1alpha1::{BuildEngine, BuildPhase, GoWindowsImageStatus};
 use gowindows_operator::clients::oci::{Credentials, Registry, Source};
 use gowindows_operator::image::verify::{Rule, Verdict};
 use gowindows_operator::settings::RegistrySettings;
@@ -17,6 +17,10 @@ use std::sync::Arc;
 
 const PATH: &str = "build/Dockerfile";
 const DATE: &str = "2026-01-04T03:04:05Z";
+
+/// A file of the program for Windows alone that does not compile, and what leaves it out.
+const BROKEN: (&str, &str) = ("cmd/storefront/broken_windows.go", "package broken\n");
+const IGNORES_IT: (&str, &str) = ("build/Dockerfile.dockerignore", "**/broken_*\n");
 
 /// `toolchain` and `base` are named without a digest: both are pinned for each build.
 fn good(toolchain: &str, base: &str) -> String {
@@ -83,11 +87,13 @@ struct Command {
 }
 
 pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Result<()> {
-    let builders = builders()?.read().await;
+    // For itself alone: what buildkitd keeps is thrown away on the way.
+    let builders = builders()?.write().await;
     let login = Access::Password { user: "git".into(), password: "sesame".into() };
     let storefront = Storefront::create(&stage.lab, "own/storefront", login).await?;
     let (toolchain, base) = names(&stage);
-    let commit = storefront.repository.commit_files(&[(PATH, &good(&toolchain, &base))], "Build it ourselves", DATE).await?;
+    let commit =
+        storefront.repository.commit_files(&[(PATH, &good(&toolchain, &base)), BROKEN, IGNORES_IT], "Build it ourselves", DATE).await?;
     let tenant = tenant(&stage, "own", BuildEngine::BuildKit, &builders).await?;
     tenant.kubectl.apply(&tenant.sample("storefront-deployment.yaml", "program")?).await?;
     let object = own(&stage, &tenant, storefront.repository.url(), &builders.buildkitd.address());
@@ -102,6 +108,20 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
     ensure!(image.sbom.is_some() && image.provenance.is_some(), "{image:?}");
     ensure!(image.platforms.len() == 1 && image.platforms[0].app_bytes < binary.bytes, "{:?}", image.platforms);
     is_as_it_should_be(&stage, &image.reference, &commit).await?;
+
+    // The same once more, from nothing: BuildKit's digest is another one, and what is in it is not.
+    builders.buildkitd.prune().await?;
+    tenant.kubectl.run(&["annotate", "gwi", "program", "gowindows.dev/rebuild=again"]).await?;
+    let again = |status: &GoWindowsImageStatus| {
+        let handled = status.handled.as_ref().and_then(|handled| handled.rebuild.as_deref()) == Some("again");
+        let build = status.build.as_ref().filter(|build| build.attempt == 2 && build.phase == BuildPhase::Succeeded);
+        handled && build.is_some() && is_ready_on(status, &commit)
+    };
+    let status = until(&client, &tenant.namespace, "program", LIMIT, again).await?;
+    ensure!(status.image.is_some_and(|now| now.digest == image.digest), "nothing is rolled for the time of day");
+    let second = format!("{}=2", gowindows_crds::names::LABEL_ATTEMPT);
+    let log = tenant.kubectl.run(&["logs", "--selector", &second, "--container", "assemble", "--tail=-1"]).await?;
+    ensure!(log.contains("nothing but times differs from"), "{log}");
 
     // What cannot be built is said with its lines, and what was published stays.
     storefront.repository.commit_files(&[(PATH, &bad(&toolchain, &base))], "Build it otherwise", DATE).await?;
