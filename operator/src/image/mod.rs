@@ -35,4 +35,4 @@ pub use compression::Compression;
 pub use digest::Digest;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ use super::stages::names_a_stage;
 /// The line that cannot be read, and why.
 pub fn pinned(text: &str, images: &Images, epoch: i64) -> Result<String, Unreadable> {
     let file = Dockerfile::read(text)?;
-    let mut lines: Vec<String> = text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = text.trim_start_matches('\u{feff}').split_inclusive('\n').map(str::to_owned).collect();
     for (index, stage) in file.stages.iter().enumerate() {
         let image = match images.kind(&stage.from.image) {
             Kind::Base => images.base(),
@@ -23,20 +23,20 @@ pub fn pinned(text: &str, images: &Images, epoch: i64) -> Result<String, Unreada
         };
         if !names_a_stage(&stage.from.image, &file.stages[..index]) {
             let (first, last) = stage.from.lines;
-            lines[first - 1..last].fill(String::new());
+            lines[first - 1..last].fill("\n".to_owned());
             lines[first - 1] = from(&stage.from, &image, index + 1 == file.stages.len());
         }
     }
-    let mut header: Vec<String> = file.escape.map(|mark| format!("# escape={mark}")).into_iter().collect();
-    header.push(format!("ARG SOURCE_DATE_EPOCH={epoch}"));
+    let mut header: Vec<String> = file.escape.map(|mark| format!("# escape={mark}\n")).into_iter().collect();
+    header.push(format!("ARG SOURCE_DATE_EPOCH={epoch}\n"));
     // All that is above the first instruction is comments and blank lines.
     lines.drain(..header.len().min(file.first_line() - 1));
-    Ok(header.into_iter().chain(lines).map(|line| line + "\n").collect())
+    Ok(header.into_iter().chain(lines).collect())
 }
 
 /// The last stage is for the platform that is built for, which `buildctl` is told.
 fn from(from: &From, image: &str, is_last: bool) -> String {
     let platform = from.platform.as_ref().filter(|_| !is_last).map(|platform| format!("--platform={platform} ")).unwrap_or_default();
     let name = from.name.as_ref().map(|name| format!(" AS {name}")).unwrap_or_default();
-    format!("FROM {platform}{image}{name}")
+    format!("FROM {platform}{image}{name}\n")
 }

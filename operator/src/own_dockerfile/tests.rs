@@ -216,3 +216,34 @@ fn no_directive_of_the_users_survives() {
         assert!(text.starts_with("ARG SOURCE_DATE_EPOCH=0\n"), "{text}");
     }
 }
+
+/// What nothing is found in can be handed on, and is then of the base alone.
+#[test]
+fn fuzz_dockerfiles() {
+    let crowded =
+        "# escape=`\nFROM --platform=linux/amd64 `\n  r.example.com:5000/go:1.26 `\n  as build\nRUN cat <<A 3<<-\"B C\" > x\nA\n\tB C\n";
+    let seeds = [GOOD.as_bytes().to_vec(), format!("{crowded}{}", &GOOD[GOOD.find("FROM m.").unwrap_or(0)..]).into_bytes()];
+    crate::image::tests::fuzz("Dockerfile", &seeds, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let findings = lint(&text, &images());
+        assert!(sentence(&findings).len() < 64 * 1024);
+        if findings.is_empty() {
+            let pinned = pinned(&text, &images(), 1).expect("it was read before");
+            let file = Dockerfile::read(&pinned).expect("it can be read again");
+            let last = &file.stages.last().expect("a stage").from;
+            assert!(last.image == images().base() && last.platform.is_none(), "{pinned}");
+            assert_eq!(file.stages.len(), Dockerfile::read(&text).expect("it was read before").stages.len(), "{pinned}");
+        }
+    });
+}
+
+/// The lines of a Dockerfile that was written on Windows stay as they are, but for those that are ours.
+#[test]
+fn lines_of_windows_stay_so() {
+    let text = GOOD.replace('\n', "\r\n");
+    assert_eq!(told(&text), [""; 0]);
+    let pinned = pinned(&text, &images(), 0).expect("a Dockerfile");
+    assert_eq!(pinned.matches("\r\n").count(), GOOD.lines().count() - 3, "{pinned:?}");
+    let here = text.replace("ARG REVISION", "COPY <<EOF /x\r\nRUN y\r\nEOF\r\nARG REVISION");
+    assert_eq!(told(&here), [""; 0]);
+}
