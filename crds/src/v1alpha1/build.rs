@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
     .message("build.nodes.os: Kaniko cannot run on windows; use linux, where the same program is compiled for Windows, or engine Go"))]
 #[serde(rename_all = "camelCase")]
 pub struct BuildSpec {
-    /// What compiles the program. The image is assembled by the operator's own step and has the same digest with each; so a change of the
-    /// engine builds nothing by itself and counts from the next build on. Default: `Go`.
+    /// What compiles the program. The image is assembled by the operator's own step and has the same digest with each (but for
+    /// `buildkit.dockerfile`); so a change of the engine builds nothing by itself and counts from the next build on. Default: `Go`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<BuildEngine>,
     /// The buildkitd that engine BuildKit talks to.

@@ -115,6 +115,10 @@ mod tests {
             let error = judged(&SMALL.replace(from, to)).expect_err("refused");
             assert!(error.to_string().contains(field), "{error}");
         }
+        let own = "  build: {engine: BuildKit, buildkit: {address: 'tcp://b:1234', tlsSecretRef: {name: tls}, dockerfile: Dockerfile}}\n";
+        let bare = SMALL.replace(", env: [{name: A, value: b}], args: []", "");
+        let error = judged(&bare.replace("spec:\n", &format!("spec:\n{own}"))).expect_err("refused");
+        assert!(error.to_string().contains("docker buildx"), "{error}");
     }
 
     #[test]

@@ -148,6 +148,18 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
     let stages = status.build.map(|build| build.stages).unwrap_or_default();
     ensure!(stages.iter().all(|stage| stage.name == "source" || stage.started_at.is_none() || stage.name == "test"), "{stages:?}");
     ensure!(status.image.is_some_and(|now| now.digest == image.digest), "what was published stays");
+
+    // What only BuildKit can know is told with its words.
+    let lost = good(&toolchain, &base).replace("/out/ /", "/nowhere/ /");
+    storefront.repository.commit_files(&[(PATH, &lost)], "Copy what is not there", DATE).await?;
+    let unfound = |status: &GoWindowsImageStatus| {
+        let told = message(status, ConditionType::Built);
+        is_for(status, ConditionType::Built, Reason::DockerfileInvalid) && told.contains("BuildKit cannot carry out the Dockerfile")
+    };
+    let status = until(&client, &tenant.namespace, "program", LIMIT, unfound).await?;
+    let told = message(&status, ConditionType::Built);
+    eprintln!("{told}");
+    ensure!(told.contains("/nowhere") && told.contains("not found"), "{told}");
     Ok(())
 }
 
