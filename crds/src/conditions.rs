@@ -100,7 +100,9 @@ reasons! {
     Pending,
     /// The source step failed for a reason in the repository (no module, no main package, a link to outside).
     SourceInvalid,
-    /// The compiler refused the program.
+    /// The Dockerfile of `build.buildkit.dockerfile` has what cannot be in it, or cannot be carried out.
+    DockerfileInvalid,
+    /// The compiler refused the program, or a command of a Dockerfile failed.
     CompileError,
     /// A test of `go.test.packages` failed.
     TestsFailed,

@@ -8,6 +8,7 @@ pub mod controller;
 pub mod decide;
 pub mod image;
 pub mod observe;
+pub mod own_dockerfile;
 pub mod redact;
 pub mod render;
 pub mod report;

@@ -1,6 +1,8 @@
 //! Does it make no difference which engine compiles? The same sources through the go command, a buildkitd behind mutual TLS and Kaniko's
 //! executor, in namespaces that enforce the level of Pod Security that each is promised to pass.
 
+#[path = "lab_engines/dockerfile.rs"]
+mod dockerfile;
 #[path = "lab_engines/failures.rs"]
 mod failures;
 #[path = "lab_engines/modules.rs"]
@@ -46,6 +48,7 @@ fn main() {
         tests::a_failing_test_blocks_every_engine,
         modules::a_private_module_by_every_engine,
         windows::tests_and_mistakes_on_a_windows_node,
+        dockerfile::a_dockerfile_of_ones_own_makes_the_image,
         failures::kaniko_where_pods_must_be_restricted,
         engines::a_pruned_buildkitd_downloads_no_module_again,
         failures::buildkitd_down_dying_and_untrusted,

@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
     .message("build.nodes.os: Kaniko cannot run on windows; use linux, where the same program is compiled for Windows, or engine Go"))]
 #[serde(rename_all = "camelCase")]
 pub struct BuildSpec {
-    /// What compiles the program. The image is assembled by the operator's own step and has the same digest with each; so a change of the
-    /// engine builds nothing by itself and counts from the next build on. Default: `Go`.
+    /// What compiles the program. The image is assembled by the operator's own step and has the same digest with each (but for
+    /// `buildkit.dockerfile`); so a change of the engine builds nothing by itself and counts from the next build on. Default: `Go`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<BuildEngine>,
     /// The buildkitd that engine BuildKit talks to.
@@ -99,8 +99,10 @@ pub struct BuildKitSpec {
     /// A Secret in the same namespace with `ca.crt` (the authority of the buildkitd's certificate), `tls.crt` and `tls.key` (the client's
     /// own): whoever reaches a buildkitd without certificates rules it, so there is no way without.
     pub tls_secret_ref: SecretReference,
-    /// A Dockerfile of the repository that makes the Windows image itself, relative to the repository's root. Default: none, a
-    /// Dockerfile is generated that only compiles. Example: `build/Dockerfile`.
+    /// A Dockerfile of the repository that makes the Windows image itself, relative to the repository's root, which is its context. Its last
+    /// stage begins with `FROM` the object's base and copies the program from an earlier one; what cannot be in it is named, with its
+    /// line, before anything is built (docs/engines.md). Default: none, a Dockerfile is generated that only compiles.
+    /// Example: `build/Dockerfile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::SUB_PATH))]
     #[x_kube(validation = Rule::new("!self.split('/').exists(part, part == '..' || part == '.git')").message("must stay inside the repository: no '..' and no '.git'"))]

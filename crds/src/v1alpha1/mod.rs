@@ -64,6 +64,21 @@ use serde::{Deserialize, Serialize};
     .message("build.workspace: a build on Windows nodes gets its files from a Job on a Linux node; set claimName to a PersistentVolumeClaim with ReadWriteMany that both can mount (such as SMB)"))]
 #[x_kube(validation = Rule::new("!(has(self.go) && has(self.go.test) && has(self.go.test.os) && self.go.test.os == 'windows') || (has(self.build) && has(self.build.workspace))")
     .message("build.workspace: tests on Windows nodes get their files from a Job on a Linux node; set claimName to a PersistentVolumeClaim with ReadWriteMany that both can mount (such as SMB)"))]
+// Of a Dockerfile that makes the image itself, nothing that it decides can be said elsewhere.
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !(has(self.image.args) || has(self.image.env) || has(self.image.ports) || has(self.image.files))")
+    .message("image.args, image.env, image.ports and image.files are for the Dockerfile of build.buildkit.dockerfile to say (ENTRYPOINT, ENV, EXPOSE, COPY); leave them out"))]
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.image.identity)")
+    .message("image.identity: buildctl, which pushes the image of a Dockerfile (build.buildkit.dockerfile), has no use for it; use image.pushSecretRef"))]
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.image.annotations)")
+    .message("image.annotations have no place in the image of a Dockerfile (build.buildkit.dockerfile); use image.labels"))]
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.image.compression) || !has(self.image.compression.algorithm) || self.image.compression.algorithm == 'gzip'")
+    .message("image.compression: BuildKit writes layers of Windows with gzip alone (build.buildkit.dockerfile); use gzip"))]
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.image.base) || !((has(self.image.base.releases) && self.image.base.releases.size() > 1) || has(self.image.base.pullSecretRef))")
+    .message("image.base: a Dockerfile (build.buildkit.dockerfile) has one base, read with the Secret of image.pushSecretRef; name one release, and no pullSecretRef"))]
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.go) || !(has(self.go.package) || has(self.go.ldflags) || has(self.go.strip))")
+    .message("go.package, go.ldflags and go.strip are for the Dockerfile of build.buildkit.dockerfile to say; leave them out"))]
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.go) || has(self.go.test) || !(has(self.go.tags) || has(self.go.env) || has(self.go.timezoneData))")
+    .message("go.tags, go.env and go.timezoneData hold for go.test alone where a Dockerfile compiles (build.buildkit.dockerfile); leave them out"))]
 #[serde(rename_all = "camelCase")]
 pub struct GoWindowsImageSpec {
     /// Stop looking, building and rolling; what runs keeps running. Default: `false`.

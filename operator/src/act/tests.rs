@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decide::Identity;
+use crate::image::verify::Author;
 use crate::observe::{
     Clouds, Git, Login, Logins, Memory, NodeStore, Nodes, Own, Published, Registry, ResolvedBase, Revision, SecretData, Sight, Stores,
 };
@@ -50,7 +51,13 @@ impl Registry for Nobody {
         panic!("a registry is asked")
     }
 
-    fn published<'a>(&'a self, _: &'a str, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
+    fn published<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Author,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
         panic!("a registry is asked")
     }
 

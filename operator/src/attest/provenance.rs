@@ -26,8 +26,8 @@ pub struct Provenance {
     pub fingerprint: String,
     /// The bases, each `name@digest`, under the names that were asked for.
     pub bases: Vec<String>,
-    /// The compiler's image, as `name@digest`.
-    pub toolchain: String,
+    /// The compiler's image, as `name@digest`; none where the repository's own Dockerfile says it.
+    pub toolchain: Option<String>,
     /// The image whose program was taken over, as `name@digest`, where nothing was compiled.
     pub program_of: Option<String>,
     /// The image of the operator's own steps.
@@ -61,7 +61,7 @@ impl Provenance {
             self;
         let Witness { job, uid, attempt, started, finished } = witness;
         let mut dependencies = vec![json!({"uri": format!("git+{repository}"), "digest": {"gitCommit": commit}})];
-        dependencies.extend(bases.iter().chain([toolchain]).chain(program_of).map(|image| image_dependency(image)));
+        dependencies.extend(bases.iter().chain(toolchain).chain(program_of).map(|image| image_dependency(image)));
         json!({
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
@@ -111,7 +111,7 @@ mod tests {
             parameters: json!({"compile": {"package": "./cmd/shop"}}),
             fingerprint: "f00".into(),
             bases: vec![format!("mcr.example.com/nanoserver:ltsc2022@sha256:{base}")],
-            toolchain: format!("r.example.com/go@sha256:{go}"),
+            toolchain: Some(format!("r.example.com/go@sha256:{go}")),
             program_of: Some(format!("r.example.com/shop@sha256:{base}")),
             step_image: "r.example.com/gowindows:1".into(),
             engine: Some("Go".into()),

@@ -27,7 +27,13 @@ fn judge(object: &GoWindowsImage, settings: &Settings) -> anyhow::Result<()> {
     let version = object.spec.go.as_ref().and_then(|go| go.version.clone()).unwrap_or_else(|| "1".into());
     settings.toolchains.insert(version, "local".into());
     (settings.buildctl_image, settings.kaniko_image) = (Some("local".into()), Some("local".into()));
-    Request::new(object, &settings).map(drop).map_err(|refusal| anyhow::anyhow!(refusal.message))
+    let request = Request::new(object, &settings).map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    if let Some(dockerfile) = request.build.engine.dockerfile() {
+        bail!(
+            "build.buildkit.dockerfile: {dockerfile} makes the image in the cluster, by BuildKit; build it here with `docker buildx build`"
+        );
+    }
+    Ok(())
 }
 
 fn parse(text: &str) -> anyhow::Result<GoWindowsImage> {
@@ -109,6 +115,10 @@ mod tests {
             let error = judged(&SMALL.replace(from, to)).expect_err("refused");
             assert!(error.to_string().contains(field), "{error}");
         }
+        let own = "  build: {engine: BuildKit, buildkit: {address: 'tcp://b:1234', tlsSecretRef: {name: tls}, dockerfile: Dockerfile}}\n";
+        let bare = SMALL.replace(", env: [{name: A, value: b}], args: []", "");
+        let error = judged(&bare.replace("spec:\n", &format!("spec:\n{own}"))).expect_err("refused");
+        assert!(error.to_string().contains("docker buildx"), "{error}");
     }
 
     #[test]

@@ -105,7 +105,8 @@ fn provenance(settings: &Settings, build: &Build, inputs: &Inputs) -> Provenance
         parameters: serde_json::to_value(inputs).unwrap_or_default(),
         fingerprint: inputs.fingerprint(),
         bases: inputs.pins().bases,
-        toolchain: inputs.toolchain.clone(),
+        // Which image a Dockerfile compiles in is said in it alone, by digest.
+        toolchain: inputs.dockerfile.is_none().then(|| inputs.toolchain.clone()),
         program_of: build.program_of.clone(),
         step_image: settings.step_image.clone(),
         engine: build.program_of.is_none().then(|| format!("{:?}", build.engine)),

@@ -234,6 +234,9 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
     let known = world.status().image.clone().filter(|known| known.digest == image.digest);
     if let Some(known) = known {
         (image.binary, image.tags) = (image.binary.or(known.binary), known.tags);
+        if image.warnings.is_empty() {
+            image.warnings = known.warnings;
+        }
         (image.sbom, image.provenance) = (known.sbom, known.provenance);
         (image.signature, image.signed_by) = (known.signature, known.signed_by);
         image.engine = known.engine;
@@ -241,6 +244,9 @@ fn image_of(published: &Published, world: &World, inputs: Option<&Inputs>, build
     if let Some(build) = build {
         if let BuildState::Succeeded(Some(result)) = &build.state {
             image.binary = image.binary.or_else(|| result.binary.clone());
+            if image.warnings.is_empty() {
+                image.warnings.clone_from(&result.warnings);
+            }
         }
         image.built_at = build.finished.map(whole_second);
         image.duration = build.finished.map(|end| go_duration(end.duration_since(build.created)));
@@ -337,6 +343,9 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
 /// The image of the status that has the program of these inputs already. What is signed must have been signed when it was compiled.
 fn known_program(world: &World, request: &Request, inputs: &Inputs) -> Option<KnownProgram> {
     let image = world.status().image.as_ref().filter(|image| request.signing.is_none() || image.signature.is_some())?;
+    if inputs.dockerfile.is_some() {
+        return None;
+    }
     let here = image.reference == format!("{}@{}", request.repository, image.digest);
     let binary = image.binary.as_ref().filter(|binary| here && binary.inputs == Some(inputs.program_fingerprint()))?;
     Some(KnownProgram { image: image.reference.clone(), sha256: binary.sha256.clone() })

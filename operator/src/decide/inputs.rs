@@ -28,6 +28,9 @@ pub struct Inputs {
     repository: Option<String>,
     /// The module's folder.
     pub sub_path: String,
+    /// The repository's own Dockerfile, where it makes the image itself; what is in it is the commit's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
     /// The toolchain image, pinned by digest.
     pub toolchain: String,
     /// Why these bases were chosen, for people; not hashed.
@@ -68,6 +71,7 @@ impl Inputs {
             commit: commit.to_owned(),
             repository: assembly.source.is_none().then(|| request.url.clone()),
             sub_path: request.sub_path.clone(),
+            dockerfile: request.build.engine.dockerfile().map(str::to_owned),
             toolchain: pins.toolchain,
             test_toolchain: pins.test_toolchain,
             base_choice: pins.base_choice,
@@ -91,8 +95,13 @@ impl Inputs {
 
     /// sha256, in hex, over what determines the program alone: equal for images that differ in base, labels, files and the like.
     pub fn program_fingerprint(&self) -> String {
-        let Self { format, commit, sub_path, toolchain, compile, .. } = self;
-        let canonical = serde_json::to_vec(&(format, commit, sub_path, toolchain, compile)).unwrap_or_default();
+        let Self { format, commit, sub_path, dockerfile, toolchain, compile, .. } = self;
+        let ours = (format, commit, sub_path, toolchain, compile);
+        let canonical = match dockerfile {
+            None => serde_json::to_vec(&ours),
+            Some(dockerfile) => serde_json::to_vec(&(ours, dockerfile)),
+        };
+        let canonical = canonical.unwrap_or_default();
         hex::encode(Sha256::digest(canonical))
     }
 
@@ -135,10 +144,11 @@ impl Inputs {
 
     /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
     pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
-        let Self { format, sub_path, toolchain, test_toolchain, compile, assembly, tests, .. } = self;
+        let Self { format, sub_path, dockerfile, toolchain, test_toolchain, compile, assembly, tests, .. } = self;
         let pairs = [
             ("format", *format == other.format),
             ("source.subPath", *sub_path == other.sub_path),
+            ("build.buildkit.dockerfile", *dockerfile == other.dockerfile),
             ("go.version", *toolchain == other.toolchain),
             ("go", *compile == other.compile),
             ("go.test", *tests == other.tests && *test_toolchain == other.test_toolchain),

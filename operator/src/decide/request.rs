@@ -9,6 +9,7 @@ mod checks;
 mod identity;
 mod image;
 mod modules;
+mod own_dockerfile;
 mod test;
 
 pub use budget::SizeBudget;
@@ -17,6 +18,7 @@ pub use modules::ModulesRequest;
 pub use test::TestRequest;
 
 use super::plan::Refusal;
+use crate::image::verify::Author;
 use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::render::dockerfile::{Caches, Generated};
@@ -242,6 +244,9 @@ impl Request {
         };
         request.check_targets(object)?;
         request.check_identity()?;
+        if request.build.engine.dockerfile().is_some() {
+            own_dockerfile::check(spec)?;
+        }
         request.check_dockerfile(settings)?;
         request.check_windows()?;
         Ok(request)
@@ -264,6 +269,11 @@ impl Request {
         self.content.assembly(commit, bases, &self.url)
     }
 
+    /// Who writes the image.
+    pub fn author(&self) -> Author {
+        if self.build.engine.dockerfile().is_some() { Author::BuildKit } else { Author::Us }
+    }
+
     /// The tags of the image of a commit.
     pub fn tags(&self, commit: &str) -> Vec<String> {
         self.tags.iter().map(|tag| expand(tag, commit)).collect()
@@ -271,7 +281,7 @@ impl Request {
 
     /// What the source step would find out too late.
     fn check_dockerfile(&self, settings: &Settings) -> Result<(), Refusal> {
-        if self.build.engine == Engine::Go {
+        if self.build.engine == Engine::Go || self.build.engine.dockerfile().is_some() {
             return Ok(());
         }
         let dockerfile = Generated {

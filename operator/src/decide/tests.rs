@@ -3,6 +3,7 @@
 mod attest;
 mod bases;
 mod budget;
+mod dockerfile;
 mod edges;
 mod engines;
 mod gate;
@@ -138,7 +139,7 @@ fn with_job(mut world: World, state: BuildState) -> World {
 
 fn succeeded() -> BuildState {
     let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into(), inputs: None };
-    BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary), sbom: None }))
+    BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary), sbom: None, warnings: vec![] }))
 }
 
 fn failed(reason: Reason) -> BuildState {

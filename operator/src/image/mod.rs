@@ -8,6 +8,7 @@ pub mod beside;
 pub mod build_info;
 pub mod compression;
 pub mod config;
+pub mod content;
 pub mod descriptor;
 pub mod digest;
 pub mod files;
@@ -34,4 +35,4 @@ pub use compression::Compression;
 pub use digest::Digest;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,7 +16,7 @@ use super::verify::tests::{image_on, read_back};
 use super::verify::{ReadBack, any_image, complaint, image, program_path};
 use super::warnings::{Learned, Warning};
 use super::windows_apis::WindowsApis;
-use super::{compression::Compression, descriptor, pclntab, pe, sizes, verify_layer};
+use super::{compression::Compression, content, descriptor, pclntab, pe, sizes, verify_layer};
 use std::collections::BTreeSet;
 use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,7 +69,7 @@ fn changed(seed: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 /// Feeds changed inputs to a target.
-fn fuzz(target: &str, seeds: &[Vec<u8>], read: impl Fn(&[u8])) {
+pub(crate) fn fuzz(target: &str, seeds: &[Vec<u8>], read: impl Fn(&[u8])) {
     let rounds = std::env::var("FUZZ").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     let began = Instant::now();
     for seed in seeds {
@@ -148,6 +148,7 @@ fn fuzz_layers() {
         io::copy(&mut flate2::read::GzDecoder::new(blob), &mut tar).map(|_| tar).unwrap_or_default()
     };
     fuzz("layer", &[unpacked(&tar)], |bytes| {
+        let _ = content::of_layer(bytes);
         if let Ok(tree) = verify_layer::tree(bytes, Some("Files/app/hello.exe"), &mut io::sink()) {
             let _ = (tree.findings(), tree.program_finding("Files/app/hello.exe"));
         }

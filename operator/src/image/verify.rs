@@ -101,6 +101,28 @@ impl ReadBack {
     }
 }
 
+/// Who wrote an image, and hence what is asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// Our own writer: everything must be as it makes it.
+    Us,
+    /// BuildKit, from a Dockerfile of the user's: what Windows needs, one layer on one of the bases.
+    BuildKit,
+}
+
+impl Author {
+    /// Checks one release's image of this author; with the bases that it may stand on, what is asked of it as to them too.
+    pub fn findings(self, read: &ReadBack, bases: &[Base]) -> Vec<Finding> {
+        match self {
+            Self::Us => image(read, bases),
+            Self::BuildKit => {
+                let base = (!bases.is_empty()).then(|| on_a_base(&read.manifest, &read.config, bases));
+                any_image(read).into_iter().chain(base).collect()
+            }
+        }
+    }
+}
+
 /// Checks one release's image. With the bases that it may stand on (the one with its `os.version` is taken), the rules about
 /// the base are checked too.
 pub fn image(image: &ReadBack, bases: &[Base]) -> Vec<Finding> {

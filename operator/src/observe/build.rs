@@ -151,6 +151,8 @@ struct Report {
     digest: Option<String>,
     binary: Option<BinaryStatus>,
     sbom: Option<String>,
+    #[serde(default)]
+    warnings: Vec<String>,
     failure: Option<ReportedFailure>,
 }
 
@@ -166,7 +168,7 @@ fn report(ended: &ContainerStateTerminated) -> Option<Report> {
 
 fn result(pod: &Pod) -> Option<BuildResult> {
     let report = report(terminated(container(pod, crate::render::ASSEMBLE)?)?)?;
-    Some(BuildResult { digest: report.digest?, binary: report.binary, sbom: report.sbom })
+    Some(BuildResult { digest: report.digest?, binary: report.binary, sbom: report.sbom, warnings: report.warnings })
 }
 
 fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine: BuildEngine) -> Failure {

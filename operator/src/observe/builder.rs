@@ -20,7 +20,7 @@ pub(super) enum Fault {
 pub(super) fn fault(engine: BuildEngine, output: &str) -> Fault {
     match engine {
         BuildEngine::Go => Fault::Compiler(output.to_owned()),
-        BuildEngine::BuildKit if output.contains("did not complete successfully: exit code") => Fault::Compiler(words(output, of_buildkit)),
+        BuildEngine::BuildKit if output.contains(FAILED) => of_command(output),
         BuildEngine::BuildKit => buildkit(output),
         BuildEngine::Kaniko if output.contains("waiting for process to exit: exit status") => Fault::Compiler(words(output, of_kaniko)),
         BuildEngine::Kaniko => {
@@ -31,6 +31,27 @@ pub(super) fn fault(engine: BuildEngine, output: &str) -> Fault {
             Fault::Builder(Reason::BuilderFailed, message)
         }
     }
+}
+
+/// How BuildKit says that a command failed, after its name in quotes.
+const FAILED: &str = "did not complete successfully: exit code";
+
+/// A command of a Dockerfile failed: the go command, whose words are told as always, or another one of a Dockerfile of the user's own.
+fn of_command(output: &str) -> Fault {
+    let said = words(output, of_buildkit);
+    let command =
+        output.lines().rev().find_map(|line| line.split_once("process \"")?.1.split_once(&format!("\" {FAILED}"))).map(|(name, _)| name);
+    let of_go = command.is_none_or(|command| command.starts_with("go ")) || said.lines().any(super::build::names_a_place);
+    if of_go || super::build::toolchain_said(&said).is_some() {
+        return Fault::Compiler(said);
+    }
+    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+    let message = format!(
+        "A command of the Dockerfile failed ({}): {}. Push a commit that mends it; it is built at once.",
+        super::build::clip(command.unwrap_or_default()),
+        super::build::clip(last)
+    );
+    Fault::Builder(Reason::CompileError, message)
 }
 
 fn words(output: &str, of_builder: fn(&str) -> Option<&str>) -> String {
@@ -72,9 +93,28 @@ const CONNECTION: [&str; 6] = [
     "no active session",
 ];
 
+/// Signs that a Dockerfile of the user's own asks for what is not there, or for what BuildKit does not know.
+const DOCKERFILE: [&str; 5] =
+    ["failed to compute cache key", "failed to calculate checksum", "dockerfile parse error", "failed to process \"", "unknown flag"];
+
 fn buildkit(output: &str) -> Fault {
     let has = |signs: &[&str]| signs.iter().any(|sign| output.contains(sign));
     let said = said(output);
+    if said.contains("failed to push ") {
+        let refused = ["401 Unauthorized", "403 Forbidden", "authorization failed", "insufficient_scope", "denied"];
+        if has(&refused) {
+            let message = format!("buildkitd may not push the image: {said}. Put a login that may into the Secret of image.pushSecretRef.");
+            return Fault::Builder(Reason::RegistryAuthFailed, message);
+        }
+        let message = format!(
+            "buildkitd could not push the image: {said}. It reaches registries as its own settings say (buildkitd.toml: http, ca); see image.repository, too."
+        );
+        return Fault::Builder(Reason::RegistryUnreachable, message);
+    }
+    if has(&DOCKERFILE) {
+        let message = format!("BuildKit cannot carry out the Dockerfile: {said}. Push a commit that mends it; it is built at once.");
+        return Fault::Builder(Reason::DockerfileInvalid, message);
+    }
     if has(&CERTIFICATES) {
         let message = format!(
             "buildkitd and the build do not trust each other: {said}. Put the ca.crt of that buildkitd's certificate, and a tls.crt and tls.key that it accepts, into the Secret of build.buildkit.tlsSecretRef, and see that its certificate names the host of build.buildkit.address."
@@ -166,6 +206,25 @@ error building image: error building stage: failed to execute command: waiting f
             assert_eq!(found, reason, "{output}");
             assert!(message.contains(says), "{message}");
         }
+        let dockerfile = |output: &str| match fault(BuildEngine::BuildKit, output) {
+            Fault::Builder(reason, message) => (reason, message),
+            Fault::Compiler(words) => panic!("{words}"),
+        };
+        let (reason, message) = dockerfile(
+            "#9 [web 3/3] RUN npm run build\n#9 0.51 npm error Missing script: \"build\"\n#9 ERROR: process \"/bin/sh -c npm run build\" did not complete successfully: exit code: 1\nerror: failed to solve: process \"/bin/sh -c npm run build\" did not complete successfully: exit code: 1",
+        );
+        assert!(reason == Reason::CompileError && message.contains("(/bin/sh -c npm run build): npm error Missing script"), "{message}");
+        let (reason, message) = dockerfile(
+            "error: failed to solve: failed to compute cache key: failed to calculate checksum of ref x::y: \"/web\": not found",
+        );
+        assert!(reason == Reason::DockerfileInvalid && message.contains("\"/web\": not found"), "{message}");
+        let (reason, message) = dockerfile(
+            "error: failed to solve: failed to push r.example.com/a: failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized",
+        );
+        assert!(reason == Reason::RegistryAuthFailed && message.contains("image.pushSecretRef"), "{message}");
+        let (reason, _) =
+            dockerfile("error: failed to solve: failed to push r.example.com/a: http: server gave HTTP response to HTTPS client");
+        assert_eq!(reason, Reason::RegistryUnreachable);
         let output = "error building image: unable to complete operation after 0 attempts, last error: GET https://r.example.com/v2/go/manifests/x: MANIFEST_UNKNOWN";
         let Fault::Builder(reason, message) = fault(BuildEngine::Kaniko, output) else { panic!("{output}") };
         assert!(reason == Reason::BuilderFailed && message.contains("MANIFEST_UNKNOWN") && message.contains("engine Go"), "{message}");

@@ -180,7 +180,7 @@ impl Cluster {
                 }
                 Question::Published(tag) => {
                     let read = |secret: Option<SecretData>| async move {
-                        self.registry.published(&request.repository, tag, secret.as_ref()).await
+                        self.registry.published(&request.repository, tag, request.author(), secret.as_ref()).await
                     };
                     let answer = self.registry_call(world, request, Key::to_push(request), read).await;
                     let before = world.answers.published.remove(tag).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use super::{Published, Revision};
 use crate::decide::{Attestation, Identity, Reference};
+use crate::image::verify::Author;
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use std::collections::BTreeMap;
@@ -82,11 +83,12 @@ pub trait Registry: Send + Sync {
     /// A base that can be built on. What cannot is told here, before anything is compiled for it.
     fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>>;
 
-    /// The image under a tag, read back and checked; `None` where there is none.
+    /// The image under a tag, read back and checked as one that `author` wrote; `None` where there is none.
     fn published<'a>(
         &'a self,
         repository: &'a str,
         tag: &'a str,
+        author: Author,
         secret: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<Option<Published>, Miss>>;
 

@@ -236,6 +236,8 @@ pub struct BuildResult {
     pub binary: Option<BinaryStatus>,
     /// Digest of the bill of its parts.
     pub sbom: Option<String>,
+    /// What of it may not work, as codes, where the image itself does not say it.
+    pub warnings: Vec<String>,
 }
 
 /// Why a build failed.

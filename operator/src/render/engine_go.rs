@@ -2,7 +2,7 @@
 
 use super::job::{BuildOrder, COMPILE, CompileStage, Program};
 use super::modules::{self, Credentials};
-use super::stages::{TMP, literal, mount, part, read_only, restricted, variable};
+use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, variable};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::Container;
@@ -36,5 +36,5 @@ pub(super) fn compile(request: &Request, settings: &Settings, order: &BuildOrder
         working_dir: Some(if sub_path == "." { "/build/src".into() } else { format!("/build/src/{sub_path}") }),
         ..Container::default()
     };
-    CompileStage { container, volumes: order.secrets(request), context: None, program: Program::File }
+    CompileStage { container, volumes: order.secrets(request), builder: ForBuilder::default(), program: Program::File }
 }

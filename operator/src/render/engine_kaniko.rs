@@ -7,7 +7,7 @@ use super::builder::{BUILT, CONTEXT, DOCKERFILE, certificate, context, mounts, r
 use super::dockerfile::Caches;
 use super::job::{BuildOrder, COMPILE, CompileStage, Program};
 use super::modules::Credentials;
-use super::stages::{literal, mount};
+use super::stages::{ForBuilder, literal, mount};
 use crate::decide::Request;
 use crate::settings::{RegistrySettings, Settings};
 use k8s_openapi::api::core::v1::{Capabilities, Container, SecurityContext};
@@ -18,7 +18,7 @@ const IMAGE: &str = "image.tar";
 const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP", "SETGID", "SETUID"];
 
 pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
-    let context = context(request, settings, order, Caches::Mounted);
+    let builder = ForBuilder { context: Some(context(request, settings, order, Caches::Mounted)), dockerfile: None };
     let container = Container {
         name: COMPILE.into(),
         image: Some(image.into()),
@@ -39,7 +39,7 @@ pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order
         ),
         ..Container::default()
     };
-    CompileStage { container, volumes: order.secrets(request), context: Some(context), program: Program::Image(IMAGE) }
+    CompileStage { container, volumes: order.secrets(request), builder, program: Program::Image(IMAGE) }
 }
 
 fn arguments(settings: &Settings, toolchain: &str) -> Vec<String> {

@@ -11,13 +11,12 @@
 //! (*baseline* where the engine needs root), has no token for the API server, and each Secret is mounted only where it is used.
 
 use super::modules::Credentials;
-use super::stages::{assemble, identity_token, source};
+use super::stages::{ForBuilder, assemble, identity_token, source};
 use super::workspace::Workspace;
 use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
 use crate::step::assemble_request::KnownProgram;
-use crate::step::source_request::ContextRequest;
 use gowindows_crds::v1alpha1::NodeSystem;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};
@@ -54,7 +53,7 @@ pub(super) struct CompileStage {
     /// Volumes that no other container mounts.
     pub(super) volumes: Vec<Volume>,
     /// What the source stage writes for a container builder.
-    pub(super) context: Option<ContextRequest>,
+    pub(super) builder: ForBuilder,
     /// Where the engine leaves the program, for the last stage.
     pub(super) program: Program,
 }
@@ -65,6 +64,8 @@ pub(super) enum Program {
     File,
     /// An image whose only file is the program.
     Image(&'static str),
+    /// What `buildctl` says of the image that BuildKit has pushed.
+    Pushed(&'static str),
     /// Nothing: an image at the registry has the program.
     Known,
 }
@@ -234,8 +235,8 @@ pub(super) fn seconds(duration: Duration) -> i64 {
 fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> PodSpec {
     let mut volumes: Vec<Volume> = [Workspace::OfPod.volume(), scratch("tmp")].into_iter().chain(git_secret(request)).collect();
     volumes.extend(registry_secrets(request));
-    let (compile, context, program) = match &order.known_program {
-        Some(_) => (None, None, Program::Known),
+    let (compile, builder, program) = match &order.known_program {
+        Some(_) => (None, ForBuilder::default(), Program::Known),
         None => {
             let stage = match &request.build.engine {
                 Engine::Go => engine_go::compile(request, settings, order),
@@ -244,10 +245,10 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
             };
             volumes.push(cache(cache_claim(object, request)));
             volumes.extend(stage.volumes);
-            (Some(stage.container), stage.context, stage.program)
+            (Some(stage.container), stage.builder, stage.program)
         }
     };
-    let source = source(request, settings, order, Workspace::OfPod, context);
+    let source = source(request, settings, order, Workspace::OfPod, builder);
     let first = [source].into_iter().chain(compile).collect();
     let last = assemble(request, settings, order, Workspace::OfPod, &program);
     with_identity(request, pod_spec(request, settings, first, last, volumes))

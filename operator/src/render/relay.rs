@@ -11,7 +11,7 @@
 
 use super::job::{BuildOrder, COMPILE, Program, SOURCE, TEST, build_job, cache, git_secret, job, pod_spec};
 use super::job::{cache_claim, registry_secrets, scratch, test_cache_claim, with_identity};
-use super::stages::{assemble, mount, source};
+use super::stages::{ForBuilder, assemble, mount, source};
 use super::test_job::role_job;
 use super::windows_pod::{self, CACHE, TMP};
 use super::workspace::Workspace;
@@ -56,7 +56,7 @@ pub(super) fn fetch(
     name: String,
 ) -> Job {
     let volumes = [workspace.volume(), scratch("tmp")].into_iter().chain(git_secret(request)).collect();
-    let pod = pod_spec(request, settings, vec![], source(request, settings, order, workspace, None), volumes);
+    let pod = pod_spec(request, settings, vec![], source(request, settings, order, workspace, ForBuilder::default()), volumes);
     part(object, request, order, name, request.build.source, pod)
 }
 

@@ -6,7 +6,7 @@ use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
 use crate::step::program_check::Expected;
-use crate::step::source_request::{ContextRequest, SourceRequest};
+use crate::step::source_request::{ContextRequest, DockerfileRequest, SourceRequest};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVar, ProjectedVolumeSource, ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume,
     VolumeMount, VolumeProjection,
@@ -26,15 +26,25 @@ const TOKEN_LASTS: i64 = 3600;
 /// Largest work tree that is checked out.
 const MAX_SOURCE_BYTES: u64 = 2 << 30;
 
-/// The first stage. `context` is what it writes for a container builder.
+/// What the first stage writes for a container builder.
+#[derive(Debug, Default)]
+pub(super) struct ForBuilder {
+    /// A generated Dockerfile and its context.
+    pub(super) context: Option<ContextRequest>,
+    /// The repository's own Dockerfile.
+    pub(super) dockerfile: Option<DockerfileRequest>,
+}
+
+/// The first stage.
 pub(super) fn source(
     request: &Request,
     settings: &Settings,
     order: &BuildOrder<'_>,
     workspace: Workspace<'_>,
-    context: Option<ContextRequest>,
+    builder: ForBuilder,
 ) -> Container {
     let Inputs { commit, sub_path, compile, .. } = order.inputs;
+    let ForBuilder { context, dockerfile } = builder;
     let step = SourceRequest {
         url: request.url.clone(),
         reference: request.reference.clone(),
@@ -44,9 +54,11 @@ pub(super) fn source(
         timeout_seconds: seconds(request.build.source).unsigned_abs(),
         max_bytes: MAX_SOURCE_BYTES,
         context,
+        any_program: order.inputs.dockerfile.is_some(),
+        dockerfile,
     };
     let mut args = step_args(SOURCE, &step);
-    if step.context.is_some() {
+    if step.context.is_some() || step.dockerfile.is_some() {
         args.extend(["--context", "/build/context"].map(String::from));
     }
     args.extend(["--dest", "/build/src", "--out", "/build/out", "--info", "/build/source.json"].map(String::from));
@@ -58,6 +70,10 @@ pub(super) fn source(
     if request.git_secret.is_some() {
         args.extend(["--auth-dir".to_owned(), GIT_AUTH.to_owned()]);
         mounts.push(read_only("git-auth", GIT_AUTH));
+    }
+    if step.dockerfile.is_some() && request.push_secret.is_some() {
+        args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);
+        mounts.push(read_only("registry-auth", REGISTRY_AUTH));
     }
     step_container(SOURCE, settings, args, mounts)
 }
@@ -74,7 +90,8 @@ pub(super) fn assemble(
         repository: request.repository.clone(),
         tag: if order.gated { order.inputs.untested_tag() } else { order.inputs.tag() },
         assembly: order.inputs.assembly.clone(),
-        expected: Some(Expected {
+        // What a Dockerfile compiles, and how, it alone says.
+        expected: order.inputs.dockerfile.is_none().then(|| Expected {
             compile: order.inputs.compile.clone(),
             go_version: request.go_version.clone(),
             sub_path: order.inputs.sub_path.clone(),
@@ -89,6 +106,7 @@ pub(super) fn assemble(
     match program {
         Program::File => args.extend(["--program-dir".to_owned(), "/build/out".to_owned()]),
         Program::Image(file) => args.extend(["--program-image".to_owned(), format!("/build/out/{file}")]),
+        Program::Pushed(file) => args.extend(["--pushed".to_owned(), format!("/build/out/{file}")]),
         Program::Known => {}
     }
     args.extend(["--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));
@@ -122,7 +140,7 @@ pub(super) fn identity_token(request: &Request) -> Option<Volume> {
 }
 
 /// The settings of the registries that this build talks to, with certificates in place of files.
-fn relevant(registries: &[RegistrySettings], request: &Request) -> Vec<RegistrySettings> {
+pub(super) fn relevant(registries: &[RegistrySettings], request: &Request) -> Vec<RegistrySettings> {
     let host = |reference: &str| reference.split('/').next().unwrap_or_default().to_owned();
     let mut hosts: Vec<String> = request.bases.iter().chain([&request.repository]).map(|reference| host(reference)).collect();
     let mirrors = registries.iter().filter(|registry| hosts.contains(&registry.host)).filter_map(|registry| registry.mirror.as_deref());

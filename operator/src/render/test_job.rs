@@ -14,7 +14,7 @@
 use super::engine_go::FIXED;
 use super::job::{BuildOrder, MODULES, SOURCE, TEST, cache, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache_claim};
 use super::modules::{self, Credentials};
-use super::stages::{TMP, literal, mount, part, read_only, restricted, source, variable};
+use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, source, variable};
 use super::workspace::Workspace;
 use super::{job_name, part_name, relay, test_job_name};
 use crate::decide::{Inputs, Request};
@@ -73,7 +73,7 @@ fn on_linux(object: &GoWindowsImage, request: &Request, settings: &Settings, ord
     let volumes = [Workspace::OfPod.volume(), scratch("tmp"), cache(test_cache_claim(object, request))].into_iter();
     let volumes = volumes.chain(git_secret(request)).chain(order.secrets(request)).collect();
     let private = order.credentials.map(|credentials| private_modules(request, settings, order, credentials));
-    let first = [source(request, settings, order, Workspace::OfPod, None)].into_iter().chain(private).collect();
+    let first = [source(request, settings, order, Workspace::OfPod, ForBuilder::default())].into_iter().chain(private).collect();
     pod_spec(request, settings, first, tests(request, settings, order), volumes)
 }
 

@@ -4,7 +4,7 @@ use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{Program, find_bases, megabytes, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use super::identity::Identity;
-use super::{program_check, program_image};
+use super::{program_check, program_image, pushed};
 use crate::clients::identity::{Exchanger, IdentityError};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::manifest::media_type;
@@ -33,11 +33,14 @@ pub struct AssembleArgs {
     #[arg(long, value_name = "JSON")]
     request: String,
     /// Folder that holds exactly one compiled .exe; not needed where the request names an image that has the program
-    #[arg(long, value_name = "DIR", conflicts_with = "program_image")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["program_image", "pushed"])]
     program_dir: Option<PathBuf>,
     /// In place of it an image, as `docker save` writes it, whose only file is the .exe
     #[arg(long, value_name = "FILE")]
     program_image: Option<PathBuf>,
+    /// In place of assembling, what buildctl says of an image that BuildKit has pushed: it is verified, and gets the tag
+    #[arg(long, value_name = "FILE", conflicts_with = "program_image")]
+    pushed: Option<PathBuf>,
     /// Root of the source: files of the image come from it, and the program is held against its go.mod and go.sum
     #[arg(long, value_name = "DIR")]
     source_dir: Option<PathBuf>,
@@ -139,6 +142,12 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
     let work = async {
         let registry = Registry::new(&registries, own)?.with_tries(TRIES);
         let target = parse_reference(&repository)?;
+        let reader = Registry::new(&registries, for_bases)?.with_tries(TRIES).through_mirrors();
+        if let Some(metadata) = &args.pushed {
+            let bases = find_bases(&reader, &assembly, &say).await?;
+            let image = pushed::Image { registry: &registry, repository: &target, bases: bases.bases(), epoch: assembly.epoch };
+            return image.accept(metadata, &tag, &absent_apis, &say).await;
+        }
         let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
         let program = match (&known_program, &args.program_image, &args.program_dir) {
             (Some(known), _, _) => {
@@ -159,7 +168,6 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
             program_check::check(&program.build_info, expected, source)?;
             say("program: package, modules, Go release and settings are those that were asked for".into());
         }
-        let reader = Registry::new(&registries, for_bases)?.with_tries(TRIES).through_mirrors();
         let bases = find_bases(&reader, &assembly, &say).await?;
         let prepared = prepare(bases, &assembly, &program, args.source_dir.as_deref(), &absent_apis, &say).await?;
         let published = prepared.push(&registry, &target, std::slice::from_ref(&tag), &say).await?;

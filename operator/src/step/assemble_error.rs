@@ -93,6 +93,17 @@ pub enum AssembleError {
         /// What is wrong with it.
         complaint: String,
     },
+    /// What `buildctl` left does not say what was pushed.
+    #[error("{file} should say which image BuildKit has pushed, and does not: {why}", file = file.display())]
+    Metadata {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A rule is broken by what BuildKit made of the user's Dockerfile.
+    #[error("the image that the Dockerfile makes must not be used: {0}; change the Dockerfile (build.buildkit.dockerfile)")]
+    OfDockerfile(String),
     /// A task of ours ended early.
     #[error("interrupted")]
     Interrupted,
@@ -115,6 +126,7 @@ impl AssembleError {
             Self::Mismatch(_) => Reason::ProgramMismatch,
             Self::KnownProgram { .. } => Reason::ProgramUnavailable,
             Self::ReadBack { .. } => Reason::VerificationFailed,
+            Self::OfDockerfile(_) => Reason::DockerfileInvalid,
             Self::Interrupted => Reason::Lost,
             Self::Files(_) => Reason::SourceInvalid,
             _ => Reason::AssembleFailed,

@@ -17,11 +17,11 @@ use crate::image::beside::Beside;
 use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::sbom::Contents;
-use crate::image::verify::{self, Finding, ReadBack, Rule};
+use crate::image::verify::{self, Author, Finding, ReadBack, Rule};
 use crate::image::verify_layer::{self, LayerFacts};
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
-use crate::image::{Assembly, sizes};
+use crate::image::{Assembly, Digest, sizes};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use gowindows_crds::v1alpha1::ImageStatus;
@@ -47,6 +47,13 @@ pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);
 pub struct FoundBases<'a> {
     bases: Vec<Base>,
     sources: BTreeMap<String, Source<'a>>,
+}
+
+impl FoundBases<'_> {
+    /// The bases.
+    pub(super) fn bases(&self) -> &[Base] {
+        &self.bases
+    }
 }
 
 /// An image that is complete except for being somewhere.
@@ -191,15 +198,7 @@ impl Prepared<'_> {
         let mut published = self.read_back(registry, repository).await?;
         published.status.sbom = self.bills.attach(registry, repository, say).await?;
         for tag in tags {
-            registry.tag(repository, &published.digest, tag).await?;
-            let resolved = registry.resolve(&at_tag(repository, tag)).await?;
-            if resolved.digest != published.digest {
-                let complaint = format!(
-                    "tag {tag} points at {} right after it was set to {} (does somebody else move it?)",
-                    resolved.digest, published.digest
-                );
-                return Err(read_back(&place(repository), complaint));
-            }
+            set_tag(registry, repository, &published.digest, tag).await?;
         }
         Ok(published)
     }
@@ -316,7 +315,7 @@ impl Prepared<'_> {
     async fn read_back(&self, registry: &Registry, repository: &Reference) -> Result<Published, AssembleError> {
         let Some(top) = self.image.top() else { return Err(AssembleError::Assembled("it has no platform".into())) };
         let reference = at_digest(repository, &top.digest);
-        let published = registry.published(&reference, &self.found.bases).await?;
+        let published = registry.published(&reference, Author::Us, &self.found.bases).await?;
         let Some(mut published) = published else {
             return Err(read_back(&place(repository), format!("{} is not there right after it was pushed", top.digest)));
         };
@@ -361,6 +360,17 @@ impl Prepared<'_> {
     }
 }
 
+/// Points a tag at a digest, and sees that it does.
+pub(super) async fn set_tag(registry: &Registry, repository: &Reference, digest: &Digest, tag: &str) -> Result<(), AssembleError> {
+    registry.tag(repository, digest, tag).await?;
+    let resolved = registry.resolve(&at_tag(repository, tag)).await?.digest;
+    if resolved == *digest {
+        return Ok(());
+    }
+    let complaint = format!("tag {tag} points at {resolved} right after it was set to {digest} (does somebody else move it?)");
+    Err(read_back(&place(repository), complaint))
+}
+
 /// A repository without the tag that a reference always has.
 pub(super) fn place(repository: &Reference) -> String {
     format!("{}/{}", repository.registry(), repository.repository())
@@ -370,7 +380,7 @@ pub(super) fn read_back(place: &impl ToString, complaint: String) -> AssembleErr
     AssembleError::ReadBack { place: place.to_string(), complaint }
 }
 
-pub(super) async fn digest_of_file(path: PathBuf) -> Result<crate::image::Digest, AssembleError> {
+pub(super) async fn digest_of_file(path: PathBuf) -> Result<Digest, AssembleError> {
     let hashed = tokio::task::spawn_blocking(move || {
         let mut file = crate::image::digest::Hashing::new(File::open(path)?);
         std::io::copy(&mut file, &mut std::io::sink())?;

@@ -88,6 +88,9 @@ pub struct AssembleResult {
     /// Digest of the SBOM's manifest; none where the registry takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<String>,
+    /// What of it may not work, as codes, where the image itself does not say it: of an image that BuildKit has written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Why nothing was pushed, or what was pushed must not be used.
@@ -117,7 +120,16 @@ impl AssembleResult {
     /// From what the registry gave back.
     pub fn new(media_type: &str, status: ImageStatus) -> Self {
         let ImageStatus { reference, digest, platforms, binary, pull_bytes, sbom, .. } = status;
-        Self { digest, media_type: media_type.into(), reference, binary: binary.unwrap_or_default(), platforms, pull_bytes, sbom }
+        Self {
+            digest,
+            media_type: media_type.into(),
+            reference,
+            binary: binary.unwrap_or_default(),
+            platforms,
+            pull_bytes,
+            sbom,
+            warnings: vec![],
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::clients::oci::{Layout, OciError, Reference, Registry};
 use crate::image::artifact::Artifact;
 use crate::image::assemble::{Blob, Image};
 use crate::image::base::Base;
+use crate::image::manifest::Descriptor;
 use crate::image::sbom::{self, Contents};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,12 @@ impl Bills {
         let index = image.index.iter().map(|index| bill(index, &bases.iter().collect::<Vec<_>>()));
         let platforms = image.platforms.iter().zip(bases).map(|(platform, base)| bill(&platform.manifest, &[base]));
         index.chain(platforms).collect::<serde_json::Result<_>>().map(Self)
+    }
+
+    /// Of an image that somebody else has written, on one base.
+    pub(super) fn of_one(image: &Descriptor, base: &Base, contents: &Contents<'_>) -> serde_json::Result<Self> {
+        let document = sbom::document(&image.digest, &[base], contents)?;
+        Artifact::new(sbom::MEDIA_TYPE, image, document, BTreeMap::new()).map(|bill| Self(vec![bill]))
     }
 
     /// The digest of what says so of the whole; none at a registry that takes no artifacts, for which an image is not given up.

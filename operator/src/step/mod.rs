@@ -12,6 +12,8 @@ mod known_program;
 mod program;
 pub mod program_check;
 mod program_image;
+mod pushed;
+mod pushed_before;
 pub mod source;
 pub mod source_request;
 

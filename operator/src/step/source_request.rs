@@ -4,6 +4,7 @@
 //! step reads the one and writes the other.
 
 use crate::render::dockerfile::Generated;
+use crate::settings::RegistrySettings;
 use gowindows_crds::v1alpha1::GitReference;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -74,6 +75,27 @@ pub struct SourceRequest {
     /// What a container builder needs beside the source; none where the go command compiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextRequest>,
+    /// Whoever makes the program says which package it is: no main package is looked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_program: bool,
+    /// The repository's own Dockerfile, where BuildKit makes the image from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<DockerfileRequest>,
+}
+
+/// The Dockerfile that is looked at, and handed to BuildKit with its base by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DockerfileRequest {
+    /// Its path in the repository.
+    pub path: String,
+    /// The base that its last stage must begin with, pinned by digest.
+    pub base: String,
+    /// The toolchain that its other stages may begin with, pinned by digest.
+    pub toolchain: String,
+    /// How registries are reached, certificates in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<RegistrySettings>,
 }
 
 /// What the `source` step writes for a container builder.

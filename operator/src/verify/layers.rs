@@ -137,22 +137,39 @@ impl<'a> Layers<'a> {
 }
 
 fn unpack(file: File, layer: &Descriptor, form: &str, program: Option<&str>, apis: &WindowsApis) -> io::Result<Fate> {
-    let mut compressed = Hashing::new(io::BufReader::with_capacity(64 * 1024, file));
     let mut spool = Spool::default();
+    Ok(match whole(file, layer, form, program, &mut spool)? {
+        Ok((tree, diff_id)) => Fate::Whole(Box::new(Whole { tree, diff_id, needs: spool.needs(apis)? })),
+        Err(why) => Fate::Broken(why),
+    })
+}
+
+/// What is in a layer that is read to its end, and the digest of its content; or why it cannot be what its descriptor says. The bytes of
+/// `program` also go to `sink`.
+///
+/// # Errors
+/// Reading or writing failed, or it is no layer.
+pub(crate) fn whole(
+    file: File,
+    layer: &Descriptor,
+    form: &str,
+    program: Option<&str>,
+    sink: &mut impl Write,
+) -> io::Result<Result<(Tree, Digest), String>> {
+    let mut compressed = Hashing::new(io::BufReader::with_capacity(64 * 1024, file));
     let mut unpacked = Hashing::new(compression::reader(form, &mut compressed)?.take(MOST_UNPACKED));
-    let tree = verify_layer::tree(&mut unpacked, program, &mut spool)?;
+    let tree = verify_layer::tree(&mut unpacked, program, sink)?;
     let (diff_id, bytes, decoder) = unpacked.finish();
     drop(decoder);
     if bytes == MOST_UNPACKED {
-        return Ok(Fate::Broken(format!("it unpacks to more than {}", megabytes(MOST_UNPACKED))));
+        return Ok(Err(format!("it unpacks to more than {}", megabytes(MOST_UNPACKED))));
     }
     io::copy(&mut compressed, &mut io::sink())?;
     let (digest, size, _) = compressed.finish();
     if digest != layer.digest || size != layer.size {
-        let message = format!("its content has digest {digest} and {size} bytes, not {} and {} bytes", layer.digest, layer.size);
-        return Ok(Fate::Broken(message));
+        return Ok(Err(format!("its content has digest {digest} and {size} bytes, not {} and {} bytes", layer.digest, layer.size)));
     }
-    Ok(Fate::Whole(Box::new(Whole { tree, diff_id, needs: spool.needs(apis)? })))
+    Ok(Ok((tree, diff_id)))
 }
 
 fn content(index: usize, diff_id: &Digest, config: &ImageConfig) -> Option<Finding> {

@@ -7,7 +7,7 @@
 //! The rules are those of `image::verify`, which the build and the controller use too. What cannot be looked at (a base of
 //! gigabytes) is said to be unchecked and is no failure.
 
-mod layers;
+pub(crate) mod layers;
 mod report;
 
 use crate::clients::oci::{Registry, Source};

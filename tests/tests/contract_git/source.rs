@@ -48,6 +48,7 @@ impl Pod {
             context: None,
             builds,
             build,
+            registry_config: None,
             info,
             result: result.clone(),
         })

@@ -98,7 +98,7 @@ fn provenance() -> Provenance {
         parameters: json!({"compile": {"package": "."}}),
         fingerprint: "f00".into(),
         bases: vec![format!("registry.example.com/nanoserver:ltsc2022@sha256:{}", "b".repeat(64))],
-        toolchain: format!("registry.example.com/golang@sha256:{}", "c".repeat(64)),
+        toolchain: Some(format!("registry.example.com/golang@sha256:{}", "c".repeat(64))),
         step_image: "registry.example.com/gowindows:1".into(),
         witness: Witness {
             job: "shop-1".into(),

@@ -9,6 +9,7 @@ use gowindows_crds::conditions::Reason;
 use gowindows_operator::clients::identity::Exchanger;
 use gowindows_operator::clients::oci::OciRegistry;
 use gowindows_operator::decide::{Identity, Request};
+use gowindows_operator::image::verify::Author;
 use gowindows_operator::observe::{Miss, Published, Registry, SecretData};
 use gowindows_operator::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings};
 use gowindows_operator::step::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
@@ -91,7 +92,7 @@ impl Place {
     /// What the controller asks of the registry, with a password of its own.
     async fn read(&self, secret: &SecretData) -> Result<Option<Published>, Miss> {
         let repository = format!("{}/shop/app", self.cloud.address);
-        OciRegistry::new(self.registries.clone()).published(&repository, TAG, Some(secret)).await
+        OciRegistry::new(self.registries.clone()).published(&repository, TAG, Author::Us, Some(secret)).await
     }
 
     async fn secret(&self) -> Result<SecretData> {

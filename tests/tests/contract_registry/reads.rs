@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures::future::join_all;
 use gowindows_crds::conditions::Reason;
 use gowindows_operator::clients::oci::OciRegistry;
+use gowindows_operator::image::verify::Author;
 use gowindows_operator::observe::{Miss, Registry as _};
 
 /// Published by the set-up: an image for Windows, and so all that the controller reads.
@@ -75,7 +76,7 @@ async fn ask(registry: &RealRegistry, digest: &str, question: &str, method: &'st
     let client = OciRegistry::new(door.settings());
     let repository = format!("{}/{REPOSITORY}", door.host);
     let asked = async || match question {
-        "published" => client.published(&repository, TAG, None).await.map(|found| found.map(|found| found.image.digest)),
+        "published" => client.published(&repository, TAG, Author::Us, None).await.map(|found| found.map(|found| found.image.digest)),
         "resolved" => client.digest(&format!("{repository}:{TAG}"), None).await.map(Some),
         _ => client.tag(&repository, digest, &["moved".into()], None).await.map(|()| Some(digest.to_owned())),
     };
@@ -111,7 +112,8 @@ async fn what_is_not_published_is_no_error() -> Result<()> {
     let registry = RealRegistry::start().await?;
     let door = registry.door().await?;
     for repository in [REPOSITORY, "no/such/repository"] {
-        let found = OciRegistry::new(door.settings()).published(&format!("{}/{repository}", door.host), "no-such-tag", None).await;
+        let found =
+            OciRegistry::new(door.settings()).published(&format!("{}/{repository}", door.host), "no-such-tag", Author::Us, None).await;
         ensure!(found.as_ref().is_ok_and(Option::is_none), "{found:?}");
     }
     Ok(())

@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
 use gowindows_operator::decide::{Attestation, Identity, Reference};
+use gowindows_operator::image::verify::Author;
 use gowindows_operator::observe::{Attested, Clouds, Git, Login, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,6 +249,7 @@ impl Registry for Reached {
         &'a self,
         repository: &'a str,
         tag: &'a str,
+        _: Author,
         _: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
         Box::pin(async move {

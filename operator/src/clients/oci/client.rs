@@ -5,6 +5,7 @@ use super::{Credentials, OciError, Registry, at_digest, at_tag, parse_reference}
 use crate::attest::SigningKey;
 use crate::decide::Attestation;
 use crate::image::Digest;
+use crate::image::verify::Author;
 use crate::observe::{Attested, Miss, Published, ResolvedBase, SecretData};
 use crate::settings::RegistrySettings;
 use futures::FutureExt;
@@ -67,11 +68,12 @@ impl crate::observe::Registry for OciRegistry {
         &'a self,
         repository: &'a str,
         tag: &'a str,
+        author: Author,
         secret: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
         async move {
             let reference = at_tag(&parse_reference(repository)?, tag);
-            let found = self.open(secret)?.published(&reference, &[]).await?;
+            let found = self.open(secret)?.published(&reference, author, &[]).await?;
             Ok(found.map(|found| Published { violations: found.complaint().into_iter().collect(), image: found.status }))
         }
         .boxed()

@@ -7,7 +7,7 @@ use super::{OciError, Reference, Registry};
 use crate::image::base::Base;
 use crate::image::digest::Digest;
 use crate::image::sizes;
-use crate::image::verify::{self, Finding, ReadBack, Rule};
+use crate::image::verify::{self, Author, Finding, ReadBack, Rule};
 use gowindows_crds::v1alpha1::ImageStatus;
 
 /// An image as a registry serves it.
@@ -31,20 +31,20 @@ impl Published {
 }
 
 impl Registry {
-    /// Reads an image back and checks it. None if there is nothing under this tag or digest.
+    /// Reads an image back and checks it, as one that `author` wrote. None if there is nothing under this tag or digest.
     ///
     /// With the `bases` that it should stand on, their layers and versions are checked too; pass none if they are not known.
     ///
     /// # Errors
     /// [`OciError::Invalid`] when something of it is missing or not what its digest says; and all others.
-    pub async fn published(&self, reference: &Reference, bases: &[Base]) -> Result<Option<Published>, OciError> {
+    pub async fn published(&self, reference: &Reference, author: Author, bases: &[Base]) -> Result<Option<Published>, OciError> {
         let top = match self.manifest(reference).await {
             Ok(top) => top,
             Err(OciError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let platforms = Source::Registry(self, reference.clone()).platforms(&top).await?;
-        let mut findings: Vec<Finding> = platforms.iter().flat_map(|platform| verify::image(platform, bases)).collect();
+        let mut findings: Vec<Finding> = platforms.iter().flat_map(|platform| author.findings(platform, bases)).collect();
         if platforms.is_empty() {
             findings.push(Finding::of(Rule::Platform, false, "the index has no windows/amd64 image"));
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::image::Digest;
 use crate::image::assemble::Blob;
 use crate::image::manifest::{Descriptor, media_type};
+use crate::image::verify::Author;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -196,12 +197,12 @@ async fn a_busy_registry_is_asked_again_when_it_wants_to_be() {
 #[tokio::test]
 async fn nothing_published_is_no_error_and_half_an_image_is_one() {
     let empty = Fake::start(|_, _| answer(404, &[], r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"m"}]}"#)).await;
-    assert_eq!(empty.registry("{}").published(&empty.reference(), &[]).await.expect("an answer"), None);
+    assert_eq!(empty.registry("{}").published(&empty.reference(), Author::Us, &[]).await.expect("an answer"), None);
     let linux = Fake::start(|_, _| answer(200, &[], MANIFEST)).await;
-    let published = linux.registry("{}").published(&linux.reference(), &[]).await.expect("an answer").expect("an index");
+    let published = linux.registry("{}").published(&linux.reference(), Author::Us, &[]).await.expect("an answer").expect("an index");
     assert!(published.complaint().is_some_and(|complaint| complaint.contains("no windows/amd64")));
     let page = Fake::start(|_, _| answer(200, &[], "<html>sign in</html>")).await;
-    assert!(matches!(page.registry("{}").published(&page.reference(), &[]).await, Err(OciError::Invalid { .. })));
+    assert!(matches!(page.registry("{}").published(&page.reference(), Author::Us, &[]).await, Err(OciError::Invalid { .. })));
 }
 
 #[tokio::test]
@@ -232,7 +233,7 @@ async fn each_trouble_of_a_registry_has_its_reason() {
         let fake = Fake::start(trouble).await;
         let settings = RegistrySettings { host: fake.host.clone(), plain_http: true, ..RegistrySettings::default() };
         let client = OciRegistry::new(vec![settings]);
-        let miss = client.published(&format!("{}/shop/app", fake.host), "gw-1", None).await.expect_err("trouble");
+        let miss = client.published(&format!("{}/shop/app", fake.host), "gw-1", Author::Us, None).await.expect_err("trouble");
         assert_eq!(miss.reason, reason, "{number}: {}", miss.message);
         assert!(miss.message.contains(says) && miss.message.contains(&fake.host), "{number}: {}", miss.message);
         let asked = fake.seen.lock().expect("no panic").len();

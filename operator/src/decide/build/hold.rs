@@ -24,10 +24,9 @@ pub(super) fn back(world: &World, request: &Request, plan: &mut Plan) -> Result<
         world.ask(vec![Question::Base(base.clone())])?;
         trouble = trouble.or_else(|| of_secrets(world.answers.bases.get(base)?.trouble()));
     }
-    let jobs = plan.effects.iter().filter_map(|effect| if let Effect::CreateJob(job) = effect { Some(job) } else { None });
-    let jobs: Vec<_> = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF)).collect();
-    let tests = |job: &&&Box<Job>| job.labels().get(names::LABEL_ROLE).is_some_and(|role| role == names::ROLE_TEST);
-    let compiles = jobs.iter().any(|job| !tests(&job));
+    let jobs = plan.effects.iter().filter_map(|effect| if let Effect::CreateJob(job) = effect { Some(job.as_ref()) } else { None });
+    let jobs: Vec<&Job> = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF)).collect();
+    let compiles = jobs.iter().any(|job| job.labels().get(names::LABEL_ROLE).is_none_or(|role| role != names::ROLE_TEST));
     if matches!(request.build.engine, Engine::BuildKit(_)) && compiles {
         world.ask(vec![Question::Builder])?;
         trouble = trouble.or_else(|| of_secrets(world.answers.builder.trouble()));

@@ -2,7 +2,7 @@
 //!
 //! | class | reasons | tried again |
 //! |---|---|---|
-//! | the input's fault | compile error, failed test, invalid source, invalid base | never: a new commit or specification is a new build |
+//! | the input's fault | compile error, failed test, invalid source, Dockerfile or base | never: a new commit or specification is a new build |
 //! | passing | lost pod or Job, memory | `build.retries` times, after 10 s, 20 s, ... |
 //! | the surroundings' | unreachable source, module host, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |

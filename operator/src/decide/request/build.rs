@@ -72,6 +72,8 @@ pub struct BuildKit {
     pub image: String,
     /// Repository in which layers are kept, without tag or digest.
     pub cache: Option<String>,
+    /// The repository's own Dockerfile, which makes the image itself.
+    pub dockerfile: Option<String>,
 }
 
 impl Engine {
@@ -102,16 +104,19 @@ impl Engine {
             Self::Kaniko { .. } => BuildEngine::Kaniko,
         }
     }
+
+    /// The repository's own Dockerfile, where it makes the image itself.
+    pub fn dockerfile(&self) -> Option<&str> {
+        match self {
+            Self::BuildKit(buildkit) => buildkit.dockerfile.as_deref(),
+            Self::Go | Self::Kaniko { .. } => None,
+        }
+    }
 }
 
 impl BuildKit {
     fn new(spec: BuildKitSpec, settings: &Settings) -> Result<Self, Refusal> {
         let BuildKitSpec { address, tls_secret_ref, dockerfile } = spec;
-        if let Some(path) = dockerfile {
-            let path = checks::inside("build.buildkit.dockerfile", &path)?;
-            let instead = "leave it out: a Dockerfile is generated, and the image is the same as with every engine";
-            return Err(unsupported("build.buildkit.dockerfile", &path, instead));
-        }
         Ok(Self {
             address: Check::new("build.buildkit.address", &address, "use an address such as tcp://buildkitd.builds:1234")
                 .at_most(270)
@@ -119,6 +124,7 @@ impl BuildKit {
             tls_secret: object_name("build.buildkit.tlsSecretRef.name", &tls_secret_ref.name)?,
             image: configured(BuildEngine::BuildKit, "buildctlImage", settings.buildctl_image.as_ref())?,
             cache: None,
+            dockerfile: dockerfile.map(|path| checks::inside("build.buildkit.dockerfile", &path)).transpose()?,
         })
     }
 }

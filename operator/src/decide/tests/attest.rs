@@ -158,7 +158,7 @@ fn what_nobody_saw_being_built_is_built_again_before_it_is_signed() {
     assert_eq!(effects(&plan), ["CreateJob"]);
 
     // A Job whose pod says nothing, or something else, is no witness either.
-    let other = BuildResult { digest: format!("sha256:{}", "9".repeat(64)), binary: None, sbom: None };
+    let other = BuildResult { digest: format!("sha256:{}", "9".repeat(64)), binary: None, sbom: None, warnings: vec![] };
     let nothing = BuildState::Succeeded(None);
     world.builds = vec![Build { state: nothing, ..newest.clone() }];
     let plan = settle(&mut world, Some(&image()));

@@ -72,7 +72,10 @@ fn growth_is_noted_and_a_warning_keeps_nothing_back() {
         assert_eq!(plan.conclusion.image.as_ref().and_then(|image| image.delta_percent), None, "the first image grew from nothing");
         report(&mut world, &plan);
         world.answers.source = Seen::Fresh(Revision { name: "main".into(), commit: NEXT.into() }, at(61));
-        let mut world = with_job(world, BuildState::Succeeded(Some(BuildResult { digest: digest.clone(), binary: None, sbom: None })));
+        let mut world = with_job(
+            world,
+            BuildState::Succeeded(Some(BuildResult { digest: digest.clone(), binary: None, sbom: None, warnings: vec![] })),
+        );
         let plan = settle(&mut world, Some(&larger));
         let image = plan.conclusion.image.as_ref().expect("a good image");
         assert_eq!((image.digest == digest, refused(&plan)), (published, !published), "{action}");

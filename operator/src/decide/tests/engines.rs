@@ -235,10 +235,6 @@ fn combinations_that_are_not_built_say_what_is() {
         assert_eq!(found, reason, "{message}");
         assert!(message.contains("build.nodes.os") && message.contains("use linux"), "{message}");
     }
-    let mut dockerfile = build(BuildEngine::BuildKit);
-    dockerfile["buildkit"]["dockerfile"] = json!("build/Dockerfile");
-    let refusal = request(dockerfile).expect_err("refused");
-    assert!(refusal.reason == Reason::Unsupported && refusal.message.contains("leave it out"), "{refusal:?}");
     assert_eq!(request(json!({"nodes": {"os": "linux"}})).expect("valid").build.engine, Engine::Go);
 }
 

@@ -1,6 +1,7 @@
 //! Why is there no source to build, and what should be done about it?
 
 use crate::clients::git::{AuthError, GitError};
+use crate::clients::oci::BaseError;
 use crate::render::dockerfile::InvalidDockerfile;
 use gowindows_crds::conditions::Reason;
 use std::io;
@@ -113,6 +114,36 @@ pub enum SourceError {
     /// The go command has no place in a Dockerfile.
     #[error(transparent)]
     Dockerfile(#[from] InvalidDockerfile),
+    /// There is no Dockerfile where it should be.
+    #[error("`build.buildkit.dockerfile` {path:?} {problem}: correct the path, or push the file")]
+    NoDockerfile {
+        /// Its path.
+        path: String,
+        /// What is there instead.
+        problem: String,
+    },
+    /// It has what cannot be in it.
+    #[error("the Dockerfile {path} cannot make the image: {findings}")]
+    DockerfileFindings {
+        /// Its path.
+        path: String,
+        /// Each with its line.
+        findings: String,
+    },
+    /// The base that it must begin with.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The base is several.
+    #[error("image.base: {base} has images for {versions}, and a Dockerfile has one base: name one release, or one of them by digest")]
+    SeveralBases {
+        /// The base.
+        base: String,
+        /// Their versions.
+        versions: String,
+    },
+    /// The Secret of the registry cannot be used.
+    #[error("{0}")]
+    RegistrySecret(String),
     /// The time is up.
     #[error("the source was not there after {limit:?}, the limit: raise `build.timeouts.source`, or look at the git server")]
     Timeout {
@@ -144,6 +175,10 @@ impl SourceError {
         match self {
             Self::ReadRequest(_) | Self::Dockerfile(_) => Reason::InvalidSpec,
             Self::ReadSecret(error) => error.reason(),
+            Self::RegistrySecret(_) => Reason::SecretInvalid,
+            Self::NoDockerfile { .. } | Self::DockerfileFindings { .. } => Reason::DockerfileInvalid,
+            Self::Base(BaseError::Read(_)) => Reason::BaseUnavailable,
+            Self::Base(BaseError::Invalid(_)) | Self::SeveralBases { .. } => Reason::BaseInvalid,
             Self::Fetch(error) => error.reason(),
             Self::Timeout { .. } => Reason::Timeout,
             Self::Terminated | Self::Stopped | Self::Crash(_) => Reason::Lost,
@@ -165,6 +200,7 @@ impl SourceError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Fetch(error) => error.is_transient(),
+            Self::Base(BaseError::Read(error)) => error.transient(),
             Self::Timeout { .. } | Self::Terminated | Self::Stopped | Self::Crash(_) | Self::Write { .. } => true,
             _ => false,
         }

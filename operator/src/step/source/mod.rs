@@ -14,6 +14,7 @@ mod error;
 mod links;
 mod listing;
 mod module;
+mod own_dockerfile;
 
 pub use error::SourceError;
 pub(crate) use module::module_path;
@@ -59,6 +60,9 @@ pub struct SourceArgs {
     /// Start of the names of the folders in `--builds` that are kept
     #[arg(long, value_name = "NAME")]
     pub build: Option<String>,
+    /// Docker configuration with the credentials to read the base of a Dockerfile with; anonymous without it
+    #[arg(long, value_name = "FILE")]
+    pub registry_config: Option<PathBuf>,
     /// File for what was found out about the source, as JSON, for the steps that follow
     #[arg(long, value_name = "FILE")]
     pub info: PathBuf,
@@ -102,9 +106,18 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
     let stop = Stop::default();
     let _ends_with_us = stop.on_drop();
     let (folders, of_the_work) = (args.clone(), stop.clone());
-    let work = tokio::task::spawn_blocking(move || bring(&request, &auth, &folders, &of_the_work));
+    let dockerfile = request.dockerfile.clone();
+    let work = async {
+        let brought = tokio::task::spawn_blocking(move || bring(&request, &auth, &folders, &of_the_work));
+        let info = brought.await.map_err(|error| SourceError::Crash(error.to_string()))??;
+        if let Some((request, folder)) = dockerfile.zip(args.context.as_ref()) {
+            own_dockerfile::write(&request, args.registry_config.as_deref(), &args.dest, folder, info.commit_time).await?;
+            say(&format!("{} can make the image", request.path));
+        }
+        Ok(info)
+    };
     tokio::select! {
-        done = work => done.map_err(|error| SourceError::Crash(error.to_string()))?,
+        done = work => done,
         _ = terminate.recv() => Err(SourceError::Terminated),
         () = tokio::time::sleep(limit) => Err(SourceError::Timeout { limit }),
     }
@@ -113,7 +126,8 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
 /// Brings the commit's tree to its folder and looks at it. The folder of the program holds the downloaded objects meanwhile: the one folder that is
 /// writable, on a volume, and not seen by the compiler as source.
 fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &Stop) -> Result<SourceInfo, SourceError> {
-    let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes, context } = request;
+    let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes, context, any_program, dockerfile: _ } =
+        request;
     let SourceArgs { dest, out, context: context_folder, .. } = folders;
     if let Some((builds, build)) = folders.builds.as_ref().zip(folders.build.as_ref()) {
         remove_others(builds, build);
@@ -140,9 +154,14 @@ fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &S
         say(&format!("warning: {} files such as {first:?} are in Git LFS: their content is not fetched", lfs_pointers.len()));
     }
 
-    let found = module::inspect(dest, sub_path, package, &listing.submodules)?;
-    if let Some((context, folder)) = context.as_ref().zip(context_folder.as_ref()) {
+    let found = match any_program {
+        true => module::found(dest, sub_path),
+        false => module::inspect(dest, sub_path, package, &listing.submodules)?,
+    };
+    if let Some(folder) = context_folder {
         make_empty(folder)?;
+    }
+    if let Some((context, folder)) = context.as_ref().zip(context_folder.as_ref()) {
         context::write(context, &listing, sub_path, dest, folder)?;
     }
     say(&format!("module {}, go {}", found.module, found.go_directive.as_deref().unwrap_or("not said")));

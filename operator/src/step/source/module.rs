@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 const SUGGESTIONS: usize = 5;
 
 /// What the Go module says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Module {
     /// Its path.
     pub module: String,
@@ -43,6 +43,13 @@ pub fn inspect(root: &Path, sub_path: &str, package: &str, submodules: &[PathBuf
             Err(SourceError::NoMain { package: package.to_owned(), problem, hint })
         }
     }
+}
+
+/// The module in the folder `sub_path`, if there is one: a Dockerfile of the repository's own can make its program of anything.
+pub fn found(root: &Path, sub_path: &str) -> Module {
+    let folder = relative("source.subPath", sub_path).ok().filter(|folder| stays_inside(root, folder));
+    let text = folder.and_then(|folder| fs::read_to_string(root.join(folder).join("go.mod")).ok());
+    text.and_then(|text| parse_go_mod(&text)).unwrap_or_default()
 }
 
 /// The module path in a go.mod.
