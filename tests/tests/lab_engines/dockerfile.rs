@@ -29,7 +29,7 @@ fn good(toolchain: &str, base: &str) -> String {
 FROM --platform=$BUILDPLATFORM {toolchain} AS build
 ARG REVISION
 ENV HOME=/tmp GOCACHE=/cache GOTOOLCHAIN=local CGO_ENABLED=0 GOOS=windows GOARCH=amd64
-ENV GOFLAGS="-trimpath -buildvcs=false -ldflags=-X=main.version=${{REVISION}}"
+ENV GOFLAGS="-trimpath -buildvcs=false -tags=timetzdata -ldflags=-X=main.version=${{REVISION}}"
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/cache ["go", "build", "-o", "/out/app/", "./cmd/storefront"]
