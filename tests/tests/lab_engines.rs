@@ -158,6 +158,9 @@ mod engines {
             tenant.kubectl.apply(&object.to_string()).await?;
             let image = published(stage, &tenant, "").await.with_context(|| format!("{} by {engine:?}", tenant.namespace))?;
             ensure!(image.engine == Some(engine), "{:?} is not {engine:?}", image.engine);
+            if windows {
+                windows::ran_on_windows(&tenant, "compile").await?;
+            }
             let wide = tenant.kubectl.run(&["get", "gwi", "program", "--output", "wide"]).await?;
             ensure!(wide.contains("ENGINE") && wide.contains(&format!("{engine:?}")), "{wide}");
             Ok((tenant.namespace, image.binary.context("the program")?, image.digest))

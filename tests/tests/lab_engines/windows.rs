@@ -24,6 +24,14 @@ pub fn on_windows(object: &mut Value) {
     object["spec"]["build"]["workspace"] = json!({"claimName": "shared"});
 }
 
+/// A stage had a pod of its own, for Windows, on the Windows node: an image that is right does not say so.
+pub async fn ran_on_windows(tenant: &Tenant, stage: &str) -> Result<()> {
+    let of_each = "jsonpath={range .items[*]}{.spec.os.name} {.spec.nodeName} {.spec.containers[*].name}{'\\n'}{end}";
+    let pods = tenant.kubectl.run(&["get", "pods", "--output", of_each]).await?;
+    ensure!(pods.lines().any(|line| line == format!("windows windows-1 {stage}")), "{stage}: {pods}");
+    Ok(())
+}
+
 async fn published(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
     let there = |status: &GoWindowsImageStatus| {
         status.image.as_ref().is_some_and(|image| image.revision.as_ref().is_some_and(|revision| revision.ends_with(commit)))
@@ -76,8 +84,6 @@ pub async fn tests_and_mistakes_on_a_windows_node(stage: Arc<Stage>) -> Result<(
     let broken = "package main\n\nfunc main() { println(unknown) }\n";
     repository.commit_files(&[("main.go", broken)], "Break it", "2026-01-04T03:04:05Z").await?;
     says(&stage, &tenant, Reason::CompileError, "./main.go:3:23: undefined: unknown").await?;
-    let pods =
-        tenant.kubectl.run(&["get", "pods", "--output", "jsonpath={range .items[*]}{.spec.os.name} {.spec.nodeName}{'\\n'}{end}"]).await?;
-    ensure!(pods.lines().any(|line| line == "windows windows-1"), "{pods}");
-    Ok(())
+    ran_on_windows(&tenant, "test").await?;
+    ran_on_windows(&tenant, "compile").await
 }
