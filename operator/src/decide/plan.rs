@@ -7,7 +7,7 @@ use super::{Inputs, Request};
 use crate::attest::Provenance;
 use crate::observe::{Attested, Build, Miss, Revision, Trouble};
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{Handled, ImageStatus, RolloutPhase};
+use gowindows_crds::v1alpha1::{Handled, ImageStatus, LearnedMemory, RolloutPhase};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::jiff::Timestamp;
@@ -215,6 +215,8 @@ pub struct Conclusion {
     pub cause: Option<Cause>,
     /// Where the newest build stands.
     pub build: BuildVerdict,
+    /// The memory that builds of this object need, as far as they have shown it.
+    pub learned: Option<LearnedMemory>,
     /// The last good image, whichever inputs it is of.
     pub image: Option<ImageStatus>,
     /// What is worth knowing about the image that is published, and is no error.

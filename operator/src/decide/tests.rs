@@ -8,6 +8,7 @@ mod edges;
 mod engines;
 mod gate;
 mod identity;
+mod memory;
 mod modules;
 mod program;
 mod template;

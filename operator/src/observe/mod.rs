@@ -17,6 +17,7 @@ mod refused_pods;
 mod relay;
 mod secrets;
 mod standing;
+mod starved;
 mod test_output;
 mod tested;
 mod workload;
@@ -34,5 +35,6 @@ pub use outside::{Attested, Clouds, Git, Login, Miss, Registry, ResolvedBase, Se
 pub use placement::{Placement, Taint};
 pub use relay::PART;
 pub use standing::Standing;
+pub use starved::EVICTED;
 pub use workload::{slim, workload};
 pub use world::*;

@@ -93,7 +93,7 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     fn run(job: &str, state: BuildState, since: Option<Timestamp>) -> Run {
-        let turn = state.is_active().then(|| Turn { job: job.into(), uid: String::new(), since, has_pod: false });
+        let turn = state.is_active().then(|| Turn { job: job.into(), uid: String::new(), since, has_pod: false, evicted: false });
         let (created, stages) = (Timestamp::UNIX_EPOCH, Vec::new());
         Run { uid: String::new(), created, finished: None, stages, state, stopped: None, turn, idle: Vec::new() }
     }

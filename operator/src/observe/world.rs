@@ -9,7 +9,7 @@ use crate::decide::{Inputs, Question};
 use crate::render::Credentials;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, ImageStatus, StageStatus, TargetKind};
+use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, ImageStatus, MemoryStatus, StageStatus, TargetKind};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -138,6 +138,8 @@ pub struct Build {
     pub rebuild_token: Option<String>,
     /// The image whose program was taken over, where nothing was compiled.
     pub program_of: Option<String>,
+    /// The memory of what compiles and tests.
+    pub memory: Option<MemoryStatus>,
     /// When the Job was created.
     pub created: Timestamp,
     /// When it ended.
@@ -191,6 +193,8 @@ pub struct Turn {
     pub since: Option<Timestamp>,
     /// It has one.
     pub has_pod: bool,
+    /// One was evicted because its node was short of memory.
+    pub evicted: bool,
 }
 
 /// How a Job, or several in a row, get on.

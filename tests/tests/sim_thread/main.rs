@@ -42,6 +42,7 @@ fn main() {
         trial("an_object_that_cannot_be_read", bad_inputs::an_object_that_cannot_be_read),
         trial("a_label_needs_no_compiler", bad_inputs::a_label_needs_no_compiler),
         trial("failing_test_blocks_the_push", bad_inputs::failing_test_blocks_the_push),
+        trial("memory_that_does_not_suffice", bad_inputs::memory_that_does_not_suffice),
         trial("an_identity_without_its_account", bad_inputs::an_identity_without_its_account),
         trial("status_wiped", bad_inputs::status_wiped),
         trial("forged_job_of_the_right_name", bad_inputs::forged_job_of_the_right_name),

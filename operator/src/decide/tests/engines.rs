@@ -115,6 +115,7 @@ fn first(inputs: &Inputs) -> crate::render::BuildOrder<'_> {
         rebuild_token: None,
         known_program: None,
         gated: false,
+        memory: None,
         credentials: None,
         windows_versions: vec![],
     }

@@ -181,6 +181,7 @@ fn a_program_that_is_taken_over_needs_no_modules() {
         rebuild_token: None,
         known_program,
         gated: false,
+        memory: None,
         credentials,
         windows_versions,
     };
