@@ -1,6 +1,8 @@
 //! Which Dockerfile compiles the program in a container builder?
 //!
 //! ```text
+//! FROM <toolchain by digest> AS standard
+//!   of BuildKit alone: what most programs link of the standard library, compiled once for all objects with these variables and tags
 //! FROM <toolchain by digest> AS compile
 //!   modules/   every go.mod, go.sum, go.work of the repository, and the download: cached until one of them changes
 //!   src/       the source, and exactly the `go build` of every other engine ([`Compile`])
@@ -24,6 +26,8 @@ pub const MODULES: &str = "modules";
 pub const SOURCE: &str = "src";
 /// Parsers of Dockerfiles read lines of at most 64 KiB (Go's `bufio.Scanner`).
 const LONGEST_LINE: usize = 60_000;
+/// Where BuildKit's stages have compiled packages.
+const COMPILED: &str = "/cache/build";
 /// Where the source is in the compile stage.
 const WORK: &str = "/build/src";
 /// Where the program is in the compile stage.
@@ -54,8 +58,8 @@ pub struct Generated {
 pub enum Caches {
     /// In `/cache/by-root`, which the builder's own container mounts: the go command, which is not root, could not write what root left there.
     Mounted,
-    /// Compiled packages in a cache mount of BuildKit with this id, modules in a layer, which BuildKit keeps as long as no file changes
-    /// that names modules.
+    /// Compiled packages in a cache mount of BuildKit with this id, which begins as the layer with the standard library; modules in a
+    /// layer, which BuildKit keeps as long as no file changes that names modules.
     BuildKit(String),
 }
 
@@ -91,7 +95,9 @@ impl Generated {
         let (mount, compiled, modules) = match caches {
             Caches::Mounted => (String::new(), "/cache/by-root/build", "/cache/by-root/mod"),
             Caches::BuildKit(id) => {
-                (format!("--mount=type=cache,id={},target=/cache/build ", plain("cache", id)?), "/cache/build", "/build/mod")
+                let id = plain("cache", id)?;
+                let mount = format!("--mount=type=cache,id={id},target={COMPILED},from=standard,source={COMPILED} ");
+                (mount, COMPILED, "/build/mod")
             }
         };
         let secrets = credentials.filter(|_| *caches != Caches::Mounted).map(Credentials::run_mounts).unwrap_or_default();
@@ -101,7 +107,17 @@ impl Generated {
         let mut line = |content: String| {
             let _ = writeln!(text, "{content}");
         };
-        line(format!("FROM --platform=linux/amd64 {} AS compile", plain("toolchain", toolchain)?));
+        let from = format!("FROM --platform=linux/amd64 {}", plain("toolchain", toolchain)?);
+        if let Caches::BuildKit(_) = caches {
+            // Nothing of one object alone may stand here, or it is compiled for each.
+            line(format!("{from} AS standard"));
+            line("USER 0".into());
+            for (name, value) in [("GOCACHE".into(), COMPILED.into())].into_iter().chain(compile.environment()) {
+                line(format!("ENV {}={}", plain("variable", &name)?, quoted(&value)?));
+            }
+            line(format!("RUN {}", list(&compile.standard_library_argv())?));
+        }
+        line(format!("{from} AS compile"));
         line("USER 0".into());
         let home = modules::environment(*credentials).into_iter();
         for (name, value) in home.chain(fixed).chain(module_sources.iter().cloned()).chain(compile.environment()) {
