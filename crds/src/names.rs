@@ -47,6 +47,8 @@ pub const ANNOTATION_ENGINE: &str = "gowindows.dev/engine";
 pub const ANNOTATION_TESTS: &str = "gowindows.dev/tests";
 /// On Jobs that take over what others leave: the names of those, in order, with commas.
 pub const ANNOTATION_AFTER: &str = "gowindows.dev/after";
+/// On Jobs that are resumed when they have a slot: `linux` or `windows`, the nodes of which it is one.
+pub const ANNOTATION_QUEUED: &str = "gowindows.dev/queued";
 /// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`, `Evicted`, `Tests/<reason>`, `BuildFailed`).
 pub const ANNOTATION_STOPPED: &str = "gowindows.dev/stopped";
 

@@ -3,8 +3,10 @@
 //! Unknown keys are errors, so that a typo cannot pass for a setting.
 
 mod resources;
+mod slots;
 
 pub use resources::ResourceSettings;
+pub use slots::SlotSettings;
 
 use crate::image::release::Releases;
 use crate::image::windows_apis::AbsentApi;
@@ -45,6 +47,12 @@ pub enum SettingsError {
     /// The controller cannot build without its own image.
     #[error("the settings have no stepImage: set it to this operator's own image, which runs the first and the last step of each build")]
     NoStepImage,
+    /// Nothing could ever be built.
+    #[error("the settings' slots.{system} is 0, and nothing could be built; leave it out for no limit, or use 1 or more")]
+    NoSlots {
+        /// Of which nodes.
+        system: &'static str,
+    },
     /// Resources that no container can have.
     #[error("the settings' resources.{key} {value:?} {problem}")]
     Resources {
@@ -96,6 +104,8 @@ pub struct Settings {
     pub runtime_class: Option<String>,
     /// What build containers get where an object says nothing.
     pub resources: ResourceSettings,
+    /// How many Jobs of builds run at a time; the others queue.
+    pub slots: SlotSettings,
     /// Windows APIs that base flavors lack, beside those that the operator knows of; an entry replaces the one of its name.
     pub absent_apis: Vec<AbsentApi>,
 }
@@ -178,6 +188,7 @@ impl Settings {
         let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { file: file.clone(), source })?;
         let mut settings = Self::parse(&text).map_err(|source| SettingsError::Parse { file, source })?;
         settings.resources.check()?;
+        settings.slots.check()?;
         let mut hosts = std::collections::BTreeSet::new();
         for registry in &mut settings.registries {
             if let Some(problem) = registry.problem().or_else(|| (!hosts.insert(registry.host.clone())).then_some("is listed twice")) {
@@ -296,6 +307,9 @@ mod tests {
             assert!(error.contains(&format!("resources.{key}")), "{yaml}: {error}");
         }
         assert!(load("resources: {memory: 4Gi}").is_err());
+        let error = load("slots: {windows: 0}").expect_err("refused").to_string();
+        assert!(error.contains("slots.windows is 0"), "{error}");
+        assert_eq!(load("slots: {linux: 2}").expect("settings").slots, SlotSettings { linux: Some(2), windows: None });
     }
 
     #[test]

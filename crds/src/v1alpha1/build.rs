@@ -158,7 +158,7 @@ pub struct BuildResources {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildTimeouts {
-    /// From the Job's creation until its pod runs. Default: `30m`.
+    /// From the Job's creation until its pod runs; the time in the queue for a slot of the operator's does not count. Default: `30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = patterns::DURATION))]
     pub queue: Option<String>,

@@ -61,7 +61,7 @@ fn unseen() -> i64 {
 pub enum Phase {
     /// Not decided yet: the source, base or registry has not answered.
     Pending,
-    /// A build waits for a node.
+    /// A build waits for a slot, or for a node.
     Queued,
     /// A build runs.
     Building,
@@ -255,6 +255,9 @@ pub struct BuildStatus {
     /// Why it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Its place in the queue for a slot, from 1; none where it does not queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<i32>,
     /// When its Job was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

@@ -19,7 +19,7 @@ mod overdue;
 mod retry;
 
 use super::request::budget;
-use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request, windows};
+use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request, queue, windows};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
@@ -347,10 +347,12 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     };
     if gated {
         plan.effects.extend(render::test_cache_claim(&world.object, request).map(|claim| Effect::EnsureClaim(Box::new(claim))));
-        let tests = render::test_jobs(&world.object, request, settings, &order);
+        let mut tests = render::test_jobs(&world.object, request, settings, &order);
+        tests.iter_mut().for_each(|job| queue::enqueue(job, settings));
         plan.effects.extend(tests.into_iter().map(|job| Effect::CreateJob(Box::new(job))));
     }
-    let jobs = render::build_jobs(&world.object, request, settings, &order);
+    let mut jobs = render::build_jobs(&world.object, request, settings, &order);
+    jobs.iter_mut().for_each(|job| queue::enqueue(job, settings));
     let name = jobs.last().map(ResourceExt::name_any).unwrap_or_default();
     plan.effects.extend(jobs.into_iter().map(|job| Effect::CreateJob(Box::new(job))));
     plan.look_again(WATCH);

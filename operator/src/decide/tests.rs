@@ -11,6 +11,7 @@ mod identity;
 mod memory;
 mod modules;
 mod program;
+mod queue;
 mod template;
 mod windows;
 

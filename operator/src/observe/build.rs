@@ -82,6 +82,7 @@ pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
         uid: job.uid().unwrap_or_default(),
         since: (!awaits_others(job)).then(|| status.and_then(|status| status.start_time.clone()).map_or(created, |time| time.0)),
         has_pod: pod.is_some(),
+        queued: job.annotations().contains_key(names::ANNOTATION_QUEUED),
         evicted: pods.iter().any(|pod| starved::eviction(pod).is_some()),
     });
     Run {
@@ -99,7 +100,8 @@ pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
 /// Suspended by the operator, and not, as a queue does it, by somebody else.
 fn awaits_others(job: &Job) -> bool {
     let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
-    suspended && job.annotations().contains_key(names::ANNOTATION_AFTER)
+    let annotations = job.annotations();
+    suspended && [names::ANNOTATION_AFTER, names::ANNOTATION_QUEUED].iter().any(|name| annotations.contains_key(*name))
 }
 
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {

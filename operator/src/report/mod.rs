@@ -128,9 +128,10 @@ fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<Bu
                 ..BuildStatus::default()
             })
         }
-        BuildVerdict::Active(build) | BuildVerdict::Unconfirmed(build, _) | BuildVerdict::Published(Some(build)) => {
-            Some(of_job(build, fingerprint))
-        }
+        BuildVerdict::Active(build) | BuildVerdict::Unconfirmed(build, _) | BuildVerdict::Published(Some(build)) => Some(BuildStatus {
+            queue_position: conclusion.queue_position.and_then(|place| i32::try_from(place).ok()),
+            ..of_job(build, fingerprint)
+        }),
         BuildVerdict::Failed { build: Some(build), reason, message, retry_at } => {
             let failure = match &build.state {
                 BuildState::Failed(failure) => failure.clone(),
@@ -175,6 +176,7 @@ fn of_job(build: &Build, fingerprint: String) -> BuildStatus {
         started_at: Some(time(build.created)),
         finished_at: build.finished.map(time),
         stages: build.all_stages(),
+        queue_position: None,
         memory: build.memory.clone(),
         test_job: build.tests.as_ref().map(|tests| tests.job.clone()),
         failure: None,

@@ -95,7 +95,8 @@ impl Wire for ProcessWire {
         })
     }
 
-    fn stale(&self, _: &Call) -> Option<u64> {
-        self.view.filter(|(_, until)| self.stage.milliseconds() < *until).map(|(past, _)| past)
+    /// A list without pages is none of a watch: whoever asks so asks for what is there now.
+    fn stale(&self, list: &Call) -> Option<u64> {
+        self.view.filter(|_| list.is_paged()).filter(|(_, until)| self.stage.milliseconds() < *until).map(|(past, _)| past)
     }
 }
