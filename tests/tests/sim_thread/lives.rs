@@ -175,7 +175,10 @@ fn normalised(shop: &Shop) -> String {
     // Where the Job is gone before it could be told from, provenance is missing; what is signed has it.
     let attested = shop.signs().then(|| condition(&status, "Attested"));
     let deployment = shop.get("Deployment").unwrap_or_default();
-    let unfinished = shop.jobs().iter().filter(|job| job["status"]["conditions"][0].is_null()).count();
+    // One that queued when somebody took its labels away stays suspended: it is nobody's any more.
+    let stripped = |job: &&Value| job["metadata"]["labels"]["sim/stripped"].is_string() && job["spec"]["suspend"] == true;
+    let jobs = shop.jobs();
+    let unfinished = jobs.iter().filter(|job| job["status"]["conditions"][0].is_null() && !stripped(job)).count();
     json!({
         "conditions": conditions,
         "attested": attested,
