@@ -175,10 +175,8 @@ fn normalised(shop: &Shop) -> String {
     // Where the Job is gone before it could be told from, provenance is missing; what is signed has it.
     let attested = shop.signs().then(|| condition(&status, "Attested"));
     let deployment = shop.get("Deployment").unwrap_or_default();
-    // One that queued when somebody took its labels away stays suspended: it is nobody's any more.
-    let stripped = |job: &&Value| job["metadata"]["labels"]["sim/stripped"].is_string() && job["spec"]["suspend"] == true;
     let jobs = shop.jobs();
-    let unfinished = jobs.iter().filter(|job| job["status"]["conditions"][0].is_null() && !stripped(job)).count();
+    let unfinished = jobs.iter().filter(|job| job["status"]["conditions"][0].is_null() && !waits_for_nobody(job)).count();
     json!({
         "conditions": conditions,
         "attested": attested,
@@ -191,4 +189,9 @@ fn normalised(shop: &Shop) -> String {
         "unfinishedJobs": unfinished,
     })
     .to_string()
+}
+
+/// It queued when somebody took its labels away: it stays suspended, and nobody counts it any more.
+fn waits_for_nobody(job: &Value) -> bool {
+    job["metadata"]["labels"]["sim/stripped"].is_string() && job["spec"]["suspend"] == true
 }
