@@ -52,7 +52,7 @@ fn whoever_gets_slots_one_by_one_gets_them_in_the_order_that_was_told() {
     let told = next(&jobs, linux(12));
     for turn in &told {
         let running = u32::try_from(jobs.iter().filter(|job| job.runs).count()).expect("small");
-        assert_eq!(next(&jobs, linux(running + 1)), [turn.clone()]);
+        assert_eq!(next(&jobs, linux(running + 1)), std::slice::from_ref(turn));
         let job = jobs.iter_mut().find(|job| format!("{}/{}", job.namespace, job.job) == *turn).expect("it is there");
         job.runs = true;
     }
