@@ -15,7 +15,8 @@ pub struct GoSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = patterns::GO_VERSION))]
     pub version: Option<String>,
-    /// Toolchain image, in place of `version`: any image with the `go` command in its `PATH`, for the system of `build.nodes.os`.
+    /// Toolchain image, in place of `version`: any image with the `go` command in its `PATH`, for the system of `build.nodes.os`
+    /// (for Linux where a buildkitd over TCP compiles).
     /// A tag is resolved once per build. Example: `registry.example.com/mirror/golang:1.26.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]

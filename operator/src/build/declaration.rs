@@ -26,7 +26,8 @@ fn judge(object: &GoWindowsImage, settings: &Settings) -> anyhow::Result<()> {
     let mut settings = settings.clone();
     let version = object.spec.go.as_ref().and_then(|go| go.version.clone()).unwrap_or_else(|| "1".into());
     settings.toolchains.insert(version, "local".into());
-    (settings.buildctl_image, settings.kaniko_image) = (Some("local".into()), Some("local".into()));
+    let local = || Some("local".into());
+    (settings.buildctl_image, settings.windows_buildctl_image, settings.kaniko_image) = (local(), local(), local());
     let request = Request::new(object, &settings).map_err(|refusal| anyhow::anyhow!(refusal.message))?;
     if let Some(dockerfile) = request.build.engine.dockerfile() {
         bail!(

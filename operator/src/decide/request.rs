@@ -13,7 +13,7 @@ mod own_dockerfile;
 mod test;
 
 pub use budget::SizeBudget;
-pub use build::{BuildKit, BuildRequest, Engine};
+pub use build::{BuildKit, BuildRequest, Engine, Reach};
 pub use modules::ModulesRequest;
 pub use test::TestRequest;
 
@@ -157,9 +157,9 @@ impl Request {
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
         let build = BuildRequest::new(spec.build.clone().unwrap_or_default(), settings)?;
-        let test = TestRequest::new(&go, build.system, settings)?;
+        let test = TestRequest::new(&go, build.compiles_on(), settings)?;
         let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, test: _, modules } = go;
-        let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), build.system, settings)?;
+        let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), build.compiles_on(), settings)?;
         let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
         if let (Some(secret), Some(_)) = (&push_secret_ref, &identity) {
             let remedy = "set pushSecretRef or identity, not both: image.identity makes the password by itself";
@@ -285,6 +285,7 @@ impl Request {
             return Ok(());
         }
         let dockerfile = Generated {
+            system: self.build.compiles_on(),
             toolchain: self.toolchain.clone(),
             compile: self.compile(&"0".repeat(40)),
             sub_path: self.sub_path.clone(),
@@ -306,7 +307,7 @@ impl Request {
             return Ok(());
         }
         if let Some(name) = &self.modules.secret {
-            let remedy = "on Windows nodes the go command is given no credentials; let it run on Linux nodes (build.nodes.os, go.test.os), name a proxy without a login in go.modules.proxy, or vendor the modules";
+            let remedy = "no pod on Windows nodes is given credentials of modules; use Linux nodes (build.nodes.os, go.test.os), name a proxy without a login in go.modules.proxy, or vendor the modules";
             return Err(invalid("go.modules.secretRef.name", name, remedy));
         }
         if self.build.workspace.is_none() {

@@ -16,7 +16,7 @@ fn taint(key: &str) -> Taint {
 }
 
 fn node(os_version: &str, taints: Vec<Taint>) -> WindowsNode {
-    WindowsNode { name: "win-1".into(), os_version: os_version.into(), images: vec![], taints }
+    WindowsNode { name: "win-1".into(), os_version: os_version.into(), taints, ..WindowsNode::default() }
 }
 
 /// A world with these Windows nodes, whose toolchain is for 2022 and whose claim can be shared.

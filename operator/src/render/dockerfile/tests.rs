@@ -10,6 +10,7 @@ fn generated() -> Generated {
         timezone_data: true,
     };
     Generated {
+        system: NodeSystem::Linux,
         toolchain: "r.example.com:5000/go:1.26@sha256:11".into(),
         compile,
         sub_path: "services/shop".into(),
