@@ -139,8 +139,10 @@ impl BuildKit {
         let dockerfile = dockerfile.map(|path| checks::inside("build.buildkit.dockerfile", &path)).transpose()?;
         let reach = Reach::new(&address, tls_secret_ref, system)?;
         if let (Reach::Pipe { .. }, Some(path)) = (&reach, &dockerfile) {
-            let instead = "with a buildkitd on Windows; use one over TCP, on Linux, in build.buildkit.address (build.nodes.os can stay), or leave the Dockerfile out";
-            return Err(unsupported("build.buildkit.dockerfile", path, instead));
+            let message = format!(
+                "build.buildkit.dockerfile: {path:?}: a buildkitd on Windows makes no image of it yet; use one over TCP, on Linux, in build.buildkit.address (build.nodes.os can stay), or leave the Dockerfile out."
+            );
+            return Err(Refusal { reason: Reason::Unsupported, message });
         }
         let (setting, image) = match system {
             NodeSystem::Linux => ("buildctlImage", &settings.buildctl_image),
@@ -170,11 +172,6 @@ impl Reach {
             (Some(pipe), None, NodeSystem::Windows) => Ok(Self::Pipe { path: format!(r"\\{pipe}") }),
         }
     }
-}
-
-fn unsupported(field: &str, value: &str, instead: &str) -> Refusal {
-    let message = format!("{field}: {value:?} is planned, and this version of the operator cannot do it; {instead}.");
-    Refusal { reason: Reason::Unsupported, message }
 }
 
 fn configured(engine: BuildEngine, setting: &str, image: Option<&String>) -> Result<String, Refusal> {
