@@ -63,13 +63,16 @@ pub(super) fn of_tests<'a>(request: &Request, inputs: &'a Inputs) -> Option<Dema
     (request.test.system == NodeSystem::Windows).then_some(Demand { images, buildkitd: false })
 }
 
-/// Why no such pod can run now; none where one can.
-pub(super) fn trouble(world: &World, request: &Request, demand: &Demand<'_>) -> Result<Option<Trouble>, Need> {
-    let images = demand.images.iter().map(|(_, image)| Question::Base((*image).to_owned()));
-    world.ask(images.chain([Question::Workspace]).collect())?;
-    let unknown = demand.images.iter().find_map(|(what, image)| unusable(world, *what, image));
+/// Why one of such pods cannot run now; none where all can, or there are none.
+pub(super) fn trouble(world: &World, request: &Request, demands: &[Demand<'_>]) -> Result<Option<Trouble>, Need> {
+    if demands.is_empty() {
+        return Ok(None);
+    }
+    let images = || demands.iter().flat_map(|demand| &demand.images);
+    world.ask(images().map(|(_, image)| Question::Base((*image).to_owned())).chain([Question::Workspace]).collect())?;
+    let unknown = images().find_map(|(what, image)| unusable(world, *what, image));
     let workspace = || world.answers.workspace.trouble().cloned();
-    Ok(unknown.or_else(workspace).or_else(|| no_node(world, request, demand)))
+    Ok(unknown.or_else(workspace).or_else(|| demands.iter().find_map(|demand| no_node(world, request, demand))))
 }
 
 fn unusable(world: &World, what: What, image: &str) -> Option<Trouble> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <build>-source   Linux    fetches the commit                      -> src, source.json
-//! <build>-compile  Windows  go build (no shell, no cgo), or buildctl -> out
+//! <build>-compile  Windows  go build (no shell), or buildctl.exe     -> out
 //! <build>          Linux    assembles, pushes                       -> termination message
 //! ```
 //!

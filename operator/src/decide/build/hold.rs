@@ -38,9 +38,8 @@ pub(super) fn back(world: &World, request: &Request, plan: &mut Plan) -> Result<
     }
     let on_windows = |of_tests: bool| jobs.iter().any(|job| render::is_on_windows(job) && tests(job) == of_tests);
     let build = windows::of_build(request, &inputs).filter(|_| on_windows(false));
-    for demand in build.into_iter().chain(windows::of_tests(request, &inputs).filter(|_| on_windows(true))) {
-        trouble = trouble.or(windows::trouble(world, request, &demand)?);
-    }
+    let demands: Vec<_> = build.into_iter().chain(windows::of_tests(request, &inputs).filter(|_| on_windows(true))).collect();
+    trouble = trouble.or(windows::trouble(world, request, &demands)?);
     if let Some(trouble) = trouble {
         plan.effects.retain(|effect| !creates(effect));
         // The order is not carried out yet.

@@ -263,6 +263,16 @@ fn what_cannot_be_is_refused_with_the_field_and_the_remedy() {
 }
 
 #[test]
+fn c_code_is_compiled_by_the_toolchains_own_compiler() {
+    let plan = settle(&mut world_with(json!({"spec": {"go": {"cgo": true}}}), usual()), None);
+    let [_, compile, last] = jobs(&plan)[..] else { panic!("{:?}", plan.conclusion.build) };
+    let variables = pod(compile).containers[0].env.clone().unwrap_or_default();
+    assert!(variables.iter().any(|variable| variable.name == "CGO_ENABLED" && variable.value.as_deref() == Some("1")), "{variables:?}");
+    let arguments = pod(last).containers[0].args.clone().expect("arguments").join(" ");
+    assert!(arguments.contains(r#""cgo":true"#), "the program is held against it: {arguments}");
+}
+
+#[test]
 fn a_known_program_needs_no_windows_node() {
     let done = || Some(BuildState::Succeeded(None));
     let mut world = relayed([done(), done()], Some(succeeded()));

@@ -8,6 +8,7 @@ fn generated() -> Generated {
         env: vec![("GODEBUG".into(), "x=1".into())],
         strip: true,
         timezone_data: true,
+        cgo: false,
     };
     Generated {
         system: NodeSystem::Linux,

@@ -55,7 +55,8 @@ mod tests {
     use std::path::PathBuf;
 
     fn request() -> ContextRequest {
-        let compile = Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: true };
+        let compile =
+            Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: true, cgo: false };
         ContextRequest {
             dockerfile: Generated {
                 system: NodeSystem::Linux,
