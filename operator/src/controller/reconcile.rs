@@ -46,7 +46,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let image = match &object.0 {
-        Ok(image) => Arc::new(image.clone()),
+        Ok(image) => image.clone(),
         Err(invalid) => {
             let name = invalid.metadata.name.clone().unwrap_or_default();
             tracing::warn!(name, namespace = object.namespace(), error = invalid.error, "an object cannot be read; the others go on");

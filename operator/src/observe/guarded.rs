@@ -10,10 +10,11 @@ use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// An object, or why it cannot be read.
 #[derive(Clone, Debug)]
-pub struct Guarded(pub Result<GoWindowsImage, Unreadable>);
+pub struct Guarded(pub Result<Arc<GoWindowsImage>, Unreadable>);
 
 /// An object of which only the metadata could be read.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ impl<'de> Deserialize<'de> for Guarded {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut value = Value::deserialize(deserializer)?;
         let error = match GoWindowsImage::deserialize(&value) {
-            Ok(object) => return Ok(Self(Ok(object))),
+            Ok(object) => return Ok(Self(Ok(Arc::new(object)))),
             Err(error) => error,
         };
         let status = value.as_object_mut().and_then(|object| object.remove("status"));
@@ -39,7 +40,7 @@ impl<'de> Deserialize<'de> for Guarded {
                 %error,
                 "a status is not understood; it is written anew"
             );
-            return Ok(Self(Ok(object)));
+            return Ok(Self(Ok(Arc::new(object))));
         }
         let metadata = ObjectMeta::deserialize(&value["metadata"]).map_err(D::Error::custom)?;
         Ok(Self(Err(Unreadable { metadata, error: error.to_string() })))
@@ -75,7 +76,7 @@ impl Resource for Guarded {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         match &mut self.0 {
-            Ok(object) => &mut object.metadata,
+            Ok(object) => &mut Arc::make_mut(object).metadata,
             Err(unreadable) => &mut unreadable.metadata,
         }
     }
@@ -102,7 +103,7 @@ mod tests {
         let object = read(json!({"status": {"observedGeneration": 1, "phase": "Perplexed"}})).0.expect("readable");
         assert!(object.status.is_none());
         let object = read(json!({"status": {"observedGeneration": 1, "phase": "Ready"}})).0.expect("readable");
-        assert_eq!(object.status.map(|status| status.observed_generation), Some(1));
+        assert_eq!(object.status.as_ref().map(|status| status.observed_generation), Some(1));
     }
 
     #[test]

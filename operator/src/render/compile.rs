@@ -57,6 +57,15 @@ impl Compile {
         argv
     }
 
+    /// The argument vector that has what most programs link of the standard library in the cache, `go` first: the same for all programs
+    /// with the same variables and tags.
+    pub fn standard_library_argv(&self) -> Vec<String> {
+        let mut argv: Vec<String> = ["go", "build", "-trimpath"].map(String::from).to_vec();
+        argv.extend(self.tags_argument());
+        argv.extend(["encoding/json", "log/slog", "net/http"].map(String::from));
+        argv
+    }
+
     /// The argument vector that tests packages, `go` first. A package that takes longer than `limit` ends with the names of its tests.
     pub fn test_argv(&self, packages: &[String], limit: Duration) -> Vec<String> {
         // Of the output only the end is kept: after the first package that failed, nothing more is to be said.

@@ -1,6 +1,8 @@
 //! Which Dockerfile compiles the program in a container builder?
 //!
 //! ```text
+//! FROM <toolchain by digest> AS standard
+//!   of BuildKit alone: what most programs link of the standard library, compiled once for all objects with these variables and tags
 //! FROM <toolchain by digest> AS compile
 //!   modules/   every go.mod, go.sum, go.work of the repository, and the download: cached until one of them changes
 //!   src/       the source, and exactly the `go build` of every other engine ([`Compile`])
@@ -8,7 +10,7 @@
 //!   the program, alone
 //! ```
 //!
-//! Where buildkitd is on Windows the toolchain is a Windows image, and folders have drives; all else is the same.
+//! Where buildkitd is on Windows the toolchain is a Windows image, folders have drives, and there is no stage `standard`; all else is the same.
 //!
 //! The Windows image is not made here: what a builder makes of a Windows base is never the same twice, or broken. No value can leave its
 //! place: commands and copies are in their JSON form, variables are quoted, everything else consists of harmless characters, and a
@@ -27,6 +29,8 @@ pub const MODULES: &str = "modules";
 pub const SOURCE: &str = "src";
 /// Parsers of Dockerfiles read lines of at most 64 KiB (Go's `bufio.Scanner`).
 const LONGEST_LINE: usize = 60_000;
+/// Where BuildKit's stages have compiled packages.
+const COMPILED: &str = "/cache/build";
 /// Where the source is in the compile stage.
 const WORK: &str = "/build/src";
 /// Where the program is in the compile stage.
@@ -62,8 +66,8 @@ pub struct Generated {
 pub enum Caches {
     /// In `/cache/by-root`, which the builder's own container mounts: the go command, which is not root, could not write what root left there.
     Mounted,
-    /// Compiled packages in a cache mount of BuildKit with this id, modules in a layer, which BuildKit keeps as long as no file changes
-    /// that names modules.
+    /// Compiled packages in a cache mount of BuildKit with this id, which begins as the layer with the standard library; modules in a
+    /// layer, which BuildKit keeps as long as no file changes that names modules.
     BuildKit(String),
 }
 
@@ -103,7 +107,10 @@ impl Generated {
         let (mount, compiled, modules) = match caches {
             Caches::Mounted => (String::new(), "/cache/by-root/build", "/cache/by-root/mod"),
             Caches::BuildKit(id) => {
-                (format!("--mount=type=cache,id={},target=/cache/build ", plain("cache", id)?), "/cache/build", "/build/mod")
+                let id = plain("cache", id)?;
+                // Of a cache that begins as a layer nothing is known on Windows.
+                let begins = if is_linux(&self.system) { format!(",from=standard,source={COMPILED}") } else { String::new() };
+                (format!("--mount=type=cache,id={id},target={COMPILED}{begins} "), COMPILED, "/build/mod")
             }
         };
         let secrets = credentials.filter(|_| *caches != Caches::Mounted).map(Credentials::run_mounts).unwrap_or_default();
@@ -113,8 +120,19 @@ impl Generated {
         let mut line = |content: String| {
             let _ = writeln!(text, "{content}");
         };
-        line(format!("FROM {}{} AS compile", self.platform(), plain("toolchain", toolchain)?));
-        line(format!("USER {}", self.user()));
+        let from = format!("FROM {}{}", self.platform(), plain("toolchain", toolchain)?);
+        let user = self.user();
+        if matches!(caches, Caches::BuildKit(_)) && is_linux(&self.system) {
+            // Nothing of one object alone may stand here, or it is compiled for each.
+            line(format!("{from} AS standard"));
+            line(format!("USER {user}"));
+            for (name, value) in [("GOCACHE".into(), COMPILED.into())].into_iter().chain(compile.environment()) {
+                line(format!("ENV {}={}", plain("variable", &name)?, quoted(&value)?));
+            }
+            line(format!("RUN {}", list(&compile.standard_library_argv())?));
+        }
+        line(format!("{from} AS compile"));
+        line(format!("USER {user}"));
         for (name, value) in self.home().into_iter().chain(fixed).chain(module_sources.iter().cloned()).chain(compile.environment()) {
             line(format!("ENV {}={}", plain("variable", &name)?, quoted(&value)?));
         }

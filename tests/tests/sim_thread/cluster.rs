@@ -10,7 +10,7 @@ use gowindows_crds::names;
 use gowindows_operator::step::assemble_request::AssembleRequest;
 use gowindows_operator::step::source_request::SourceRequest;
 use gowindows_tests::fake_apiserver::kinds::{KINDS, by_name};
-use gowindows_tests::fake_apiserver::{Change, Key, Store, Writer};
+use gowindows_tests::fake_apiserver::{Change, Key, Store, Stored, Writer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -90,14 +90,13 @@ impl Cluster {
 
     fn react(&mut self, change: &Change) {
         let Some(kind) = KINDS.get(change.key.0).map(|kind| kind.kind) else { return };
-        let spec = |stored: &Option<gowindows_tests::fake_apiserver::Stored>| stored.as_ref().map(|stored| stored.object["spec"].clone());
-        let changed = spec(&change.old) != spec(&change.new);
+        let changed = || spec(&change.old) != spec(&change.new);
         match (kind, &change.new) {
             (_, None) => self.later(Duration::from_millis(200), Step::Collect),
             (_, Some(new)) if new.object["metadata"]["deletionTimestamp"].is_string() => {
                 self.later(Duration::from_millis(200), Step::Collect);
             }
-            ("Job", Some(new)) if changed && new.object["spec"]["suspend"] != true => {
+            ("Job", Some(new)) if changed() && new.object["spec"]["suspend"] != true => {
                 let begins = change.old.as_ref().is_none_or(|old| old.object["spec"]["suspend"] == true);
                 if begins && new.object["spec"]["parallelism"] != 0 {
                     let wait = self.spread("pod", &change.key, 20, 400);
@@ -106,7 +105,7 @@ impl Cluster {
                 let seconds = new.object["spec"]["activeDeadlineSeconds"].as_u64().unwrap_or(3600);
                 self.later(Duration::from_secs(seconds), Step::Deadline(change.key.clone()));
             }
-            ("Deployment", Some(_)) if changed => {
+            ("Deployment", Some(_)) if changed() => {
                 let wait = self.spread("roll", &change.key, 50, 500);
                 self.later(wait, Step::Deployment(change.key.clone()));
             }
@@ -329,6 +328,10 @@ impl Cluster {
 /// A part of the cluster as a writer.
 pub fn writer(name: &str) -> Writer {
     Writer { name: name.to_owned(), manager: name.to_owned() }
+}
+
+fn spec(stored: &Option<Stored>) -> Option<&Value> {
+    stored.as_ref().map(|stored| &stored.object["spec"])
 }
 
 fn key_of(object: &Value, kind: &str) -> Key {

@@ -257,8 +257,8 @@ impl Invariants {
         if ended("Complete") {
             self.complete.insert(name.clone());
         }
-        let annotations = change.new.as_ref().map(|new| new.object["metadata"]["annotations"].clone()).unwrap_or_default();
-        let Some(after) = annotations[names::ANNOTATION_AFTER].as_str() else { return };
+        let annotations = change.new.as_ref().map(|new| &new.object["metadata"]["annotations"]);
+        let Some(after) = annotations.and_then(|annotations| annotations[names::ANNOTATION_AFTER].as_str()) else { return };
         let after: Vec<String> = after.split(',').map(str::to_owned).collect();
         // What is stopped begins as well, with no pod.
         let stopped = change.new.as_ref().is_some_and(|new| new.object["spec"]["parallelism"] == 0);
@@ -367,8 +367,8 @@ impl Invariants {
             self.breaks(format!("I6: the operator changed the specification of {}", change.key.2));
         }
         self.sizes(change, new);
-        let before = change.old.as_ref().map(|old| old.object["status"].clone()).unwrap_or_default();
-        self.status(change, new, &before);
+        let before = change.old.as_ref().map_or(&Value::Null, |old| &old.object["status"]);
+        self.status(change, new, before);
     }
 
     fn status(&mut self, change: &Change, new: &Stored, before: &Value) {

@@ -6,6 +6,7 @@ use gowindows_tests::fake_apiserver::kinds::by_name;
 use gowindows_tests::fake_apiserver::{Key, Store};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// How a build pod ended.
 pub enum Ended {
@@ -123,11 +124,11 @@ pub fn roll(store: &mut Store, key: &Key) -> (Vec<Key>, bool) {
     let (spec, uid) = (&deployment["spec"], &deployment["metadata"]["uid"]);
     let image = spec["template"]["spec"]["containers"][0]["image"].clone();
     let wanted = usize::try_from(spec["replicas"].as_u64().unwrap_or(1)).unwrap_or(1);
-    let pods: Vec<(Key, Value)> = store
+    let pods: Vec<(Key, Arc<Value>)> = store
         .list(by_name("Pod"), Some(NAMESPACE))
         .into_iter()
         .filter(|(_, pod)| owned_by(&pod.object, uid))
-        .map(|(key, pod)| (key, (*pod.object).clone()))
+        .map(|(key, pod)| (key, pod.object))
         .collect();
     let is_new = |pod: &Value| pod["spec"]["containers"][0]["image"] == image;
     let count = |which: &dyn Fn(&Value) -> bool| pods.iter().filter(|(_, pod)| which(pod)).count();
@@ -152,12 +153,8 @@ pub fn roll(store: &mut Store, key: &Key) -> (Vec<Key>, bool) {
         store.delete(&controller, old, None, false).ok();
         again = true;
     }
-    let now: Vec<Value> = store
-        .list(by_name("Pod"), Some(NAMESPACE))
-        .into_iter()
-        .map(|(_, pod)| (*pod.object).clone())
-        .filter(|pod| owned_by(pod, uid))
-        .collect();
+    let now: Vec<Arc<Value>> =
+        store.list(by_name("Pod"), Some(NAMESPACE)).into_iter().map(|(_, pod)| pod.object).filter(|pod| owned_by(pod, uid)).collect();
     let count = |which: &dyn Fn(&Value) -> bool| now.iter().filter(|pod| which(pod)).count();
     let generation = deployment["metadata"]["generation"].clone();
     let (total, updated, ready) = (now.len(), count(&is_new), count(&is_ready));
@@ -173,12 +170,12 @@ pub fn roll(store: &mut Store, key: &Key) -> (Vec<Key>, bool) {
 
 /// The pod that can go: one of a superseded template while enough are ready, or one too many.
 fn surplus<'a>(
-    pods: &'a [(Key, Value)],
+    pods: &'a [(Key, Arc<Value>)],
     wanted: usize,
     ready: usize,
     paused: bool,
     is_new: &dyn Fn(&Value) -> bool,
-) -> Option<&'a (Key, Value)> {
+) -> Option<&'a (Key, Arc<Value>)> {
     let old_and_broken = pods.iter().find(|(_, pod)| !is_new(pod) && !is_ready(pod));
     let old = pods.iter().find(|(_, pod)| !is_new(pod));
     let any = pods.iter().find(|(_, pod)| is_new(pod));

@@ -143,8 +143,8 @@ impl Shop {
     }
 
     /// Something of this name, as it stands.
-    pub fn get(&self, kind: &str) -> Option<Value> {
-        self.stage.server.within(|store| store.get(&self.key(kind)).map(|stored| (*stored.object).clone()))
+    pub fn get(&self, kind: &str) -> Option<Arc<Value>> {
+        self.stage.server.within(|store| store.get(&self.key(kind)).map(|stored| stored.object.clone()))
     }
 
     /// The object's status.
@@ -154,7 +154,7 @@ impl Shop {
 
     /// Waits until the status pleases; false if it does not in time.
     pub async fn until(&self, limit: Duration, pleases: impl Fn(&Value) -> bool) -> bool {
-        self.until_world(limit, || pleases(&self.status())).await
+        self.until_world(limit, || pleases(self.get("GoWindowsImage").as_deref().map_or(&Value::Null, |object| &object["status"]))).await
     }
 
     /// Waits until something is so; false if it is not in time.
@@ -175,10 +175,10 @@ impl Shop {
     }
 
     /// The object's Jobs.
-    pub fn jobs(&self) -> Vec<Value> {
+    pub fn jobs(&self) -> Vec<Arc<Value>> {
         let jobs = self.stage.server.within(|store| store.list(by_name("Job"), Some(NAMESPACE)));
         let prefix = format!("{}-", self.name);
-        jobs.into_iter().filter(|(key, _)| key.2.starts_with(&prefix)).map(|(_, job)| (*job.object).clone()).collect()
+        jobs.into_iter().filter(|(key, _)| key.2.starts_with(&prefix)).map(|(_, job)| job.object).collect()
     }
 }
 
