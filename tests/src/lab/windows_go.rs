@@ -1,7 +1,7 @@
 //! Where does a Windows node get Go from?
 //!
-//! From an image like the official `golang` ones for Windows, made of this machine's toolchain: the go command, compiler, linker, assembler
-//! and vet compiled for Windows (a minute, once per toolchain; kept in the cache), and the standard library's sources. It lies over one of the
+//! From an image like the official `golang` ones for Windows, made of this machine's toolchain: the go command, compiler, linker, assembler,
+//! vet and cgo compiled for Windows (a minute, once per toolchain; kept in the cache), and the standard library's sources. It lies over one of the
 //! lab's bases.
 
 use std::fs;
@@ -15,7 +15,7 @@ use super::{host, run};
 
 /// Where the official images have it.
 const ROOT: &str = "Files/Program Files/Go";
-const TOOLS: [&str; 5] = ["cmd/go", "cmd/compile", "cmd/link", "cmd/asm", "cmd/vet"];
+const TOOLS: [&str; 6] = ["cmd/go", "cmd/compile", "cmd/link", "cmd/asm", "cmd/vet", "cmd/cgo"];
 /// What it is beside sources and programs.
 const BESIDE: [&str; 2] = ["VERSION", "go.env"];
 
@@ -67,7 +67,7 @@ fn add(layer: &mut WindowsLayer, from: &Path, to: &str) -> Result<()> {
 
 /// The folder with the toolchain's programs for Windows.
 fn tools(toolchain: &Toolchain) -> Result<PathBuf> {
-    let kept = run::cache()?.join(format!("go-for-windows-{}", toolchain.version()));
+    let kept = run::cache()?.join(format!("go-for-windows-{}-{}-tools", toolchain.version(), TOOLS.len()));
     if kept.exists() {
         return Ok(kept);
     }
