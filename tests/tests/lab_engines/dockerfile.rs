@@ -165,7 +165,7 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
     Ok(())
 }
 
-/// `buildctl.exe` asks for the same: an image of another digest, as always, with the same program.
+/// `buildctl.exe` asks for the same, and gets the same program.
 async fn from_a_windows_node(stage: &Stage, builders: &Builders, url: &str, commit: &str, sha256: &str) -> Result<()> {
     let tenant = tenant(stage, "own-windows", BuildEngine::BuildKit, builders).await?;
     windows::share(&tenant, "shared", "ReadWriteMany").await?;
