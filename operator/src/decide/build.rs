@@ -325,9 +325,19 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     // Until the Secret was looked at there is none, and no Job either.
     let credentials = request.modules.secret.as_ref().and_then(|_| world.answers.modules.value().cloned());
     let rebuild_token = token.as_deref();
-    let windows_versions = windows::toolchain(request, &inputs).map(|image| windows::versions(world, image)).unwrap_or_default();
-    let order =
-        render::BuildOrder { inputs: &inputs, attempt, cause: &cause, rebuild_token, known_program, gated, credentials, windows_versions };
+    let [kept_on, tests_kept_on] = [windows::of_build(request, &inputs), windows::of_tests(request, &inputs)]
+        .map(|demand| demand.map(|demand| windows::kept_on(world, &demand)).unwrap_or_default());
+    let order = render::BuildOrder {
+        inputs: &inputs,
+        attempt,
+        cause: &cause,
+        rebuild_token,
+        known_program,
+        gated,
+        credentials,
+        kept_on,
+        tests_kept_on,
+    };
     if gated {
         plan.effects.extend(render::test_cache_claim(&world.object, request).map(|claim| Effect::EnsureClaim(Box::new(claim))));
         let tests = render::test_jobs(&world.object, request, settings, &order);

@@ -32,7 +32,7 @@ pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
 pub use plan::{
     Attestation, BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict,
 };
-pub use request::{BuildKit, BuildRequest, Engine, Flavored, ModulesRequest, Request, SizeBudget, TargetRequest, TestRequest};
+pub use request::{BuildKit, BuildRequest, Engine, Flavored, ModulesRequest, Reach, Request, SizeBudget, TargetRequest, TestRequest};
 
 use crate::observe::World;
 use crate::settings::Settings;

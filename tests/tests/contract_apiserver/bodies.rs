@@ -60,7 +60,8 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         known_program: None,
         gated: false,
         credentials: None,
-        windows_versions: vec![],
+        kept_on: gowindows_operator::render::KeptOn::default(),
+        tests_kept_on: gowindows_operator::render::KeptOn::default(),
     };
     let job = render::job(&object, &request, &settings(), &order);
     let claim = render::cache_claim(&object, &request).context("the sample has no cache")?;
