@@ -57,8 +57,9 @@ pub const WORKLOAD_IDENTITY_PROVIDER: &str =
 pub const GKE_CLUSTER: &str = r"^projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/locations/[a-z0-9-]{1,40}/clusters/[a-z0-9-]{1,40}$";
 /// Google service account.
 pub const GOOGLE_ACCOUNT: &str = r"^[a-z0-9-]{1,100}@([a-z0-9.-]{1,100}\.iam|developer)\.gserviceaccount\.com$";
-/// Address of a buildkitd over TCP.
-pub const BUILDKIT_ADDRESS: &str = r"^tcp://[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[0-9]{1,5}$";
+/// Address of a buildkitd: over TCP, or through a named pipe of a Windows node.
+pub const BUILDKIT_ADDRESS: &str =
+    concat!(r"^(tcp://[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[0-9]{1,5}", r"|npipe:////\./pipe/[A-Za-z0-9_][A-Za-z0-9._-]{0,99})$");
 /// Size of a claim.
 pub const CLAIM_SIZE: &str = r"^[1-9][0-9]{0,8}(Mi|Gi|Ti)$";
 /// A number of bytes.

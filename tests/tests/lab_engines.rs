@@ -68,8 +68,11 @@ async fn set_up() -> Result<Stage> {
     let builders = lab.builders(&progress).await?;
     let golang = progress.step("the toolchain for Windows nodes", lab.windows_golang_image(WINDOWS)).await?;
     let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
-    let images =
-        json!({"buildctlImage": builders.buildctl, "kanikoImage": builders.kaniko, "windowsToolchains": {release.join("."): golang}});
+    let windows_buildctl = lab.windows_buildctl_image(WINDOWS, &progress).await?;
+    let images = json!({
+        "buildctlImage": builders.buildctl, "windowsBuildctlImage": windows_buildctl, "kanikoImage": builders.kaniko,
+        "windowsToolchains": {release.join("."): golang},
+    });
     let operator = Operator::install_with(&lab, &images, &progress).await?;
     ensure!(BUILDERS.set(RwLock::new(builders)).is_ok(), "the stage is set once");
     Ok(Stage { lab, operator, nodes })
@@ -168,7 +171,7 @@ mod engines {
             ensure!(wide.contains("ENGINE") && wide.contains(&format!("{engine:?}")), "{wide}");
             Ok((tenant.namespace, image.binary.context("the program")?, image.digest))
         };
-        let cells = ENGINES.map(|engine| (engine, false)).into_iter().chain([(BuildEngine::Go, true)]);
+        let cells = ENGINES.map(|engine| (engine, false)).into_iter().chain([(BuildEngine::Go, true), (BuildEngine::BuildKit, true)]);
         let made = try_join_all(cells.map(make)).await?;
         for (who, binary, digest) in &made {
             eprintln!("{who}: program {} sha256 {}, image {digest}", binary.name, binary.sha256);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How builds are run. A build is one Job with one pod (and one more for its tests) on a Linux node, or three in a row where it compiles on a
-/// Windows node. Their pods pass Pod Security *restricted*, or *baseline* with engine Kaniko.
+/// Windows node. Their pods pass Pod Security *restricted*, or *baseline* with engine Kaniko; with a named pipe as `buildkit.address` neither.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit') || has(self.buildkit)")
     .message("build.buildkit: engine BuildKit needs the address and tlsSecretRef of a buildkitd"))]
@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
     .message("build.resources is of no use to engine BuildKit, whose buildkitd has its own; leave it out"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'Kaniko' && has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
     .message("build.nodes.os: Kaniko cannot run on windows; use linux, where the same program is compiled for Windows, or engine Go"))]
+#[x_kube(validation = Rule::new("!(has(self.buildkit) && self.buildkit.address.startsWith('npipe:')) || (has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
+    .message("build.buildkit.address: a named pipe is one of a Windows node; set build.nodes.os to windows, or use an address such as tcp://buildkitd.builds:1234"))]
 #[serde(rename_all = "camelCase")]
 pub struct BuildSpec {
     /// What compiles the program. The image is assembled by the operator's own step and has the same digest with each (but for
@@ -64,7 +66,8 @@ pub enum BuildEngine {
     /// The go command in the build's own pod, which passes Pod Security *restricted*.
     #[default]
     Go,
-    /// A buildkitd that runs elsewhere and is reached over mutual TLS; the pod passes *restricted*.
+    /// A buildkitd that runs elsewhere and is reached over mutual TLS; the pod passes *restricted*. Or that of the Windows node itself, through
+    /// its named pipe.
     BuildKit,
     /// Kaniko's executor in the build's own pod, as root without a privileged flag: the namespace must allow Pod Security *baseline*.
     Kaniko,
@@ -94,14 +97,20 @@ pub enum NodeSystem {
 
 /// A buildkitd. The dockerfile frontend that is built into it is used; nothing is fetched from elsewhere.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.tlsSecretRef) || !self.address.startsWith('tcp:')")
+    .message("build.buildkit.tlsSecretRef: whoever reaches a buildkitd without certificates rules it; name a Secret with ca.crt, tls.crt and tls.key"))]
+#[x_kube(validation = Rule::new("!has(self.tlsSecretRef) || !self.address.startsWith('npipe:')")
+    .message("build.buildkit.tlsSecretRef: a named pipe takes no certificates; leave it out"))]
 #[serde(rename_all = "camelCase")]
 pub struct BuildKitSpec {
-    /// Its address. Example: `tcp://buildkitd.builds:1234`.
+    /// Its address. Example: `tcp://buildkitd.builds:1234`. With `nodes.os: windows` also the named pipe of the node's own buildkitd,
+    /// `npipe:////./pipe/buildkitd`, which no Pod Security level but *privileged* lets a pod mount (designed: not demonstrated on Windows).
     #[schemars(length(min = 9, max = 270), regex(pattern = patterns::BUILDKIT_ADDRESS))]
     pub address: String,
     /// A Secret in the same namespace with `ca.crt` (the authority of the buildkitd's certificate), `tls.crt` and `tls.key` (the client's
-    /// own): whoever reaches a buildkitd without certificates rules it, so there is no way without.
-    pub tls_secret_ref: SecretReference,
+    /// own): whoever reaches a buildkitd without certificates rules it, so there is no way over TCP without. A named pipe takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_secret_ref: Option<SecretReference>,
     /// A Dockerfile of the repository that makes the Windows image itself, relative to the repository's root, which is its context. Its last
     /// stage begins with `FROM` the object's base and copies the program from an earlier one; what cannot be in it is named, with its
     /// line, before anything is built (docs/engines.md). Default: none, a Dockerfile is generated that only compiles.
@@ -116,8 +125,8 @@ pub struct BuildKitSpec {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildNodes {
-    /// The operating system of the nodes that compile. With `windows` the toolchain is a Windows image, so an edit of this builds once, with
-    /// the same result. Default: `linux`.
+    /// The operating system of the nodes that compile. With `windows` the toolchain is a Windows image (but for a buildkitd over TCP, whose
+    /// toolchain stays the same), so an edit of this builds once, with the same result. Default: `linux`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os: Option<NodeSystem>,
     /// Labels that a node of this system must have. `kubernetes.io/os` and `kubernetes.io/arch` are set by the operator and refused here.

@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the Go program is compiled. Always for `windows/amd64`, without cgo, reproducibly.
+/// How the Go program is compiled. Always for `windows/amd64`, reproducibly; without cgo, unless `cgo` says otherwise.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.version) && has(self.image))").message("set version or image, not both"))]
 #[serde(rename_all = "camelCase")]
@@ -15,7 +15,8 @@ pub struct GoSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = patterns::GO_VERSION))]
     pub version: Option<String>,
-    /// Toolchain image, in place of `version`: any image with the `go` command in its `PATH`, for the system of `build.nodes.os`.
+    /// Toolchain image, in place of `version`: any image with the `go` command in its `PATH`, for the system of `build.nodes.os`
+    /// (for Linux where a buildkitd over TCP compiles).
     /// A tag is resolved once per build. Example: `registry.example.com/mirror/golang:1.26.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE_REFERENCE))]
@@ -47,6 +48,10 @@ pub struct GoSpec {
     /// `time.LoadLocation` fails without it. Default: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone_data: Option<bool>,
+    /// Compile with cgo, by the C compiler of the toolchain image: with engine Go on Windows nodes alone (`build.nodes.os`). The program's bytes
+    /// depend on that compiler, and its DLLs must be in the image or in the base. Tests on Linux are without it. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgo: Option<bool>,
     /// Tests that must pass before the image is published. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestSpec>,
@@ -56,7 +61,7 @@ pub struct GoSpec {
 }
 
 /// Tests that run beside the compiler, in a Job of their own: `go test` (hence `go vet`) with the toolchain and the build tags of the
-/// program, without cgo. No tag leads to an image and nothing is rolled before they have passed.
+/// program, on Linux without cgo. No tag leads to an image and nothing is rolled before they have passed.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestSpec {

@@ -64,6 +64,8 @@ use serde::{Deserialize, Serialize};
     .message("build.workspace: a build on Windows nodes gets its files from a Job on a Linux node; set claimName to a PersistentVolumeClaim with ReadWriteMany that both can mount (such as SMB)"))]
 #[x_kube(validation = Rule::new("!(has(self.go) && has(self.go.test) && has(self.go.test.os) && self.go.test.os == 'windows') || (has(self.build) && has(self.build.workspace))")
     .message("build.workspace: tests on Windows nodes get their files from a Job on a Linux node; set claimName to a PersistentVolumeClaim with ReadWriteMany that both can mount (such as SMB)"))]
+#[x_kube(validation = Rule::new("!(has(self.go) && has(self.go.cgo) && self.go.cgo) || (has(self.build) && has(self.build.nodes) && has(self.build.nodes.os) && self.build.nodes.os == 'windows' && (!has(self.build.engine) || self.build.engine == 'Go'))")
+    .message("go.cgo: a C compiler for Windows is used on Windows nodes alone, by engine Go; set build.nodes.os to windows and leave build.engine out, or leave go.cgo out"))]
 // Of a Dockerfile that makes the image itself, nothing that it decides can be said elsewhere.
 #[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !(has(self.image.args) || has(self.image.env) || has(self.image.ports) || has(self.image.files))")
     .message("image.args, image.env, image.ports and image.files are for the Dockerfile of build.buildkit.dockerfile to say (ENTRYPOINT, ENV, EXPOSE, COPY); leave them out"))]

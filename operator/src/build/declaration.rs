@@ -26,8 +26,12 @@ fn judge(object: &GoWindowsImage, settings: &Settings) -> anyhow::Result<()> {
     let mut settings = settings.clone();
     let version = object.spec.go.as_ref().and_then(|go| go.version.clone()).unwrap_or_else(|| "1".into());
     settings.toolchains.insert(version, "local".into());
-    (settings.buildctl_image, settings.kaniko_image) = (Some("local".into()), Some("local".into()));
+    let local = || Some("local".into());
+    (settings.buildctl_image, settings.windows_buildctl_image, settings.kaniko_image) = (local(), local(), local());
     let request = Request::new(object, &settings).map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    if object.spec.go.as_ref().and_then(|go| go.cgo) == Some(true) {
+        bail!("go.cgo: C code is compiled in the cluster, on Windows nodes, by the C compiler of the toolchain's image");
+    }
     if let Some(dockerfile) = request.build.engine.dockerfile() {
         bail!(
             "build.buildkit.dockerfile: {dockerfile} makes the image in the cluster, by BuildKit; build it here with `docker buildx build`"

@@ -101,6 +101,7 @@ fn compile(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>, revision: &s
         env: go.env.into_iter().map(|variable| (variable.name, variable.value)).collect(),
         strip: go.strip.unwrap_or(true),
         timezone_data: go.timezone_data.unwrap_or(true),
+        cgo: go.cgo.unwrap_or(false),
     };
     compile.check()?;
     if compile.package.starts_with('-') || compile.package.is_empty() {

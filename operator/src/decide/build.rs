@@ -332,7 +332,8 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     // Until the Secret was looked at there is none, and no Job either.
     let credentials = request.modules.secret.as_ref().and_then(|_| world.answers.modules.value().cloned());
     let rebuild_token = token.as_deref();
-    let windows_versions = windows::toolchain(request, &inputs).map(|image| windows::versions(world, image)).unwrap_or_default();
+    let [kept_on, tests_kept_on] = [windows::of_build(request, &inputs), windows::of_tests(request, &inputs)]
+        .map(|demand| demand.map(|demand| windows::kept_on(world, &demand)).unwrap_or_default());
     let compiles = known_program.is_none() && !matches!(request.build.engine, Engine::BuildKit(_));
     let order = render::BuildOrder {
         inputs: &inputs,
@@ -343,7 +344,8 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
         gated,
         memory: (compiles || gated).then(|| memory.told()),
         credentials,
-        windows_versions,
+        kept_on,
+        tests_kept_on,
     };
     if gated {
         plan.effects.extend(render::test_cache_claim(&world.object, request).map(|claim| Effect::EnsureClaim(Box::new(claim))));

@@ -117,7 +117,7 @@ pub const KNOWN_ERRORS: [KnownError; 16] = [
         source: "moby/buildkit pull 6944",
     },
     KnownError {
-        signs: &["open //./pipe/buildkitd: Access is denied"],
+        signs: &["Error while dialing: open ", "Access is denied"],
         pods: BUILD,
         cause: "the pod's user may not open buildkitd's pipe",
         remedy: "start buildkitd with --group and a group of that user",
@@ -191,7 +191,11 @@ mod tests {
         ("unsupported diff media type: application/vnd.oci.image.layer.v1.tar+zstd: not implemented", Pod::Build, "gzip"),
         ("cannot finalize (reason unknown)", Pod::Build, "gzip"),
         ("invalid windows mount type: 'tmpfs'", Pod::Build, "update buildkitd"),
-        ("error: open //./pipe/buildkitd: Access is denied.", Pod::Build, "--group"),
+        (
+            r#"connection error: desc = "transport: Error while dialing: open \\\\.\\pipe\\buildkitd: Access is denied.""#,
+            Pod::Build,
+            "--group",
+        ),
         ("panic: Failed to load netapi32.dll: The specified module could not be found.", Pod::Target, "look up no users"),
         ("panic: Failed to load foo.dll: The specified module could not be found.", Pod::Target, "image.files"),
         (

@@ -14,7 +14,7 @@ mod resources;
 mod test;
 
 pub use budget::SizeBudget;
-pub use build::{BuildKit, BuildRequest, Engine};
+pub use build::{BuildKit, BuildRequest, Engine, Reach};
 pub use modules::ModulesRequest;
 pub use resources::MemoryRequest;
 pub use test::TestRequest;
@@ -94,6 +94,7 @@ pub struct Request {
     go_env: Vec<(String, String)>,
     strip: bool,
     timezone_data: bool,
+    cgo: bool,
     content: Content,
 }
 
@@ -159,9 +160,9 @@ impl Request {
         let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
         let build = BuildRequest::new(spec.build.clone().unwrap_or_default(), settings)?;
-        let test = TestRequest::new(&go, build.system, settings)?;
-        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, test: _, modules } = go;
-        let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), build.system, settings)?;
+        let test = TestRequest::new(&go, build.compiles_on(), settings)?;
+        let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, cgo, test: _, modules } = go;
+        let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), build.compiles_on(), settings)?;
         let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
         if let (Some(secret), Some(_)) = (&push_secret_ref, &identity) {
             let remedy = "set pushSecretRef or identity, not both: image.identity makes the password by itself";
@@ -237,6 +238,7 @@ impl Request {
             go_env: go_env.into_iter().map(|var| checks::go_env(var.name, var.value)).collect::<Result<_, _>>()?,
             strip: strip.unwrap_or(true),
             timezone_data: timezone_data.unwrap_or(true),
+            cgo: cgo.unwrap_or(false),
             test,
             content: Content {
                 compression: Compression::declared(compression.as_ref())
@@ -263,6 +265,7 @@ impl Request {
             env: self.go_env.clone(),
             strip: self.strip,
             timezone_data: self.timezone_data,
+            cgo: self.cgo,
         }
     }
 
@@ -287,6 +290,7 @@ impl Request {
             return Ok(());
         }
         let dockerfile = Generated {
+            system: self.build.compiles_on(),
             toolchain: self.toolchain.clone(),
             compile: self.compile(&"0".repeat(40)),
             sub_path: self.sub_path.clone(),
@@ -304,11 +308,15 @@ impl Request {
     /// What pods on Windows nodes need, and what they cannot do.
     fn check_windows(&self) -> Result<(), Refusal> {
         let (compiles, tests) = (self.build.system == NodeSystem::Windows, self.test.system == NodeSystem::Windows);
+        if self.cgo && !(compiles && self.build.engine == Engine::Go) {
+            let remedy = "a C compiler for Windows is used on Windows nodes alone, by engine Go; set build.nodes.os to windows and leave build.engine out, or leave go.cgo out";
+            return Err(invalid("go.cgo", "true", remedy));
+        }
         if !compiles && !tests {
             return Ok(());
         }
         if let Some(name) = &self.modules.secret {
-            let remedy = "on Windows nodes the go command is given no credentials; let it run on Linux nodes (build.nodes.os, go.test.os), name a proxy without a login in go.modules.proxy, or vendor the modules";
+            let remedy = "no pod on Windows nodes is given credentials of modules; use Linux nodes (build.nodes.os, go.test.os), name a proxy without a login in go.modules.proxy, or vendor the modules";
             return Err(invalid("go.modules.secretRef.name", name, remedy));
         }
         if self.build.workspace.is_none() {

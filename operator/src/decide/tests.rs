@@ -36,6 +36,7 @@ fn settings() -> Settings {
         windows_toolchains: [("1.26".into(), WINDOWS_GO.into())].into(),
         step_image: "r.example.com/gowindows:1".into(),
         buildctl_image: Some("r.example.com/buildctl:1".into()),
+        windows_buildctl_image: Some("r.example.com/windows-buildctl:1".into()),
         kaniko_image: Some("r.example.com/kaniko:1".into()),
         bases: [("NanoServer".into(), "registry.example.com/nanoserver".into())].into(),
         ..Settings::default()

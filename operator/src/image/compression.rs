@@ -147,7 +147,7 @@ impl From<Compression> for String {
 
 /// Takes what is to be compressed.
 pub enum Compressor<W: Write> {
-    /// As one gzip member.
+    /// As gzip members in a row.
     Gzip(ParallelGzip<W>),
     /// As one zstd frame.
     Zstd(zstd::Encoder<'static, W>),

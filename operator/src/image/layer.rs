@@ -303,7 +303,7 @@ mod tests {
     fn the_compressed_bytes_are_pinned() {
         let program: Vec<u8> = (0..1_200_000_u32).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> (i % 23)).to_le_bytes()).collect();
         for (compression, library, version, digest) in [
-            (Compression::Gzip(6), "zlib-rs", "0.6.8", "sha256:f6e5f92289d4af1430bf6fd7d2c1ed5a6f789197aecd55a8972a9ff78c049dd3"),
+            (Compression::Gzip(6), "libdeflate-sys", "1.26.1", "sha256:8d3ddf5b69bb38cb9768b7c0a0b79f85feab3dea4c73a8b2bd4ecc6ae5c5e90f"),
             (
                 Compression::Zstd(3),
                 "zstd-sys",

@@ -277,6 +277,12 @@ pub(super) fn toolchain_said(output: &str) -> Option<(Reason, String)> {
     if let Some(fault) = downloads::fault(output) {
         return Some(fault);
     }
+    if let Some(compiler) = output.lines().find_map(no_c_compiler) {
+        let message = format!(
+            "go.cgo: the toolchain image has no C compiler ({compiler:?} is not in its PATH). Set go.image to an image of Go for Windows with one, such as MinGW-w64's gcc, or leave go.cgo out."
+        );
+        return Some((Reason::CompileError, message));
+    }
     let (wanted, running) = output.lines().find_map(newer_go)?;
     let message = format!(
         "go.mod needs Go {wanted} and the toolchain is Go {running}. Set go.version (or go.image) to a release that has it, or lower the go line of go.mod."
@@ -299,6 +305,12 @@ pub(super) fn first_place(output: &str) -> String {
 
 pub(super) fn names_a_place(line: &str) -> bool {
     line.split_once(".go:").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// The compiler that is looked for in vain: `cgo: C compiler "gcc" not found: exec: "gcc": executable file not found in %PATH%`.
+fn no_c_compiler(line: &str) -> Option<&str> {
+    let (name, rest) = line.split_once("C compiler \"")?.1.split_once('"')?;
+    rest.starts_with(" not found").then_some(name)
 }
 
 /// The release that a module wants and the one that there is: `go: go.mod requires go >= 1.99 (running go 1.26.1; GOTOOLCHAIN=local)`.
@@ -338,6 +350,14 @@ mod tests {
             assert_eq!(reason, Reason::CompileError);
             assert!(["go.version", "Go 1.99 ", "Go 1.26.1."].iter().all(|part| message.contains(part)), "{message}");
         }
+    }
+
+    #[test]
+    fn an_absent_c_compiler_is_named_with_the_field() {
+        let said = "# runtime/cgo\ncgo: C compiler \"gcc\" not found: exec: \"gcc\": executable file not found in %PATH%\n";
+        let (reason, message) = compiler_said(said);
+        assert_eq!(reason, Reason::CompileError);
+        assert!(message.starts_with("go.cgo: ") && ["\"gcc\"", "go.image"].iter().all(|part| message.contains(part)), "{message}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Only what the choice of a base needs is kept of a node, and only of Windows nodes: a hundred of them take some 100 KB. Nothing here
 //! starts a pass: what nodes do is no cause of a build.
 
-use super::placement::{BUILD_LABEL, Taint};
+use super::placement::{BUILD_LABEL, HOST_LABEL, Taint};
 use crate::image::base::repository;
 use crate::settings::Settings;
 use gowindows_crds::v1alpha1::BaseFlavor;
@@ -35,6 +35,10 @@ pub struct WindowsNode {
     pub images: Vec<Vec<String>>,
     /// What keeps pods off it that do not tolerate it.
     pub taints: Vec<Taint>,
+    /// Its name as a label.
+    pub host: String,
+    /// What runs its containers, as the kubelet says. Example: `containerd://1.7.27`.
+    pub runtime: String,
 }
 
 /// Whether the nodes can be seen.
@@ -93,13 +97,14 @@ pub fn slim_node(node: &mut Node, bases: &[String]) {
     };
     let metadata = &mut node.metadata;
     (metadata.managed_fields, metadata.annotations) = (None, None);
-    metadata.labels = metadata.labels.take().map(|labels| labels.into_iter().filter(|(label, _)| label == BUILD_LABEL).collect());
+    let known = |label: &str| [BUILD_LABEL, HOST_LABEL].contains(&label);
+    metadata.labels = metadata.labels.take().map(|labels| labels.into_iter().filter(|(label, _)| known(label)).collect());
     let NodeSpec { unschedulable, taints, .. } = node.spec.take().unwrap_or_default();
     node.spec = Some(NodeSpec { unschedulable, taints, ..NodeSpec::default() });
     let status = node.status.take().unwrap_or_default();
-    let kernel_version = status.node_info.map(|info| info.kernel_version).unwrap_or_default();
+    let NodeSystemInfo { kernel_version, container_runtime_version, .. } = status.node_info.unwrap_or_default();
     let images = status.images.map(|images| images.into_iter().filter(of_a_base).collect());
-    let node_info = Some(NodeSystemInfo { kernel_version, ..NodeSystemInfo::default() });
+    let node_info = Some(NodeSystemInfo { kernel_version, container_runtime_version, ..NodeSystemInfo::default() });
     node.status = Some(NodeStatus { node_info, images, ..NodeStatus::default() });
 }
 
@@ -112,7 +117,9 @@ fn windows_node(node: &Node) -> Option<WindowsNode> {
     let os_version = kernel.or_else(|| node.labels().get(BUILD_LABEL).map(|build| format!("{build}.0")))?;
     let images = status.images.iter().flatten().map(|image| image.names.clone().unwrap_or_default()).collect();
     let taints = Taint::lasting(node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()));
-    takes_pods.then(|| WindowsNode { name: node.name_any(), os_version, images, taints })
+    let host = node.labels().get(HOST_LABEL).cloned().unwrap_or_else(|| node.name_any());
+    let runtime = status.node_info.as_ref().map(|info| info.container_runtime_version.clone()).unwrap_or_default();
+    takes_pods.then(|| WindowsNode { name: node.name_any(), os_version, images, taints, host, runtime })
 }
 
 #[cfg(test)]
@@ -126,13 +133,16 @@ mod tests {
         let mut node = json!({
             "metadata": {
                 "name": "win-1", "annotations": {"large": "x"}, "managedFields": [],
-                "labels": {"kubernetes.io/os": "windows", "node.kubernetes.io/windows-build": "10.0.20348", "team": "x"},
+                "labels": {
+                    "kubernetes.io/os": "windows", "node.kubernetes.io/windows-build": "10.0.20348", "team": "x",
+                    "kubernetes.io/hostname": "win-1.example.com",
+                },
             },
             "spec": {"podCIDR": "10.0.0.0/24", "taints": [{"key": "os", "value": "windows", "effect": "NoSchedule"}]},
             "status": {
                 "nodeInfo": {
                     "kernelVersion": "10.0.20348.5499", "osImage": "Windows Server 2022 Datacenter", "architecture": "amd64", "bootID": "b",
-                    "containerRuntimeVersion": "c", "kubeProxyVersion": "", "kubeletVersion": "k", "machineID": "m", "operatingSystem": "windows",
+                    "containerRuntimeVersion": "containerd://1.7.27", "kubeProxyVersion": "", "kubeletVersion": "k", "machineID": "m", "operatingSystem": "windows",
                     "systemUUID": "u",
                 },
                 "images": [
@@ -156,7 +166,14 @@ mod tests {
     fn only_versions_and_bases_are_kept() {
         let images = vec![vec!["r.example/nano@sha256:aa".to_string(), "r.example/nano:ltsc2022".to_string()]];
         let taints = vec![Taint { key: "os".into(), value: "windows".into(), effect: "NoSchedule".into() }];
-        let whole = WindowsNode { name: "win-1".into(), os_version: "10.0.20348.5499".into(), images, taints };
+        let whole = WindowsNode {
+            name: "win-1".into(),
+            os_version: "10.0.20348.5499".into(),
+            images,
+            taints,
+            host: "win-1.example.com".into(),
+            runtime: "containerd://1.7.27".into(),
+        };
         assert_eq!(node(|_| {}), Some(whole));
     }
 

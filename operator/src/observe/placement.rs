@@ -9,6 +9,9 @@ pub const SYSTEM_LABEL: &str = "kubernetes.io/os";
 /// On a Windows node: its version, three parts.
 pub const BUILD_LABEL: &str = "node.kubernetes.io/windows-build";
 
+/// On every node: by it pods are kept on nodes that are named.
+pub const HOST_LABEL: &str = "kubernetes.io/hostname";
+
 /// Taints that come and go with a node's condition: they say nothing about which pods are wanted there.
 const PASSING: [&str; 8] = [
     "node.kubernetes.io/not-ready",

@@ -33,6 +33,7 @@ pub(super) fn context(request: &Request, settings: &Settings, order: &BuildOrder
         registries(settings, toolchain).into_iter().filter_map(|registry| Some((registry.host.clone(), registry.ca_pem.clone()?)));
     ContextRequest {
         dockerfile: Generated {
+            system: request.build.compiles_on(),
             toolchain: toolchain.clone(),
             compile: compile.clone(),
             sub_path: sub_path.clone(),
@@ -58,14 +59,18 @@ pub(super) fn certificate(host: &str) -> String {
     format!("{CERTIFICATES}/{}", certificate_file(host))
 }
 
+/// A folder of the workspace in the context.
+pub(super) fn in_context(folder: &str) -> VolumeMount {
+    part(folder, read_only("workspace", &format!("{CONTEXT}/{folder}")))
+}
+
 /// The builder's view of the workspace.
 pub(super) fn mounts() -> Vec<VolumeMount> {
-    let folder = |name: &str| part(&format!("context/{name}"), read_only("workspace", &format!("{CONTEXT}/{name}")));
     vec![
-        part("src", read_only("workspace", &format!("{CONTEXT}/src"))),
-        folder("modules"),
-        folder("dockerfile"),
-        part("context/certificates", read_only("workspace", CERTIFICATES)),
+        in_context("src"),
+        in_context("modules"),
+        in_context("dockerfile"),
+        part("certificates", read_only("workspace", CERTIFICATES)),
         part("out", mount("workspace", BUILT)),
     ]
 }

@@ -1,7 +1,7 @@
 //! With which arguments and which environment is the Go program compiled?
 //!
 //! The command line and the cluster both ask here: a different flag would be a different program, hence a different digest.
-//! The fixed flags are MUST 21 of the image's design (no cgo, amd64 v1, trimmed paths, no version-control stamp, no build id).
+//! The fixed flags are MUST 21 of the image's design (no cgo but where it is asked for, amd64 v1, trimmed paths, no version-control stamp, no build id).
 //! `-mod` is left to Go on purpose: its default is `readonly`, or `vendor` where the module has a vendor folder.
 
 use gowindows_crds::v1alpha1::NodeSystem;
@@ -25,6 +25,9 @@ pub struct Compile {
     pub strip: bool,
     /// Put the time zone database into the program.
     pub timezone_data: bool,
+    /// With C code, by the C compiler of the toolchain.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cgo: bool,
 }
 
 /// Why a linker flag cannot be handed to Go.
@@ -89,21 +92,22 @@ impl Compile {
 
     /// The variables to add to the compiler's environment.
     pub fn environment(&self) -> Vec<(String, String)> {
-        self.environment_for("windows")
+        self.environment_for("windows", self.cgo)
     }
 
     /// The variables to add to the environment of tests: they run where they are compiled.
     pub fn test_environment(&self, system: NodeSystem) -> Vec<(String, String)> {
-        self.environment_for(match system {
-            NodeSystem::Linux => "linux",
-            NodeSystem::Windows => "windows",
-        })
+        match system {
+            // What is there of C is for Windows.
+            NodeSystem::Linux => self.environment_for("linux", false),
+            NodeSystem::Windows => self.environment_for("windows", self.cgo),
+        }
     }
 
-    fn environment_for(&self, system: &str) -> Vec<(String, String)> {
+    fn environment_for(&self, system: &str, cgo: bool) -> Vec<(String, String)> {
         // GOFLAGS says nothing new, but being set it hides what `go env -w` may have stored.
         let fixed = [
-            ("CGO_ENABLED", "0"),
+            ("CGO_ENABLED", if cgo { "1" } else { "0" }),
             ("GOOS", system),
             ("GOARCH", "amd64"),
             ("GOAMD64", "v1"),
@@ -165,7 +169,7 @@ mod tests {
     use super::*;
 
     fn compile() -> Compile {
-        Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: true }
+        Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: true, cgo: false }
     }
 
     /// `quoted.Split` of Go, to prove what it makes of our quoting.
@@ -215,6 +219,16 @@ mod tests {
         let differing =
             compile.environment().into_iter().filter(|variable| !compile.test_environment(NodeSystem::Linux).contains(variable));
         assert_eq!(differing.collect::<Vec<_>>(), [("GOOS".to_owned(), "windows".to_owned())]);
+    }
+
+    #[test]
+    fn c_code_is_compiled_where_it_is_asked_for_and_on_windows_alone() {
+        let with = Compile { cgo: true, ..compile() };
+        let is = |environment: Vec<(String, String)>, value: &str| environment.contains(&("CGO_ENABLED".into(), value.into()));
+        assert!(is(with.environment(), "1") && is(with.test_environment(NodeSystem::Windows), "1"));
+        assert!(is(with.test_environment(NodeSystem::Linux), "0") && is(compile().test_environment(NodeSystem::Windows), "0"));
+        let text = |compile: &Compile| serde_json::to_string(compile).expect("JSON");
+        assert!(text(&with).contains("cgo") && !text(&compile()).contains("cgo"), "older fingerprints stay");
     }
 
     #[test]

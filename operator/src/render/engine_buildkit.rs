@@ -1,116 +1,214 @@
 //! How does BuildKit build? `buildctl` sends a Dockerfile and its context to a buildkitd that runs elsewhere. The pod needs no right for that;
-//! who may use the buildkitd is said by the certificates of `build.buildkit.tlsSecretRef`.
+//! who may use the buildkitd is said by the certificates of `build.buildkit.tlsSecretRef`. On Windows nodes it may also be the node's own, whose
+//! named pipe the pod mounts: a volume of the host, which no level of Pod Security but *privileged* allows.
 //!
 //! | Dockerfile | context | result |
 //! |---|---|---|
 //! | generated | the source below its root | the program, as a file |
 //! | the repository's own | the repository | the image, which buildkitd pushes by digest; no tag leads to it yet |
 
-use super::builder::{BUILT, CONTEXT, context, mounts};
+use super::builder::{BUILT, CONTEXT, context, in_context, mounts};
 use super::dockerfile::Caches;
-use super::job::{BuildOrder, COMPILE, CompileStage, Program, secret_volume};
+use super::job::{BuildOrder, COMPILE, CompileStage, Program, registry_secrets, scratch, secret_volume};
 use super::modules::Credentials;
 use super::stages::{ForBuilder, REGISTRY_AUTH, TMP, literal, mount, part, read_only, relevant, restricted, small, variable};
-use crate::decide::{BuildKit, Inputs, Request};
+use super::workspace::Workspace;
+use super::{relay, windows_pod};
+use crate::decide::{BuildKit, Inputs, Reach, Request};
 use crate::image::{Assembly, Compression};
 use crate::settings::Settings;
 use crate::step::source_request::DockerfileRequest;
 use gowindows_crds::GoWindowsImage;
-use k8s_openapi::api::core::v1::{Container, KeyToPath, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, KeyToPath, Volume, VolumeMount};
 use kube::ResourceExt;
 
 /// Where the certificates are; the names of its files are those of a `kubernetes.io/tls` Secret, which `--tlsdir` knows.
 const TLS: &str = "/var/run/gowindows/buildkit";
+/// The volume with them, and that of the pipe which needs none.
+const CERTIFICATES: &str = "buildkit-tls";
+const PIPE: &str = "buildkitd";
 /// What `buildctl` says of the image that was pushed.
 const METADATA: &str = "metadata.json";
 
-pub(super) fn compile(
-    object: &GoWindowsImage,
-    buildkit: &BuildKit,
-    request: &Request,
-    settings: &Settings,
-    order: &BuildOrder<'_>,
-) -> CompileStage {
-    let BuildKit { address, tls_secret, image, cache, dockerfile } = buildkit;
-    // Of this object alone: what it compiled is read by nobody else.
-    let own = format!("gowindows-{}", object.uid().unwrap_or_default());
-    let mut arguments =
-        ["--addr", address, "--tlsdir", TLS, "build", "--progress=plain", "--frontend=dockerfile.v0"].map(String::from).to_vec();
-    let (more, mut mounts, builder, program) = match dockerfile {
-        None => (to_a_file(), mounts(), of_generated(request, settings, order, &own), Program::File),
-        Some(path) => (
-            to_the_registry(request, settings, order, &own),
-            of_the_repository(),
-            of_own(path, request, settings, order),
-            Program::Pushed(METADATA),
-        ),
-    };
-    arguments.extend(more);
-    arguments.extend(order.credentials.into_iter().flat_map(Credentials::arguments));
-    let mut variables = vec![("HOME".to_owned(), TMP.to_owned())];
-    mounts.push(read_only("buildkit-tls", TLS));
-    mounts.extend(order.credentials.map(Credentials::mount));
-    if let Some(repository) = cache {
-        let place = format!("type=registry,ref={repository}:{own}");
-        // A build does not fail because its cache cannot be written, or is not there yet.
-        arguments.push(format!("--export-cache={place},mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true"));
-        arguments.push(format!("--import-cache={place}"));
+/// Where `buildctl` sees what, on the system that it runs on.
+struct Folders {
+    /// The context of a generated Dockerfile.
+    context: String,
+    /// The repository, in it.
+    source: String,
+    /// The folder of the Dockerfile, in it.
+    dockerfile: String,
+    /// Where the result goes.
+    built: String,
+    /// What `buildctl` says of it there.
+    metadata: String,
+    /// The certificates.
+    tls: String,
+    /// The credentials of registries.
+    registry: String,
+}
+
+impl Folders {
+    fn on_linux() -> Self {
+        Self {
+            context: CONTEXT.into(),
+            source: format!("{CONTEXT}/src"),
+            dockerfile: format!("{CONTEXT}/dockerfile"),
+            built: BUILT.into(),
+            metadata: format!("{BUILT}/{METADATA}"),
+            tls: TLS.into(),
+            registry: REGISTRY_AUTH.into(),
+        }
     }
-    if (cache.is_some() || dockerfile.is_some()) && request.push_secret.is_some() {
-        // `buildctl` runs no code of the source, and hands buildkitd tokens for the hosts that it asks for.
-        mounts.push(read_only("registry-auth", REGISTRY_AUTH));
-        variables.push(("DOCKER_CONFIG".to_owned(), REGISTRY_AUTH.to_owned()));
+
+    fn on_windows(workspace: Workspace<'_>) -> Self {
+        let [context, source, dockerfile, built] = ["", "src", "dockerfile", "out"].map(|folder| workspace.on_windows(folder));
+        let [tls, registry] = [TLS, REGISTRY_AUTH].map(|folder| format!("C:{folder}").replace('/', r"\"));
+        let metadata = format!(r"{built}\{METADATA}");
+        Self { context, source, dockerfile, built, metadata, tls, registry }
     }
-    let container = Container {
-        name: COMPILE.into(),
-        image: Some(image.clone()),
-        command: Some(vec!["buildctl".into()]),
-        args: Some(arguments.iter().map(|word| literal(word)).collect()),
-        env: Some(variables.into_iter().map(variable).collect()),
-        resources: Some(small()),
-        security_context: Some(restricted()),
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        volume_mounts: Some(mounts),
-        ..Container::default()
-    };
-    let items = ["ca.crt", "tls.crt", "tls.key"].map(|key| KeyToPath { key: key.into(), mode: None, path: key.into() });
-    let mut volumes = order.secrets(request);
-    volumes.push(secret_volume("buildkit-tls", tls_secret, Some(items.to_vec())));
-    CompileStage { container, volumes, builder, program }
 }
 
-fn to_a_file() -> Vec<String> {
-    let context = format!("--local=context={CONTEXT}");
-    vec![context, format!("--local=dockerfile={CONTEXT}/dockerfile"), format!("--output=type=local,dest={BUILT}")]
+/// A build by BuildKit.
+pub(super) struct Buildctl<'a> {
+    pub(super) object: &'a GoWindowsImage,
+    pub(super) buildkit: &'a BuildKit,
+    pub(super) request: &'a Request,
+    pub(super) settings: &'a Settings,
+    pub(super) order: &'a BuildOrder<'a>,
 }
 
-fn of_generated(request: &Request, settings: &Settings, order: &BuildOrder<'_>, own: &str) -> ForBuilder {
-    ForBuilder { context: Some(context(request, settings, order, Caches::BuildKit(own.to_owned()))), dockerfile: None }
+impl Buildctl<'_> {
+    /// In the build's own pod.
+    pub(super) fn on_linux(&self) -> CompileStage {
+        let Self { buildkit, request, order, .. } = self;
+        let folders = Folders::on_linux();
+        let (way, way_mount) = self.way(&folders);
+        let (variables, logins) = self.logins(&folders);
+        let variables = [("HOME".to_owned(), TMP.to_owned())].into_iter().chain(variables);
+        let files = if buildkit.dockerfile.is_some() { of_the_repository() } else { mounts() };
+        let mounts = files.into_iter().chain([way_mount]).chain(order.credentials.map(Credentials::mount)).chain(logins);
+        let container = Container {
+            name: COMPILE.into(),
+            image: Some(buildkit.image.clone()),
+            command: Some(vec!["buildctl".into()]),
+            args: Some(self.arguments(&folders).iter().map(|word| literal(word)).collect()),
+            env: Some(variables.map(variable).collect()),
+            resources: Some(small()),
+            security_context: Some(restricted()),
+            termination_message_policy: Some("FallbackToLogsOnError".into()),
+            volume_mounts: Some(mounts.collect()),
+            ..Container::default()
+        };
+        let volumes = order.secrets(request).into_iter().chain([way]).collect();
+        CompileStage { container, volumes, builder: self.for_builder(), program: self.program() }
+    }
+
+    /// In a Windows pod, whose files are in a workspace.
+    pub(super) fn on_windows(&self, workspace: Workspace<'_>) -> CompileStage {
+        let folders = Folders::on_windows(workspace);
+        let (way, way_mount) = self.way(&folders);
+        let (variables, logins) = self.logins(&folders);
+        let argv: Vec<String> = ["buildctl.exe".to_owned()].into_iter().chain(self.arguments(&folders)).collect();
+        let mounts = [workspace.mount_on_windows(), mount("tmp", windows_pod::TMP), way_mount].into_iter().chain(logins);
+        let container = Container {
+            image: Some(self.buildkit.image.clone()),
+            volume_mounts: Some(mounts.collect()),
+            ..windows_pod::program(COMPILE, &argv, variables, small())
+        };
+        let logins = registry_secrets(self.request).filter(|volume| relay::mounts(&container, volume));
+        let volumes = [workspace.volume(), scratch("tmp"), way].into_iter().chain(logins).collect();
+        CompileStage { container, volumes, builder: self.for_builder(), program: self.program() }
+    }
+
+    fn arguments(&self, folders: &Folders) -> Vec<String> {
+        let Self { buildkit: BuildKit { address, reach, cache, dockerfile, .. }, order, .. } = self;
+        let mut arguments = vec!["--addr".to_owned(), address.clone()];
+        if let Reach::Tcp { .. } = reach {
+            arguments.extend(["--tlsdir".to_owned(), folders.tls.clone()]);
+        }
+        arguments.extend(["build", "--progress=plain", "--frontend=dockerfile.v0"].map(String::from));
+        arguments.extend(if dockerfile.is_some() { self.to_the_registry(folders) } else { to_a_file(folders) });
+        arguments.extend(order.credentials.into_iter().flat_map(Credentials::arguments));
+        if let Some(repository) = cache {
+            let place = format!("type=registry,ref={repository}:{}", self.own());
+            // A build does not fail because its cache cannot be written, or is not there yet.
+            arguments.push(format!("--export-cache={place},mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true"));
+            arguments.push(format!("--import-cache={place}"));
+        }
+        arguments
+    }
+
+    /// Of this object alone: what it compiled is read by nobody else.
+    fn own(&self) -> String {
+        format!("gowindows-{}", self.object.uid().unwrap_or_default())
+    }
+
+    /// What leads to buildkitd, and how the container sees it.
+    fn way(&self, folders: &Folders) -> (Volume, VolumeMount) {
+        match &self.buildkit.reach {
+            Reach::Tcp { tls_secret } => {
+                let items = ["ca.crt", "tls.crt", "tls.key"].map(|key| KeyToPath { key: key.into(), mode: None, path: key.into() });
+                (secret_volume(CERTIFICATES, tls_secret, Some(items.to_vec())), read_only(CERTIFICATES, &folders.tls))
+            }
+            Reach::Pipe { path } => {
+                let pipe = HostPathVolumeSource { path: path.clone(), type_: None };
+                (Volume { name: PIPE.into(), host_path: Some(pipe), ..Volume::default() }, mount(PIPE, path))
+            }
+        }
+    }
+
+    /// The login of the registry, where there is something to push or to keep: `buildctl` runs no code of the source, and hands buildkitd tokens
+    /// for the hosts that it asks for.
+    fn logins(&self, folders: &Folders) -> (Vec<(String, String)>, Vec<VolumeMount>) {
+        let BuildKit { cache, dockerfile, .. } = self.buildkit;
+        let needed = (cache.is_some() || dockerfile.is_some()) && self.request.push_secret.is_some();
+        let login = needed.then(|| (("DOCKER_CONFIG".to_owned(), folders.registry.clone()), read_only("registry-auth", &folders.registry)));
+        login.into_iter().unzip()
+    }
+
+    fn for_builder(&self) -> ForBuilder {
+        let Self { buildkit, request, settings, order, .. } = self;
+        match &buildkit.dockerfile {
+            None => ForBuilder { context: Some(context(request, settings, order, Caches::BuildKit(self.own()))), dockerfile: None },
+            Some(path) => of_own(path, request, settings, order),
+        }
+    }
+
+    fn program(&self) -> Program {
+        if self.buildkit.dockerfile.is_some() { Program::Pushed(METADATA) } else { Program::File }
+    }
+
+    /// BuildKit's other compressions fail on layers of Windows, or write the base's anew; its media types are Docker's by default in older versions.
+    fn to_the_registry(&self, folders: &Folders) -> Vec<String> {
+        let Self { request, settings, order, .. } = self;
+        let Inputs { commit, assembly, .. } = order.inputs;
+        let level = match assembly.compression {
+            Compression::Gzip(level) | Compression::Zstd(level) => level,
+        };
+        let mut arguments = vec![
+            format!("--local=context={}", folders.source),
+            format!("--local=dockerfile={}", folders.dockerfile),
+            "--opt=platform=windows/amd64".to_owned(),
+            format!(
+                "--output=type=image,name={},push=true,push-by-digest=true,oci-mediatypes=true,compression=gzip,compression-level={level},rewrite-timestamp=true",
+                request.repository
+            ),
+            format!("--metadata-file={}", folders.metadata),
+            format!("--opt=build-arg:REVISION={commit}"),
+            // Mounts that the Dockerfile calls caches are of this object alone, too.
+            format!("--opt=build-arg:BUILDKIT_CACHE_MOUNT_NS={}", self.own()),
+        ];
+        let sources = request.modules.sources(settings).into_iter();
+        arguments.extend(sources.map(|(name, value)| format!("--opt=build-arg:{name}={value}")));
+        arguments.extend(labels(assembly).into_iter().map(|(key, value)| format!("--opt=label:{key}={value}")));
+        arguments
+    }
 }
 
-/// BuildKit's other compressions fail on layers of Windows, or write the base's anew; its media types are Docker's by default in older versions.
-fn to_the_registry(request: &Request, settings: &Settings, order: &BuildOrder<'_>, own: &str) -> Vec<String> {
-    let Inputs { commit, assembly, .. } = order.inputs;
-    let level = match assembly.compression {
-        Compression::Gzip(level) | Compression::Zstd(level) => level,
-    };
-    let mut arguments = vec![
-        format!("--local=context={CONTEXT}/src"),
-        format!("--local=dockerfile={CONTEXT}/dockerfile"),
-        "--opt=platform=windows/amd64".to_owned(),
-        format!(
-            "--output=type=image,name={},push=true,push-by-digest=true,oci-mediatypes=true,compression=gzip,compression-level={level},rewrite-timestamp=true",
-            request.repository
-        ),
-        format!("--metadata-file={BUILT}/{METADATA}"),
-        format!("--opt=build-arg:REVISION={commit}"),
-        // Mounts that the Dockerfile calls caches are of this object alone, too.
-        format!("--opt=build-arg:BUILDKIT_CACHE_MOUNT_NS={own}"),
-    ];
-    let sources = request.modules.sources(settings).into_iter();
-    arguments.extend(sources.map(|(name, value)| format!("--opt=build-arg:{name}={value}")));
-    arguments.extend(labels(assembly).into_iter().map(|(key, value)| format!("--opt=label:{key}={value}")));
-    arguments
+fn to_a_file(folders: &Folders) -> Vec<String> {
+    let Folders { context, dockerfile, built, .. } = folders;
+    vec![format!("--local=context={context}"), format!("--local=dockerfile={dockerfile}"), format!("--output=type=local,dest={built}")]
 }
 
 /// The user's own, and what is known of the source and the base before anything is built.
@@ -133,11 +231,7 @@ fn labels(assembly: &Assembly) -> Vec<(String, String)> {
 
 /// The repository, the Dockerfile, and where the answer goes.
 fn of_the_repository() -> Vec<VolumeMount> {
-    vec![
-        part("src", read_only("workspace", &format!("{CONTEXT}/src"))),
-        part("context/dockerfile", read_only("workspace", &format!("{CONTEXT}/dockerfile"))),
-        part("out", mount("workspace", BUILT)),
-    ]
+    vec![in_context("src"), in_context("dockerfile"), part("out", mount("workspace", BUILT))]
 }
 
 fn of_own(path: &str, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> ForBuilder {

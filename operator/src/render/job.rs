@@ -10,10 +10,11 @@
 //! [`super::test_job`]. Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
 //! (*baseline* where the engine needs root), has no token for the API server, and each Secret is mounted only where it is used.
 
+use super::engine_buildkit::Buildctl;
 use super::modules::Credentials;
 use super::stages::{ForBuilder, assemble, identity_token, source};
 use super::workspace::Workspace;
-use super::{claim_name, engine_buildkit, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
+use super::{KeptOn, claim_name, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
 use crate::step::assemble_request::KnownProgram;
@@ -88,8 +89,10 @@ pub struct BuildOrder<'a> {
     pub memory: Option<MemoryStatus>,
     /// For private modules, where the object names a Secret with some.
     pub credentials: Option<Credentials>,
-    /// The versions of Windows, three parts each, whose nodes run the toolchain; none where that is not known.
-    pub windows_versions: Vec<String>,
+    /// The Windows nodes that compile, where Windows nodes do.
+    pub kept_on: KeptOn,
+    /// Those that test.
+    pub tests_kept_on: KeptOn,
 }
 
 impl BuildOrder<'_> {
@@ -245,7 +248,7 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
         None => {
             let stage = match &request.build.engine {
                 Engine::Go => engine_go::compile(request, settings, order),
-                Engine::BuildKit(buildkit) => engine_buildkit::compile(object, buildkit, request, settings, order),
+                Engine::BuildKit(buildkit) => Buildctl { object, buildkit, request, settings, order }.on_linux(),
                 Engine::Kaniko { image } => engine_kaniko::compile(image, request, settings, order),
             };
             volumes.push(cache(cache_claim(object, request)));

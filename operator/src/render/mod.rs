@@ -24,4 +24,5 @@ pub use names::{claim_name, job_name, part_name, test_claim_name, test_job_name}
 pub use relay::{build_jobs, is_on_windows};
 pub use rollout::deployment_image;
 pub use test_job::test_jobs;
+pub use windows_pod::KeptOn;
 pub(crate) use windows_pod::tolerations as windows_tolerations;

@@ -59,7 +59,7 @@ pub(super) fn source(
     };
     let mut args = step_args(SOURCE, &step);
     if step.context.is_some() || step.dockerfile.is_some() {
-        args.extend(["--context", "/build/context"].map(String::from));
+        args.extend(["--context", "/build"].map(String::from));
     }
     args.extend(["--dest", "/build/src", "--out", "/build/out", "--info", "/build/source.json"].map(String::from));
     let mut mounts = vec![workspace.mount(), mount("tmp", TMP)];

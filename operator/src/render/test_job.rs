@@ -14,9 +14,10 @@
 use super::engine_go::FIXED;
 use super::job::{BuildOrder, MODULES, SOURCE, TEST, cache, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache_claim};
 use super::modules::{self, Credentials};
+use super::relay::{self, Relay};
 use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, source, variable};
 use super::workspace::Workspace;
-use super::{job_name, part_name, relay, test_job_name};
+use super::{job_name, part_name, test_job_name};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
 use gowindows_crds::v1alpha1::NodeSystem;
@@ -40,9 +41,9 @@ pub fn test_jobs(object: &GoWindowsImage, request: &Request, settings: &Settings
         return vec![role_job(object, request, order, (name, names::ROLE_TEST), request.build.source + limit, pod)];
     };
     let workspace = Workspace::Shared { claim, object: &uid, build: &build, job: &name };
-    let fetch = relay::fetch(object, request, settings, order, workspace, part_name(&name, SOURCE));
-    let pod = relay::tests(object, request, settings, order, workspace);
-    let mut test = role_job(object, request, order, (name.clone(), names::ROLE_TEST), limit, pod);
+    let relay = Relay { object, request, settings, order, workspace };
+    let fetch = relay.fetch(part_name(&name, SOURCE), ForBuilder::default());
+    let mut test = role_job(object, request, order, (name.clone(), names::ROLE_TEST), limit, relay.tests());
     relay::waits_for(&mut test, &[&fetch]);
     vec![fetch, test]
 }

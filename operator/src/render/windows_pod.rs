@@ -1,42 +1,51 @@
 //! What do pods on Windows nodes look like?
 //!
 //! From a template of their own, never a Linux one that was changed: with `os.name: windows` the API server refuses half of what Linux pods
-//! have, and *restricted* asks less (windows-image.md section 7). No Secret is ever mounted in one.
+//! have, and *restricted* asks less (windows-image.md section 7). No Secret is mounted where the go command runs.
 
 use super::stages::{literal, variable};
 use crate::decide::{BuildRequest, Request};
 use gowindows_crds::v1alpha1::NodeSystem;
 use k8s_openapi::api::core::v1::{
     Affinity, Container, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodOS, PodSecurityContext, PodSpec,
-    Toleration, Volume, WindowsSecurityContextOptions,
+    ResourceRequirements, Toleration, Volume, WindowsSecurityContextOptions,
 };
 
 /// On Windows nodes: their version, three parts.
 const VERSION_LABEL: &str = "node.kubernetes.io/windows-build";
+/// On every node.
+const HOST_LABEL: &str = "kubernetes.io/hostname";
 /// An image without a user would run as the administrator, and `runAsNonRoot` would not notice (kubelet, security_context_windows.go).
 const USER: &str = "ContainerUser";
 /// Taints that say no more than that a node is a Windows node: of the usual guides, of OpenShift, and of GKE.
 const USUAL_TAINTS: [(&str, &str); 3] = [("os", "windows"), ("os", "Windows"), ("node.kubernetes.io/os", "windows")];
 /// Scratch space.
 pub(super) const TMP: &str = r"C:\tmp";
+/// Every program's home.
+const FIXED: [(&str, &str); 3] = [("TMP", TMP), ("TEMP", TMP), ("USERPROFILE", TMP)];
 /// Where the go command keeps what.
-const FIXED: [(&str, &str); 6] = [
-    ("TMP", TMP),
-    ("TEMP", TMP),
-    ("USERPROFILE", TMP),
-    ("GOCACHE", r"C:\cache\build"),
-    ("GOMODCACHE", r"C:\cache\mod"),
-    ("GOPATH", r"C:\cache\go"),
-];
+const OF_GO: [(&str, &str); 3] = [("GOCACHE", r"C:\cache\build"), ("GOMODCACHE", r"C:\cache\mod"), ("GOPATH", r"C:\cache\go")];
 /// Where the cache is mounted.
 pub(super) const CACHE: &str = r"C:\cache";
 
-/// A pod with one container, on a node of one of these versions of Windows, where they are known.
-pub(super) fn pod_spec(request: &Request, container: Container, volumes: Vec<Volume>, versions: &[String]) -> PodSpec {
+/// The Windows nodes that a pod is kept on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptOn {
+    /// Those of these versions, three parts each; all where none is known.
+    pub versions: Vec<String>,
+    /// Those of these host names; all where none is named.
+    pub hosts: Vec<String>,
+}
+
+/// A pod with one container.
+pub(super) fn pod_spec(request: &Request, container: Container, mut volumes: Vec<Volume>, kept_on: &KeptOn) -> PodSpec {
     let build = &request.build;
     let (node_selector, affinity) = build.places(NodeSystem::Windows);
+    let affinity = [(VERSION_LABEL, &kept_on.versions), (HOST_LABEL, &kept_on.hosts)].into_iter().fold(affinity, only_on);
+    // Modes are of Linux.
+    volumes.iter_mut().filter_map(|volume| volume.secret.as_mut()).for_each(|secret| secret.default_mode = None);
     PodSpec {
-        affinity: on_versions(affinity, versions),
+        affinity,
         automount_service_account_token: Some(false),
         containers: vec![container],
         enable_service_links: Some(false),
@@ -70,9 +79,9 @@ pub(crate) fn tolerations(build: &BuildRequest) -> Vec<Toleration> {
     build.nodes.tolerations.iter().cloned().chain(usual).collect()
 }
 
-/// An affinity that these versions of Windows are demanded of as well.
-fn on_versions(affinity: Option<Affinity>, versions: &[String]) -> Option<Affinity> {
-    if versions.is_empty() {
+/// An affinity that demands one of these values as well, where there are any.
+fn only_on(affinity: Option<Affinity>, (label, values): (&str, &Vec<String>)) -> Option<Affinity> {
+    if values.is_empty() {
         return affinity;
     }
     let mut affinity = affinity.unwrap_or_default();
@@ -83,18 +92,24 @@ fn on_versions(affinity: Option<Affinity>, versions: &[String]) -> Option<Affini
     });
     for term in &mut required.node_selector_terms {
         term.match_expressions.get_or_insert_default().push(NodeSelectorRequirement {
-            key: VERSION_LABEL.into(),
+            key: label.into(),
             operator: "In".into(),
-            values: Some(versions.to_vec()),
+            values: Some(values.clone()),
         });
     }
     Some(affinity)
 }
 
-/// The go command in a folder. Windows' own variables are the image's.
+/// The go command in a folder.
 pub(super) fn go(name: &str, argv: &[String], environment: Vec<(String, String)>, folder: String, request: &Request) -> Container {
+    let of_go = OF_GO.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let environment = of_go.chain(environment).collect();
+    Container { working_dir: Some(folder), ..program(name, argv, environment, request.build.resources.clone()) }
+}
+
+/// A program. Windows' own variables are the image's.
+pub(super) fn program(name: &str, argv: &[String], environment: Vec<(String, String)>, mut resources: ResourceRequirements) -> Container {
     let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let mut resources = request.build.resources.clone();
     // Nothing is evicted or killed there: whoever takes more than was set aside makes the node swap.
     if let Some(limit) = resources.limits.as_ref().and_then(|limits| limits.get("memory")).cloned() {
         resources.requests.get_or_insert_default().insert("memory".into(), limit);
@@ -105,7 +120,6 @@ pub(super) fn go(name: &str, argv: &[String], environment: Vec<(String, String)>
         env: Some(fixed.chain(environment).map(variable).collect()),
         resources: Some(resources),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        working_dir: Some(folder),
         ..Container::default()
     }
 }

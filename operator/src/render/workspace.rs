@@ -3,7 +3,7 @@
 //! In a volume of their pod; or, where they are not in one pod, in a claim that pods of both systems mount:
 //!
 //! ```text
-//! <claim>/<uid of the object>/<build Job>/src, out, source.json
+//! <claim>/<uid of the object>/<build Job>/src, out, source.json; for a container builder dockerfile, modules, certificates
 //! ```
 //!
 //! Linux pods see their build's folder alone, as if it were a volume of their own. Windows cannot mount a part of a volume
@@ -73,12 +73,13 @@ impl Workspace<'_> {
         read_only(VOLUME, WINDOWS)
     }
 
-    /// A folder of this build, as a Windows container sees it. `folder` is below it, with slashes.
+    /// A folder of this build, as a Windows container sees it. `folder` is below it, with slashes; none is the folder of all of them.
     pub(super) fn on_windows(self, folder: &str) -> String {
         let parts = match self {
             Self::OfPod => vec![WINDOWS, folder],
             Self::Shared { object, job, .. } => vec![WINDOWS, object, job, folder],
         };
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         parts.join(r"\").replace('/', r"\")
     }
 }

@@ -18,7 +18,7 @@ use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::sbom::Contents;
 use crate::image::verify::{self, Author, Finding, ReadBack, Rule};
-use crate::image::verify_layer::{self, LayerFacts};
+use crate::image::verify_layer;
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
 use crate::image::{Assembly, Digest, sizes};
@@ -108,10 +108,12 @@ pub async fn prepare<'a>(
     let (owned, packing) = (program.clone(), Packing { epoch: assembly.epoch, compression: assembly.compression, threads });
     let files = FilesBlob::write(assembly, program, source, packing, say).await?;
     let beside = files.as_ref().map(|files| files.beside.clone()).unwrap_or_default();
-    let learned = learn(program.clone(), beside, &found, absent_apis, say).await?;
+    let written = async {
+        let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing)).await;
+        written.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)
+    };
+    let (learned, (layer, layer_file)) = tokio::try_join!(learn(program.clone(), beside, &found, absent_apis, say), written)?;
     let assembly = &Assembly { learned, ..assembly.clone() };
-    let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing));
-    let (layer, layer_file) = written.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)?;
     let (name, raw, size) = (program.name.as_str(), megabytes(program.size), megabytes(layer.size));
     say(format!("layer: {name} of {raw} compressed to {size} with {threads} thread{}", if threads == 1 { "" } else { "s" }));
     let image = assemble(assembly, &found.bases, &program.name, &layer, files.as_ref().map(|files| &files.layer))?;
@@ -189,7 +191,10 @@ impl Prepared<'_> {
         blobs.extend(
             self.base_layers().into_iter().map(|(layer, base)| self.place_base_layer(registry, repository, layer, base, say).boxed()),
         );
-        side_by_side(blobs).await?;
+        // Of what is written, no byte is believed unread: the layer is unpacked here while it is uploaded, and what the registry then
+        // gives for it has to be the same to the byte.
+        let here = self.layer_file.path();
+        tokio::try_join!(side_by_side(blobs), self.check_layer("the file to be pushed", here))?;
         let manifests = self.image.platforms.iter().map(|platform| &platform.manifest);
         side_by_side(manifests.map(|manifest| registry.push_manifest(repository, manifest, None).err_into().boxed()).collect()).await?;
         if let Some(index) = &self.image.index {
@@ -225,8 +230,7 @@ impl Prepared<'_> {
         layout.write_blob(&top.digest, &top.bytes)?;
         let sbom = self.bills.keep(&layout)?;
         layout.write_index(top, tag)?;
-        let file = File::open(layout.path(&self.layer.digest)).map_err(AssembleError::ReadLayer)?;
-        self.accept_layer(&layout, self.layer_facts(&layout, file).await?)?;
+        self.check_layer(&layout.to_string(), &layout.path(&self.layer.digest)).await?;
         let platforms = ReadBack::from_assembled(&self.image)?;
         let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
         Ok(ImageStatus { reference: layout.to_string(), sbom, ..status })
@@ -316,47 +320,35 @@ impl Prepared<'_> {
         let Some(top) = self.image.top() else { return Err(AssembleError::Assembled("it has no platform".into())) };
         let reference = at_digest(repository, &top.digest);
         let published = registry.published(&reference, Author::Us, &self.found.bases).await?;
-        let Some(mut published) = published else {
+        let Some(published) = published else {
             return Err(read_back(&place(repository), format!("{} is not there right after it was pushed", top.digest)));
         };
         if let Some(files) = &self.files {
             files.read_back(registry, repository).await?;
         }
-        let app_layer = published.platforms.first().and_then(|platform| platform.manifest.layers.last());
-        if let Some(layer) = app_layer {
-            let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
-            let copy = file.reopen().map_err(AssembleError::WriteLayer)?;
-            registry.read_blob(repository, layer, &mut tokio::fs::File::from_std(copy)).await?;
-            let facts = self.layer_facts(&place(repository), file.reopen().map_err(AssembleError::ReadLayer)?).await?;
-            published.findings.extend(self.layer_findings(&facts));
-            published.findings.extend(facts.findings);
-        }
+        let Layer { media_type, digest, size, .. } = &self.layer;
+        layer_read_back(registry, repository, &Descriptor::new(media_type, digest.clone(), *size)).await?;
         match published.complaint() {
             Some(complaint) => Err(read_back(&place(repository), complaint)),
             None => Ok(published),
         }
     }
 
-    async fn layer_facts(&self, place: &impl ToString, file: File) -> Result<LayerFacts, AssembleError> {
+    /// Unpacks the layer and holds it against what was written and every rule for layers.
+    async fn check_layer(&self, place: &str, path: &Path) -> Result<(), AssembleError> {
+        let file = File::open(path).map_err(AssembleError::ReadLayer)?;
         let (program, most) = (self.program.clone(), self.layer.program_size + TAR_OVERHEAD);
         let media_type = self.layer.media_type;
         let file = std::io::BufReader::with_capacity(64 * 1024, file);
         let read = tokio::task::spawn_blocking(move || verify_layer::read(media_type, file, &program, most));
-        let damaged = |error: std::io::Error| read_back(place, format!("layer {} is damaged: {error}", self.layer.digest));
-        read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)
-    }
-
-    fn layer_findings(&self, facts: &LayerFacts) -> Vec<Finding> {
+        let damaged = |error: std::io::Error| read_back(&place, format!("layer {} is damaged: {error}", self.layer.digest));
+        let facts = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)?;
         let Layer { media_type: _, digest, size, diff_id, program, program_size } = &self.layer;
         let same_blob = facts.digest == *digest && facts.size == *size && facts.diff_id == *diff_id;
         let same_program = facts.program.as_ref() == Some(&(program.clone(), *program_size));
-        vec![Finding::of(Rule::LayerContent, same_blob && same_program, "the layer should be the one that was written")]
-    }
-
-    fn accept_layer(&self, place: &impl ToString, facts: LayerFacts) -> Result<(), AssembleError> {
-        let mut findings = self.layer_findings(&facts);
-        findings.extend(facts.findings);
-        verify::complaint(&findings).map_or(Ok(()), |complaint| Err(read_back(place, complaint)))
+        let mut findings = facts.findings;
+        findings.push(Finding::of(Rule::LayerContent, same_blob && same_program, "the layer should be the one that was written"));
+        verify::complaint(&findings).map_or(Ok(()), |complaint| Err(read_back(&place, complaint)))
     }
 }
 
@@ -374,6 +366,15 @@ pub(super) async fn set_tag(registry: &Registry, repository: &Reference, digest:
 /// A repository without the tag that a reference always has.
 pub(super) fn place(repository: &Reference) -> String {
     format!("{}/{}", repository.registry(), repository.repository())
+}
+
+/// What a registry gives for a layer has to be what was written, to the byte.
+pub(super) async fn layer_read_back(registry: &Registry, repository: &Reference, layer: &Descriptor) -> Result<(), AssembleError> {
+    let digest = registry.digest_of_blob(repository, layer).await?;
+    if digest == layer.digest {
+        return Ok(());
+    }
+    Err(read_back(&place(repository), format!("layer {} has content of digest {digest}", layer.digest)))
 }
 
 pub(super) fn read_back(place: &impl ToString, complaint: String) -> AssembleError {

@@ -1,7 +1,7 @@
 //! How does the layer of `image.files` get from the source into the registry?
 
 use super::assemble_error::AssembleError;
-use super::assemble_pipeline::{Program, Say, digest_of_file, megabytes, place, read_back, shown};
+use super::assemble_pipeline::{Program, Say, layer_read_back, megabytes, shown};
 use super::files::{self, FilesError};
 use crate::clients::oci::{Progress, Reference, Registry};
 use crate::image::Assembly;
@@ -69,14 +69,7 @@ impl FilesBlob {
     /// It has to be what was written, to the byte.
     pub(super) async fn read_back(&self, registry: &Registry, repository: &Reference) -> Result<(), AssembleError> {
         let layer = &self.layer;
-        let file = tempfile::NamedTempFile::new().map_err(AssembleError::WriteLayer)?;
-        let copy = file.reopen().map_err(AssembleError::WriteLayer)?;
         let descriptor = Descriptor::new(layer.media_type, layer.digest.clone(), layer.size);
-        registry.read_blob(repository, &descriptor, &mut tokio::fs::File::from_std(copy)).await?;
-        let digest = digest_of_file(file.path().to_path_buf()).await?;
-        if digest == layer.digest {
-            return Ok(());
-        }
-        Err(read_back(&place(repository), format!("layer {} of files has content of digest {digest}", layer.digest)))
+        layer_read_back(registry, repository, &descriptor).await
     }
 }

@@ -211,6 +211,7 @@ mod tests {
             env: vec![],
             strip: true,
             timezone_data: true,
+            cgo: false,
         };
         Expected { compile, go_version: Some("1.26".into()), sub_path: ".".into() }
     }

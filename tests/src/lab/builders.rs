@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 use super::pki::{Authority, Identity};
 use super::process::Process;
 use super::progress::Progress;
-use super::tools::{BUILDKIT, KANIKO, Tools};
+use super::tools::{BUILDCTL_FOR_WINDOWS, BUILDKIT, KANIKO, Tools};
+use super::windows_base::{self, WindowsLayer};
 use super::{Lab, host, images, packages};
 use crate::peers::buildkit::Setup;
 
@@ -51,6 +52,18 @@ impl Lab {
         let (buildctl, kaniko) = tokio::try_join!(self.pusher.push(&buildctl, "buildctl"), self.pusher.push(&kaniko, "kaniko"))?;
         let buildkitd = progress.step("buildkitd", self.buildkitd(&tools)).await?;
         Ok(Builders { buildctl, kaniko, buildkitd })
+    }
+
+    /// Pushes an image with `buildctl.exe` in its path for this version of Windows and returns its reference by digest.
+    pub async fn windows_buildctl_image(&self, os_version: &str, progress: &Progress) -> Result<String> {
+        let tools = Tools::ensure(&[BUILDCTL_FOR_WINDOWS], progress).await?;
+        let mut layer = WindowsLayer::new();
+        for folder in ["Files", "Files/buildkit"] {
+            layer.directory(folder)?;
+        }
+        layer.content("Files/buildkit/buildctl.exe", &std::fs::read(tools.path("buildctl.exe")?)?)?;
+        let path = r"PATH=C:\Windows\system32;C:\Windows;C:\buildkit";
+        windows_base::publish_tools(self.registry(), "lab/buildctl-windows", os_version, layer.finish()?, path).await
     }
 
     async fn buildkitd(&self, tools: &Tools) -> Result<Buildkitd> {

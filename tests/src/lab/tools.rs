@@ -18,7 +18,7 @@ use super::{host, run};
 #[derive(Clone, Copy, Debug)]
 pub struct Module {
     directory: &'static str,
-    /// The program's name and its package.
+    /// The program's name and its package. One whose name ends in `.exe` is for Windows.
     programs: &'static [(&'static str, &'static str)],
 }
 
@@ -64,6 +64,10 @@ pub const BUILDKIT: Module = Module {
     directory: "buildkit",
     programs: &[("buildctl", "github.com/moby/buildkit/cmd/buildctl"), ("buildkitd", "github.com/moby/buildkit/cmd/buildkitd")],
 };
+
+/// BuildKit's client for Windows nodes, of the same version.
+pub const BUILDCTL_FOR_WINDOWS: Module =
+    Module { directory: "buildkit", programs: &[("buildctl.exe", "github.com/moby/buildkit/cmd/buildctl")] };
 
 /// Kaniko's executor: what its image consists of.
 pub const KANIKO: Module = Module { directory: "kaniko", programs: &[("executor", "github.com/GoogleContainerTools/kaniko/cmd/executor")] };
@@ -114,6 +118,9 @@ impl Module {
             let unfinished = folder.join(format!("{name}.unfinished"));
             let mut command = go(&source)?;
             command.args(["build", "-o"]).arg(&unfinished).args(&flags).arg(package).env("CGO_ENABLED", "0");
+            if name.ends_with(".exe") {
+                command.env("GOOS", "windows");
+            }
             progress.step(&format!("building {name}"), host::run_async(command)).await?;
             fs::rename(&unfinished, &program).with_context(|| format!("cannot move {name} to {}", program.display()))?;
         }

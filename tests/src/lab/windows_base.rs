@@ -217,6 +217,20 @@ pub async fn publish_release(registry: &str, flavor: Flavor, tag: &str, base: &B
     repository.push_manifest(&base.os_version, &list).await
 }
 
+/// Pushes to `repository` of `registry` an image of tools: one more layer, with its diff id, on a nanoserver of this version. Returns its
+/// reference by digest.
+pub async fn publish_tools(registry: &str, repository: &str, os_version: &str, layer: (Blob, String), path: &str) -> Result<String> {
+    let image = Base::generate(Flavor::Nanoserver, os_version, 1 << 20)?.with_layer(layer.0, &layer.1, &[path])?;
+    let place = Repository::new(registry, repository)?;
+    for blob in image.layers.iter().chain([&image.config]) {
+        place.push_blob(blob).await?;
+    }
+    place.push_manifest(&image.manifest.digest, &image.manifest).await?;
+    let list = manifest_list(&[&image])?;
+    place.push_manifest("latest", &list).await?;
+    Ok(format!("{registry}/{repository}@{}", list.digest))
+}
+
 #[derive(Clone, Copy)]
 enum Contents {
     Release,

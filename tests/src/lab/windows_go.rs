@@ -1,7 +1,7 @@
 //! Where does a Windows node get Go from?
 //!
-//! From an image like the official `golang` ones for Windows, made of this machine's toolchain: the go command, compiler, linker, assembler
-//! and vet compiled for Windows (a minute, once per toolchain; kept in the cache), and the standard library's sources. It lies over one of the
+//! From an image like the official `golang` ones for Windows, made of this machine's toolchain: the go command, compiler, linker, assembler,
+//! vet and cgo compiled for Windows (a minute, once per toolchain; kept in the cache), and the standard library's sources. It lies over one of the
 //! lab's bases.
 
 use std::fs;
@@ -10,34 +10,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::go::{MODULES, Toolchain, go};
-use super::windows_base::{Base, Blob, Flavor, Repository, WindowsLayer, manifest_list};
+use super::windows_base::{Blob, WindowsLayer, publish_tools};
 use super::{host, run};
 
 /// Where the official images have it.
 const ROOT: &str = "Files/Program Files/Go";
-const TOOLS: [&str; 5] = ["cmd/go", "cmd/compile", "cmd/link", "cmd/asm", "cmd/vet"];
+const TOOLS: [&str; 6] = ["cmd/go", "cmd/compile", "cmd/link", "cmd/asm", "cmd/vet", "cmd/cgo"];
 /// What it is beside sources and programs.
 const BESIDE: [&str; 2] = ["VERSION", "go.env"];
 
 /// Pushes the image for a version of Windows to `lab/golang-windows` of `registry` and returns its reference by digest.
 pub async fn publish(registry: &str, toolchain: &Toolchain, os_version: &str) -> Result<String> {
-    let (toolchain, version) = (toolchain.clone(), os_version.to_owned());
-    let (base, layer, diff_id) = tokio::task::spawn_blocking(move || {
-        let base = Base::generate(Flavor::Nanoserver, &version, 1 << 20)?;
-        let (layer, diff_id) = layer(&toolchain)?;
-        anyhow::Ok((base, layer, diff_id))
-    })
-    .await??;
-    let image = base.with_layer(layer, &diff_id, &[r"PATH=C:\Windows\system32;C:\Windows;C:\Program Files\Go\bin"])?;
-    let name = "lab/golang-windows";
-    let repository = Repository::new(registry, name)?;
-    for blob in image.layers.iter().chain([&image.config]) {
-        repository.push_blob(blob).await?;
-    }
-    repository.push_manifest(&image.manifest.digest, &image.manifest).await?;
-    let list = manifest_list(&[&image])?;
-    repository.push_manifest("latest", &list).await?;
-    Ok(format!("{registry}/{name}@{}", list.digest))
+    let toolchain = toolchain.clone();
+    let layer = tokio::task::spawn_blocking(move || layer(&toolchain)).await??;
+    let path = r"PATH=C:\Windows\system32;C:\Windows;C:\Program Files\Go\bin";
+    publish_tools(registry, "lab/golang-windows", os_version, layer, path).await
 }
 
 fn layer(toolchain: &Toolchain) -> Result<(Blob, String)> {
@@ -80,7 +67,7 @@ fn add(layer: &mut WindowsLayer, from: &Path, to: &str) -> Result<()> {
 
 /// The folder with the toolchain's programs for Windows.
 fn tools(toolchain: &Toolchain) -> Result<PathBuf> {
-    let kept = run::cache()?.join(format!("go-for-windows-{}", toolchain.version()));
+    let kept = run::cache()?.join(format!("go-for-windows-{}-{}-tools", toolchain.version(), TOOLS.len()));
     if kept.exists() {
         return Ok(kept);
     }

@@ -61,7 +61,8 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         gated: false,
         memory: None,
         credentials: None,
-        windows_versions: vec![],
+        kept_on: gowindows_operator::render::KeptOn::default(),
+        tests_kept_on: gowindows_operator::render::KeptOn::default(),
     };
     let job = render::job(&object, &request, &settings(), &order);
     let claim = render::cache_claim(&object, &request).context("the sample has no cache")?;

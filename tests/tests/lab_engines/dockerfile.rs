@@ -1,7 +1,7 @@
 //! A Dockerfile of the team's own: a real buildkitd makes and pushes the Windows image, which is verified and rolled as any other; and one with
 //! all that cannot be in it, of which nothing is built.
 
-use crate::{builders, object, tenant};
+use crate::{builders, object, tenant, windows};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gowindows_crds::conditions::{ConditionType, Reason};
@@ -10,8 +10,9 @@ use gowindows_operator::clients::oci::{Credentials, Registry, Source};
 use gowindows_operator::image::verify::{Rule, Verdict};
 use gowindows_operator::settings::RegistrySettings;
 use gowindows_operator::verify::{VerifyArgs, verify};
+use gowindows_tests::lab::builders::Builders;
 use gowindows_tests::lab::git::Access;
-use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_for, is_ready_on, message, until};
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_for, is_ready_on, is_true, message, until};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -108,6 +109,7 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
     ensure!(image.sbom.is_some() && image.provenance.is_some(), "{image:?}");
     ensure!(image.platforms.len() == 1 && image.platforms[0].app_bytes < binary.bytes, "{:?}", image.platforms);
     is_as_it_should_be(&stage, &image.reference, &commit).await?;
+    from_a_windows_node(&stage, &builders, storefront.repository.url(), &commit, &binary.sha256).await?;
 
     // The same once more, from nothing: BuildKit's digest is another one, and what is in it is not.
     builders.buildkitd.prune().await?;
@@ -161,6 +163,24 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
     eprintln!("{told}");
     ensure!(told.contains("/nowhere") && told.contains("not found"), "{told}");
     Ok(())
+}
+
+/// `buildctl.exe` asks for the same, and gets the same program.
+async fn from_a_windows_node(stage: &Stage, builders: &Builders, url: &str, commit: &str, sha256: &str) -> Result<()> {
+    let tenant = tenant(stage, "own-windows", BuildEngine::BuildKit, builders).await?;
+    windows::share(&tenant, "shared", "ReadWriteMany").await?;
+    let mut object = own(stage, &tenant, url, &builders.buildkitd.address());
+    object["spec"]["rollout"] = Value::Null;
+    windows::on_windows(&mut object);
+    tenant.kubectl.apply(&object.to_string()).await?;
+    let there = |status: &GoWindowsImageStatus| is_true(status, ConditionType::Published) && status.image.is_some();
+    let image = until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, there).await?.image.context("an image")?;
+    is_as_it_should_be(stage, &image.reference, commit).await?;
+    let binary = image.binary.context("the program")?;
+    eprintln!("by a Dockerfile, from a Windows node: {} with {} of sha256 {}", image.reference, binary.name, binary.sha256);
+    ensure!(binary.sha256 == sha256, "{binary:?}, and {sha256} from the Linux node");
+    windows::ran_on_windows(&tenant, "compile").await?;
+    tenant.kubectl.run(&["delete", "gwi", "program"]).await.map(drop)
 }
 
 /// Nothing but what BuildKit's permissions are said to be; the base's layers as they were; and all of it of the commit.

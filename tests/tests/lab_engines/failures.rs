@@ -1,8 +1,9 @@
 //! What a builder needs and does not find: each has a reason of its own and a sentence that says what to do, and passes by itself when its
 //! cause does.
 
-use crate::{builders, object, tls_secret};
+use crate::{builders, object, tls_secret, windows};
 use anyhow::{Context, Result, ensure};
+use futures::try_join;
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
 use gowindows_tests::lab::builders::Buildkitd;
@@ -44,18 +45,36 @@ pub async fn buildkitd_down_dying_and_untrusted(stage: Arc<Stage>) -> Result<()>
     // What has been built before would be there at once, and nothing would be under way to be interrupted.
     storefront.greet("Away.").await?;
     builders.buildkitd.prune().await?;
-    let tenant = Tenant::create(&stage.lab, "away").await?;
-    tenant.grant_access(("git", "sesame"), None).await?;
-    tenant.kubectl.apply(&tls_secret(&Buildkitd::foreign_secret()?)).await?;
     let address = builders.buildkitd.address();
-    let object = object(&stage, &tenant, storefront.repository.url(), BuildEngine::BuildKit, &address);
-    tenant.kubectl.apply(&object.to_string()).await?;
-    says(&stage, &tenant, Reason::BuilderAuthFailed, &["tlsSecretRef"]).await?;
+    let declare = |name: &'static str, windows: bool| {
+        let (stage, url, address) = (&stage, storefront.repository.url(), &address);
+        async move {
+            let tenant = Tenant::create(&stage.lab, name).await?;
+            tenant.grant_access(("git", "sesame"), None).await?;
+            tenant.kubectl.apply(&tls_secret(&Buildkitd::foreign_secret()?)).await?;
+            let mut object = object(stage, &tenant, url, BuildEngine::BuildKit, address);
+            if windows {
+                windows::share(&tenant, "shared", "ReadWriteMany").await?;
+                windows::on_windows(&mut object);
+            }
+            tenant.kubectl.apply(&object.to_string()).await?;
+            anyhow::Ok(tenant)
+        }
+    };
+    let (tenant, from_windows) = try_join!(declare("away", false), declare("away-windows", true))?;
+    for tenant in [&tenant, &from_windows] {
+        says(&stage, tenant, Reason::BuilderAuthFailed, &["tlsSecretRef"]).await?;
+    }
 
     // Down, with the right certificates.
     builders.buildkitd.kill().await?;
-    tenant.kubectl.apply(&tls_secret(&builders.buildkitd.secret()?)).await?;
+    for tenant in [&tenant, &from_windows] {
+        tenant.kubectl.apply(&tls_secret(&builders.buildkitd.secret()?)).await?;
+    }
     says(&stage, &tenant, Reason::BuilderUnreachable, &[&address.replace("tcp://", ""), "connection refused"]).await?;
+    says(&stage, &from_windows, Reason::BuilderUnreachable, &[&address.replace("tcp://", "")]).await?;
+    windows::ran_on_windows(&from_windows, "compile").await?;
+    from_windows.kubectl.run(&["delete", "gwi", "program"]).await?;
 
     // It dies while it compiles: the next attempt is under way by itself.
     builders.buildkitd.start_again().await?;

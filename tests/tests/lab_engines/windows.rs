@@ -84,6 +84,12 @@ pub async fn tests_and_mistakes_on_a_windows_node(stage: Arc<Stage>) -> Result<(
     let broken = "package main\n\nfunc main() { println(unknown) }\n";
     repository.commit_files(&[("main.go", broken)], "Break it", "2026-01-04T03:04:05Z").await?;
     says(&stage, &tenant, Reason::CompileError, "./main.go:3:23: undefined: unknown").await?;
+    // The lab's toolchain has no C compiler, as the official images have none.
+    object["spec"]["go"]["cgo"] = json!(true);
+    tenant.kubectl.apply(&object.to_string()).await?;
+    let with_c = "package main\n\n// int one(void) { return 1; }\nimport \"C\"\n\nfunc main() { println(C.one()) }\n";
+    repository.commit_files(&[("main.go", with_c)], "Use C", "2026-01-05T03:04:05Z").await?;
+    says(&stage, &tenant, Reason::CompileError, "go.cgo: the toolchain image has no C compiler").await?;
     ran_on_windows(&tenant, "test").await?;
     ran_on_windows(&tenant, "compile").await
 }

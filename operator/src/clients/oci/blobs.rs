@@ -4,21 +4,41 @@ use super::transport::{Purpose, failed, invalid, late};
 use super::upload::IDLE_LIMIT;
 use super::{OciError, Reference, Registry};
 use crate::image::Digest;
+use crate::image::digest::Hashing;
 use crate::image::manifest::Descriptor;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use reqwest::header::{CONTENT_LENGTH, RANGE};
 use reqwest::{Body, Client, Response, StatusCode};
-use std::io::SeekFrom;
+use std::io::{self, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 
 /// Counts the bytes of a transfer, so that somebody can show them.
 pub type Progress = Arc<AtomicU64>;
+
+/// Keeps nothing of what is written but its digest.
+struct Hashed(Hashing<io::Sink>);
+
+impl AsyncWrite for Hashed {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.0.write(buffer))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
 
 impl Registry {
     /// Reads a small blob, such as a configuration, of at most `most` bytes.
@@ -66,6 +86,16 @@ impl Registry {
             out.write_all(&chunk).await.map_err(|error| OciError::local(&purpose.attempt, error))?;
         }
         out.flush().await.map_err(|error| OciError::local(&purpose.attempt, error))
+    }
+
+    /// The digest of what the registry gives for a blob, which is read to its end and kept nowhere.
+    ///
+    /// # Errors
+    /// As [`read_blob`](Self::read_blob).
+    pub async fn digest_of_blob(&self, repository: &Reference, descriptor: &Descriptor) -> Result<Digest, OciError> {
+        let mut hash = Hashed(Hashing::new(io::sink()));
+        self.read_blob(repository, descriptor, &mut hash).await?;
+        Ok(hash.0.finish().0)
     }
 
     /// Whether a blob is there.

@@ -26,7 +26,8 @@ pub(super) fn back(world: &World, request: &Request, plan: &mut Plan) -> Result<
     }
     let jobs = plan.effects.iter().filter_map(|effect| if let Effect::CreateJob(job) = effect { Some(job.as_ref()) } else { None });
     let jobs: Vec<&Job> = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF)).collect();
-    let compiles = jobs.iter().any(|job| job.labels().get(names::LABEL_ROLE).is_none_or(|role| role != names::ROLE_TEST));
+    let tests = |job: &Job| job.labels().get(names::LABEL_ROLE).is_some_and(|role| role == names::ROLE_TEST);
+    let compiles = jobs.iter().any(|job| !tests(job));
     if matches!(request.build.engine, Engine::BuildKit(_)) && compiles {
         world.ask(vec![Question::Builder])?;
         trouble = trouble.or_else(|| of_secrets(world.answers.builder.trouble()));
@@ -35,9 +36,10 @@ pub(super) fn back(world: &World, request: &Request, plan: &mut Plan) -> Result<
         world.ask(vec![Question::Modules])?;
         trouble = trouble.or_else(|| of_secrets(world.answers.modules.trouble()));
     }
-    if let Some(toolchain) = windows::toolchain(request, &inputs).filter(|_| jobs.iter().any(|job| render::is_on_windows(job))) {
-        trouble = trouble.or(windows::trouble(world, request, toolchain)?);
-    }
+    let on_windows = |of_tests: bool| jobs.iter().any(|job| render::is_on_windows(job) && tests(job) == of_tests);
+    let build = windows::of_build(request, &inputs).filter(|_| on_windows(false));
+    let demands: Vec<_> = build.into_iter().chain(windows::of_tests(request, &inputs).filter(|_| on_windows(true))).collect();
+    trouble = trouble.or(windows::trouble(world, request, &demands)?);
     if let Some(trouble) = trouble {
         plan.effects.retain(|effect| !creates(effect));
         // The order is not carried out yet.

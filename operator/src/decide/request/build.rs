@@ -3,7 +3,7 @@
 //! | engine | linux | windows |
 //! |---|---|---|
 //! | Go | yes | with a claim that both systems share |
-//! | BuildKit | yes, with a buildkitd | designed, refused as [`Reason::Unsupported`] |
+//! | BuildKit | yes, with a buildkitd over TCP | so, or with the node's own; with a claim that both systems share |
 //! | Kaniko | yes | impossible, refused as [`Reason::InvalidSpec`] |
 
 use super::checks::{self, Check, invalid};
@@ -12,7 +12,7 @@ use super::{MINUTE, Refusal, object_name};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, NodeSystem};
+use gowindows_crds::v1alpha1::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, NodeSystem, SecretReference};
 use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,16 +65,31 @@ pub enum Engine {
 /// A buildkitd and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildKit {
-    /// `tcp://host:port`.
+    /// `tcp://host:port` or `npipe:////./pipe/name`.
     pub address: String,
-    /// Name of the Secret with `ca.crt`, `tls.crt` and `tls.key`.
-    pub tls_secret: String,
-    /// The image of `buildctl`.
+    /// What the pod needs for that.
+    pub reach: Reach,
+    /// The image of `buildctl`, for the system of the nodes.
     pub image: String,
     /// Repository in which layers are kept, without tag or digest.
     pub cache: Option<String>,
     /// The repository's own Dockerfile, which makes the image itself.
     pub dockerfile: Option<String>,
+}
+
+/// What it takes to reach a buildkitd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Certificates: it runs anywhere, on Linux.
+    Tcp {
+        /// Name of the Secret with `ca.crt`, `tls.crt` and `tls.key`.
+        tls_secret: String,
+    },
+    /// A named pipe of the pod's own node, which is a Windows node.
+    Pipe {
+        /// As Windows spells it.
+        path: String,
+    },
 }
 
 impl Engine {
@@ -84,15 +99,16 @@ impl Engine {
                 format!("it is for engine BuildKit alone, and build.engine is {spec:?}; set build.engine to BuildKit, or leave it out");
             return Err(invalid("build.buildkit", "", &remedy));
         }
-        if system == NodeSystem::Windows && spec != BuildEngine::Go {
-            return Err(not_on_windows(spec));
-        }
         match spec {
+            BuildEngine::Kaniko if system == NodeSystem::Windows => {
+                let remedy = "Kaniko cannot run on Windows; use linux (or leave it out): programs are compiled there for Windows, with the same result";
+                Err(invalid("build.nodes.os", "windows", remedy))
+            }
             BuildEngine::Go => Ok(Self::Go),
             BuildEngine::Kaniko => Ok(Self::Kaniko { image: configured(spec, "kanikoImage", settings.kaniko_image.as_ref())? }),
             BuildEngine::BuildKit => {
                 let lacking = || invalid("build.buildkit", "", "engine BuildKit needs the address and tlsSecretRef of a buildkitd");
-                Ok(Self::BuildKit(BuildKit::new(buildkit.ok_or_else(lacking)?, settings)?))
+                Ok(Self::BuildKit(BuildKit::new(buildkit.ok_or_else(lacking)?, system, settings)?))
             }
         }
     }
@@ -116,33 +132,47 @@ impl Engine {
 }
 
 impl BuildKit {
-    fn new(spec: BuildKitSpec, settings: &Settings) -> Result<Self, Refusal> {
+    fn new(spec: BuildKitSpec, system: NodeSystem, settings: &Settings) -> Result<Self, Refusal> {
         let BuildKitSpec { address, tls_secret_ref, dockerfile } = spec;
-        Ok(Self {
-            address: Check::new("build.buildkit.address", &address, "use an address such as tcp://buildkitd.builds:1234")
-                .at_most(270)
-                .form(patterns::BUILDKIT_ADDRESS)?,
-            tls_secret: object_name("build.buildkit.tlsSecretRef.name", &tls_secret_ref.name)?,
-            image: configured(BuildEngine::BuildKit, "buildctlImage", settings.buildctl_image.as_ref())?,
-            cache: None,
-            dockerfile: dockerfile.map(|path| checks::inside("build.buildkit.dockerfile", &path)).transpose()?,
-        })
+        let address = Check::new("build.buildkit.address", &address, "use an address such as tcp://buildkitd.builds:1234")
+            .at_most(270)
+            .form(patterns::BUILDKIT_ADDRESS)?;
+        let dockerfile = dockerfile.map(|path| checks::inside("build.buildkit.dockerfile", &path)).transpose()?;
+        let reach = Reach::new(&address, tls_secret_ref, system)?;
+        if let (Reach::Pipe { .. }, Some(path)) = (&reach, &dockerfile) {
+            let message = format!(
+                "build.buildkit.dockerfile: {path:?}: a buildkitd on Windows makes no image of it yet; use one over TCP, on Linux, in build.buildkit.address (build.nodes.os can stay), or leave the Dockerfile out."
+            );
+            return Err(Refusal { reason: Reason::Unsupported, message });
+        }
+        let (setting, image) = match system {
+            NodeSystem::Linux => ("buildctlImage", &settings.buildctl_image),
+            NodeSystem::Windows => ("windowsBuildctlImage", &settings.windows_buildctl_image),
+        };
+        let image = configured(BuildEngine::BuildKit, setting, image.as_ref())?;
+        Ok(Self { address, reach, image, cache: None, dockerfile })
     }
 }
 
-fn not_on_windows(engine: BuildEngine) -> Refusal {
-    let linux = "use linux (or leave it out): programs are compiled there for Windows, with the same result";
-    match engine {
-        BuildEngine::Kaniko => invalid("build.nodes.os", "windows", &format!("Kaniko cannot run on Windows; {linux}")),
-        BuildEngine::Go | BuildEngine::BuildKit => {
-            unsupported("build.nodes.os", "windows", &format!("with engine {engine:?}, {linux}, or engine Go"))
+impl Reach {
+    fn new(address: &str, tls_secret: Option<SecretReference>, system: NodeSystem) -> Result<Self, Refusal> {
+        let pipe = address.strip_prefix("npipe:").map(|pipe| pipe.trim_start_matches('/').replace('/', r"\"));
+        match (pipe, tls_secret, system) {
+            (None, Some(secret), _) => Ok(Self::Tcp { tls_secret: object_name("build.buildkit.tlsSecretRef.name", &secret.name)? }),
+            (None, None, _) => {
+                let remedy = "whoever reaches a buildkitd without certificates rules it; name a Secret with ca.crt, tls.crt and tls.key";
+                Err(invalid("build.buildkit.tlsSecretRef", "", remedy))
+            }
+            (Some(_), Some(secret), _) => {
+                Err(invalid("build.buildkit.tlsSecretRef.name", &secret.name, "a named pipe takes no certificates; leave it out"))
+            }
+            (Some(_), None, NodeSystem::Linux) => {
+                let remedy = "a named pipe is one of a Windows node; set build.nodes.os to windows, or use an address such as tcp://buildkitd.builds:1234";
+                Err(invalid("build.buildkit.address", address, remedy))
+            }
+            (Some(pipe), None, NodeSystem::Windows) => Ok(Self::Pipe { path: format!(r"\\{pipe}") }),
         }
     }
-}
-
-fn unsupported(field: &str, value: &str, instead: &str) -> Refusal {
-    let message = format!("{field}: {value:?} is planned, and this version of the operator cannot do it; {instead}.");
-    Refusal { reason: Reason::Unsupported, message }
 }
 
 fn configured(engine: BuildEngine, setting: &str, image: Option<&String>) -> Result<String, Refusal> {
@@ -204,6 +234,14 @@ impl BuildRequest {
                 })
                 .transpose()?,
         })
+    }
+
+    /// The system on which the go command runs: a buildkitd that is reached over TCP has its own.
+    pub fn compiles_on(&self) -> NodeSystem {
+        match &self.engine {
+            Engine::BuildKit(BuildKit { reach: Reach::Tcp { .. }, .. }) => NodeSystem::Linux,
+            Engine::Go | Engine::BuildKit(_) | Engine::Kaniko { .. } => self.system,
+        }
     }
 
     /// Labels that nodes of a system must have, and the affinity to them. What the object says is said of the nodes that compile.

@@ -23,7 +23,7 @@ pub(super) fn check(spec: &GoWindowsImageSpec) -> Result<(), Refusal> {
         files,
     } = &spec.image;
     let BaseSpec { flavor: _, releases, image: _, pull_secret_ref } = base.clone().unwrap_or_default();
-    let GoSpec { version: _, image: _, package, tags, ldflags, env: go_env, strip, timezone_data, test, modules: _ } =
+    let GoSpec { version: _, image: _, package, tags, ldflags, env: go_env, strip, timezone_data, cgo: _, test, modules: _ } =
         spec.go.clone().unwrap_or_default();
     let zstd = compression.as_ref().is_some_and(|compression| compression.algorithm == Some(CompressionAlgorithm::Zstd));
     let tested = test.is_some();

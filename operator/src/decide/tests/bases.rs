@@ -12,7 +12,7 @@ fn digest(number: u8) -> String {
 /// A node of a version that has the bases of these numbers.
 fn node(name: &str, os_version: &str, has: &[u8]) -> WindowsNode {
     let images = has.iter().map(|number| vec![format!("{REPOSITORY}@{}", digest(*number)), format!("{REPOSITORY}:ltsc2022")]).collect();
-    WindowsNode { name: name.into(), os_version: os_version.into(), images, taints: vec![] }
+    WindowsNode { name: name.into(), os_version: os_version.into(), images, ..WindowsNode::default() }
 }
 
 /// Decides in a world with these nodes; every base of the table can be resolved, by digest and by the tags given.

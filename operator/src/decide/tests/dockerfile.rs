@@ -44,7 +44,8 @@ fn pods(object: &GoWindowsImage) -> (PodSpec, PodSpec) {
         gated: true,
         memory: None,
         credentials,
-        windows_versions: vec![],
+        kept_on: crate::render::KeptOn::default(),
+        tests_kept_on: crate::render::KeptOn::default(),
     };
     let pod = |job: Job| job.spec.and_then(|job| job.template.spec).expect("a pod");
     let [tests] = &test_jobs(object, &request, &settings(), &order)[..] else { panic!("one Job tests") };
@@ -117,10 +118,7 @@ fn the_first_step_looks_at_it_and_the_last_at_what_was_pushed() {
     assert_eq!((dockerfile.path.as_str(), request.any_program, request.context), ("build/Dockerfile", true, None));
     assert_eq!((dockerfile.base, dockerfile.toolchain), (format!("{BASE}@{DIGEST}"), format!("r.example.com/go@{DIGEST}")));
     let line = words[4..].join(" ");
-    assert!(
-        line.contains("--context /build/context") && line.contains("--registry-config /var/run/gowindows/registry/config.json"),
-        "{line}"
-    );
+    assert!(line.contains("--context /build ") && line.contains("--registry-config /var/run/gowindows/registry/config.json"), "{line}");
     let words = arguments(&container(&pod, "assemble"));
     let request: AssembleRequest = serde_json::from_str(&words[3]).expect("a request");
     assert!(request.expected.is_none() && request.tag.starts_with("gw-untested-"), "{request:?}");

@@ -173,7 +173,6 @@ fn a_program_that_is_taken_over_needs_no_modules() {
     let known = crate::step::assemble_request::KnownProgram { image: image().reference, sha256: "ab".into() };
     let credentials = Some(Credentials::default());
     let known_program = Some(known);
-    let windows_versions = vec![];
     let order = BuildOrder {
         inputs: &inputs,
         attempt: 1,
@@ -183,7 +182,8 @@ fn a_program_that_is_taken_over_needs_no_modules() {
         gated: false,
         memory: None,
         credentials,
-        windows_versions,
+        kept_on: crate::render::KeptOn::default(),
+        tests_kept_on: crate::render::KeptOn::default(),
     };
     let text = serde_json::to_string(&job(&object, &request, &settings(), &order)).expect("JSON");
     assert!(!text.contains("modules-auth"), "{text}");

@@ -36,7 +36,7 @@ pub(super) fn placement(mut pod: Value) -> Placement {
 
 fn node(name: &str, os_version: &str, taint: Option<&str>) -> WindowsNode {
     let taint = taint.map(|key| Taint { key: key.into(), value: "windows".into(), effect: "NoSchedule".into() });
-    WindowsNode { name: name.into(), os_version: os_version.into(), images: vec![], taints: taint.into_iter().collect() }
+    WindowsNode { name: name.into(), os_version: os_version.into(), taints: taint.into_iter().collect(), ..WindowsNode::default() }
 }
 
 /// What is told of a workload that runs the published image.

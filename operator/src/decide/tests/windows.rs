@@ -1,7 +1,10 @@
 //! What runs on Windows nodes, in which order, and what if it cannot?
 
+mod buildkit;
+
 use super::*;
 use gowindows_crds::names;
+use gowindows_crds::v1alpha1::NodeSystem;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PodSpec;
 
@@ -16,16 +19,19 @@ fn taint(key: &str) -> Taint {
 }
 
 fn node(os_version: &str, taints: Vec<Taint>) -> WindowsNode {
-    WindowsNode { name: "win-1".into(), os_version: os_version.into(), images: vec![], taints }
+    WindowsNode { name: "win-1".into(), os_version: os_version.into(), taints, ..WindowsNode::default() }
 }
 
-/// A world with these Windows nodes, whose toolchain is for 2022 and whose claim can be shared.
+const BUILDCTL: &str = "r.example.com/windows-buildctl:1";
+
+/// A world with these Windows nodes, whose toolchain and `buildctl` are for 2022 and whose claim can be shared.
 fn world_with(more: Value, nodes: Vec<WindowsNode>) -> World {
     let mut world = world(patch(more));
     world.nodes = Nodes::Seen(nodes);
     world.answers.digests.insert(WINDOWS_GO.into(), Seen::Fresh(DIGEST.into(), at(0)));
-    let image = Seen::Fresh(resolved(DIGEST, "10.0.20348.5499"), at(0));
-    world.answers.bases.insert(format!("{WINDOWS_GO}@{DIGEST}"), image);
+    for image in [format!("{WINDOWS_GO}@{DIGEST}"), BUILDCTL.to_owned()] {
+        world.answers.bases.insert(image, Seen::Fresh(resolved(DIGEST, "10.0.20348.5499"), at(0)));
+    }
     world.answers.workspace = Seen::Fresh((), at(0));
     world
 }
@@ -95,7 +101,11 @@ fn a_windows_pod_has_what_windows_takes_and_nothing_else() {
 
 /// The world after the three Jobs were created and got so far; `None`: the Job is gone.
 fn relayed(states: [Option<BuildState>; 2], own: Option<BuildState>) -> World {
-    let mut world = world_with(json!({}), usual());
+    relayed_of(json!({}), states, own)
+}
+
+fn relayed_of(more: Value, states: [Option<BuildState>; 2], own: Option<BuildState>) -> World {
+    let mut world = world_with(more, usual());
     let plan = settle(&mut world, None);
     let [source, compile, last] = jobs(&plan)[..] else { panic!("{:?}", plan.effects) };
     let got = |job: &Job, state: Option<BuildState>| {
@@ -250,6 +260,16 @@ fn what_cannot_be_is_refused_with_the_field_and_the_remedy() {
         let Refusal { reason: found, message } = refused(more);
         assert!(found == reason && words.iter().all(|word| message.contains(word)), "{found:?}: {message}");
     }
+}
+
+#[test]
+fn c_code_is_compiled_by_the_toolchains_own_compiler() {
+    let plan = settle(&mut world_with(json!({"spec": {"go": {"cgo": true}}}), usual()), None);
+    let [_, compile, last] = jobs(&plan)[..] else { panic!("{:?}", plan.conclusion.build) };
+    let variables = pod(compile).containers[0].env.clone().unwrap_or_default();
+    assert!(variables.iter().any(|variable| variable.name == "CGO_ENABLED" && variable.value.as_deref() == Some("1")), "{variables:?}");
+    let arguments = pod(last).containers[0].args.clone().expect("arguments").join(" ");
+    assert!(arguments.contains(r#""cgo":true"#), "the program is held against it: {arguments}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn the_compressed_bytes_are_pinned() {
     let tree = tree(&[(r"C:\app\grüße.txt", "hello"), (r"C:\app\web\index.html", "<html>")]).expect("a tree");
     let layer = write(&tree, |file| Ok(content(file)), packing(), io::sink());
     // A new number here means that every image with files is built once more: only ever change it knowingly.
-    let pinned = "sha256:99f8b707b3243109f51f96fa270edc332d6cd631c2f9ae7ecaeabdbcf5dd6a95";
+    let pinned = "sha256:4fcffd31f991d847869ac78af53908de5a8ee1436007171b04c31a8512825624";
     assert_eq!(layer.map(|layer| layer.digest.to_string()).ok().as_deref(), Some(pinned));
 }
 

@@ -8,10 +8,12 @@ use crate::step::source_request::{ContextRequest, certificate_file};
 use std::fs;
 use std::path::Path;
 
+/// What it has beside the source.
+pub const FOLDERS: [&str; 3] = ["dockerfile", MODULES, "certificates"];
 /// What go looks at to know the modules of a build.
 const NAMES: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
 
-/// Writes the context into the empty folder `dest`, from the work tree `source`.
+/// Writes the context into the empty [`FOLDERS`] of `dest`, from the work tree `source`.
 pub fn write(request: &ContextRequest, listing: &Listing, sub_path: &str, source: &Path, dest: &Path) -> Result<(), SourceError> {
     let dockerfile = request.dockerfile.text(is_vendored(source, sub_path))?;
     for (folder, name, text) in [("dockerfile", "Dockerfile".to_owned(), &dockerfile)]
@@ -19,10 +21,6 @@ pub fn write(request: &ContextRequest, listing: &Listing, sub_path: &str, source
         .chain(request.certificates.iter().map(|(host, pem)| ("certificates", certificate_file(host), pem)))
     {
         put(&dest.join(folder).join(name), text.as_bytes())?;
-    }
-    for folder in [MODULES, "certificates"] {
-        let folder = dest.join(folder);
-        fs::create_dir_all(&folder).map_err(|error| SourceError::write(&folder, error))?;
     }
     let named = |path: &&Path| path.file_name().is_some_and(|name| NAMES.iter().any(|known| name == *known));
     for path in listing.files.iter().map(|file| file.path.as_path()).filter(named) {
@@ -52,13 +50,16 @@ mod tests {
     use crate::render::Compile;
     use crate::render::dockerfile::{Caches, Generated};
     use crate::step::source::listing::File;
+    use gowindows_crds::v1alpha1::NodeSystem;
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
     fn request() -> ContextRequest {
-        let compile = Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: true };
+        let compile =
+            Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: true, cgo: false };
         ContextRequest {
             dockerfile: Generated {
+                system: NodeSystem::Linux,
                 toolchain: "r/go@sha256:11".into(),
                 compile,
                 sub_path: "app".into(),

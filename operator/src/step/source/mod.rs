@@ -51,7 +51,7 @@ pub struct SourceArgs {
     /// Folder in which the compiler will put the program; it is made empty
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Folder for what a container builder needs, where the request asks for it; it is made empty
+    /// Folder for what a container builder needs beside the source, where the request asks for it; its folders for that are made empty
     #[arg(long, value_name = "DIR")]
     pub context: Option<PathBuf>,
     /// Folder with a folder for each build of the object, where these outlive their pods: all of them are deleted but those that `--build` names
@@ -159,7 +159,7 @@ fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &S
         false => module::inspect(dest, sub_path, package, &listing.submodules)?,
     };
     if let Some(folder) = context_folder {
-        make_empty(folder)?;
+        context::FOLDERS.iter().try_for_each(|name| make_empty(&folder.join(name)))?;
     }
     if let Some((context, folder)) = context.as_ref().zip(context_folder.as_ref()) {
         context::write(context, &listing, sub_path, dest, folder)?;
