@@ -40,9 +40,14 @@ pub struct InLine {
 impl Cluster {
     /// As watched and as written.
     pub(super) fn line(&self, now: Timestamp) -> Line {
-        let mut keys: BTreeSet<(String, String)> =
-            self.stores.jobs.state().iter().map(|job| (job.namespace().unwrap_or_default(), job.name_any())).collect();
-        keys.extend(self.own.jobs.keys());
+        let (stored, own) = (self.stores.jobs.state(), self.own.jobs.keys());
+        let queued = |job: &Arc<Job>| job.annotations().contains_key(names::ANNOTATION_QUEUED);
+        // Where slots are not limited, no pass pays for those of all others.
+        if own.is_empty() && !stored.iter().any(queued) {
+            return Line::default();
+        }
+        let mut keys: BTreeSet<(String, String)> = own.into_iter().collect();
+        keys.extend(stored.iter().map(|job| (job.namespace().unwrap_or_default(), job.name_any())));
         let jobs = keys.into_iter().filter_map(|(namespace, name)| {
             let stored = self.stores.jobs.get(&ObjectRef::new(&name).within(&namespace));
             self.own.jobs.newer(&namespace, &name, stored, now)
