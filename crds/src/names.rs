@@ -39,13 +39,17 @@ pub const ANNOTATION_CAUSE: &str = "gowindows.dev/cause";
 pub const ANNOTATION_REBUILD_TOKEN: &str = "gowindows.dev/rebuild-token";
 /// On Jobs: the image whose program is taken over, `<repository>@<digest>`, where nothing is compiled.
 pub const ANNOTATION_PROGRAM_OF: &str = "gowindows.dev/program-of";
+/// On build Jobs: the memory of what compiles and tests, and where it comes from, as JSON.
+pub const ANNOTATION_MEMORY: &str = "gowindows.dev/memory";
 /// On Jobs: which engine compiles, as `build.engine` spells it.
 pub const ANNOTATION_ENGINE: &str = "gowindows.dev/engine";
 /// On build Jobs: the name of the Job whose tests must pass before the image counts.
 pub const ANNOTATION_TESTS: &str = "gowindows.dev/tests";
 /// On Jobs that take over what others leave: the names of those, in order, with commas.
 pub const ANNOTATION_AFTER: &str = "gowindows.dev/after";
-/// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`, `Tests/<reason>`, `BuildFailed`).
+/// On Jobs that are resumed when they have a slot: `linux` or `windows`, the nodes of which it is one.
+pub const ANNOTATION_QUEUED: &str = "gowindows.dev/queued";
+/// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`, `Evicted`, `Tests/<reason>`, `BuildFailed`).
 pub const ANNOTATION_STOPPED: &str = "gowindows.dev/stopped";
 
 /// Order on a `GoWindowsImage`: look at the source now.

@@ -2,6 +2,12 @@
 //!
 //! Unknown keys are errors, so that a typo cannot pass for a setting.
 
+mod resources;
+mod slots;
+
+pub use resources::ResourceSettings;
+pub use slots::SlotSettings;
+
 use crate::image::release::Releases;
 use crate::image::windows_apis::AbsentApi;
 use serde::{Deserialize, Serialize};
@@ -41,6 +47,22 @@ pub enum SettingsError {
     /// The controller cannot build without its own image.
     #[error("the settings have no stepImage: set it to this operator's own image, which runs the first and the last step of each build")]
     NoStepImage,
+    /// Nothing could ever be built.
+    #[error("the settings' slots.{system} is 0, and nothing could be built; leave it out for no limit, or use 1 or more")]
+    NoSlots {
+        /// Of which nodes.
+        system: &'static str,
+    },
+    /// Resources that no container can have.
+    #[error("the settings' resources.{key} {value:?} {problem}")]
+    Resources {
+        /// Which of them.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A registry without a usable host, or twice.
     #[error("the settings' registry {host:?} {problem}")]
     Registry {
@@ -82,6 +104,10 @@ pub struct Settings {
     pub watch_namespaces: Vec<String>,
     /// RuntimeClass of build pods. Default: the cluster's.
     pub runtime_class: Option<String>,
+    /// What build containers get where an object says nothing.
+    pub resources: ResourceSettings,
+    /// How many Jobs of builds run at a time; the others queue.
+    pub slots: SlotSettings,
     /// Windows APIs that base flavors lack, beside those that the operator knows of; an entry replaces the one of its name.
     pub absent_apis: Vec<AbsentApi>,
 }
@@ -163,6 +189,8 @@ impl Settings {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { file: file.clone(), source })?;
         let mut settings = Self::parse(&text).map_err(|source| SettingsError::Parse { file, source })?;
+        settings.resources.check()?;
+        settings.slots.check()?;
         let mut hosts = std::collections::BTreeSet::new();
         for registry in &mut settings.registries {
             if let Some(problem) = registry.problem().or_else(|| (!hosts.insert(registry.host.clone())).then_some("is listed twice")) {
@@ -262,6 +290,28 @@ mod tests {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         assert!(cause.is_some_and(|cause| cause.contains("registrys")));
         assert!(Settings::load(Path::new("/nonexistent")).is_err_and(|error| error.to_string().contains("/nonexistent")));
+    }
+
+    #[test]
+    fn resources_have_defaults_and_are_refused_by_name() {
+        let memory = |yaml: &str| load(&format!("resources: {yaml}")).expect("settings").resources;
+        let given = memory("{limits: {memory: 6Gi}}");
+        assert_eq!((given.limits()["memory"].as_str(), given.requests()["cpu"].as_str(), given.most_memory()), ("6Gi", "500m", 12 << 30));
+        assert_eq!(memory("{maxMemory: 5Gi}").most_memory(), 5 << 30);
+        assert_eq!(memory("{limits: {memory: 512Mi}}").most_memory(), 1 << 30, "the default request is no more than the limit");
+        for (yaml, key) in [
+            ("{maxMemory: 2Gi}", "maxMemory"),
+            ("{maxMemory: 0}", "maxMemory"),
+            ("{limits: {memory: much}}", "limits.memory"),
+            ("{requests: {memory: 5Gi}}", "requests.memory"),
+        ] {
+            let error = load(&format!("resources: {yaml}")).expect_err("refused").to_string();
+            assert!(error.contains(&format!("resources.{key}")), "{yaml}: {error}");
+        }
+        assert!(load("resources: {memory: 4Gi}").is_err());
+        let error = load("slots: {windows: 0}").expect_err("refused").to_string();
+        assert!(error.contains("slots.windows is 0"), "{error}");
+        assert_eq!(load("slots: {linux: 2}").expect("settings").slots, SlotSettings { linux: Some(2), windows: None });
     }
 
     #[test]

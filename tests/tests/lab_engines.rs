@@ -5,6 +5,8 @@
 mod dockerfile;
 #[path = "lab_engines/failures.rs"]
 mod failures;
+#[path = "lab_engines/memory.rs"]
+mod memory;
 #[path = "lab_engines/modules.rs"]
 mod modules;
 #[path = "lab_engines/tests.rs"]
@@ -49,6 +51,7 @@ fn main() {
         modules::a_private_module_by_every_engine,
         windows::tests_and_mistakes_on_a_windows_node,
         dockerfile::a_dockerfile_of_ones_own_makes_the_image,
+        memory::a_compiler_that_runs_out_of_memory,
         failures::kaniko_where_pods_must_be_restricted,
         engines::a_pruned_buildkitd_downloads_no_module_again,
         failures::buildkitd_down_dying_and_untrusted,

@@ -41,13 +41,16 @@ pub struct BuildSpec {
     /// Where pods on Linux and on Windows nodes hand files on. Needed with `nodes.os: windows`, and with `go.test.os: windows`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<BuildWorkspace>,
-    /// Resources of the compile container, and of the one that tests. Default: requests of 500m CPU and 1Gi memory, a limit of 4Gi memory.
+    /// Resources of the compile container, and of the one that tests. Default: requests of 500m CPU and 1Gi memory, a limit of 4Gi memory
+    /// that is doubled once where it does not suffice, and kept for the builds after (`status.learned`); the operator's settings may
+    /// say otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<BuildResources>,
     /// Longest time of each stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<BuildTimeouts>,
-    /// How often a build is tried again after a failure that may pass (an eviction, a lost node, too little memory).
+    /// How often a build is tried again after a failure that may pass (an eviction, a lost node). One that ran out of memory is tried again once,
+    /// with more, unless this is 0.
     /// A compile error is never tried again; what servers refuse or fail to answer is, until it works. Default: 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10))]
@@ -150,16 +153,21 @@ pub struct BuildResources {
     /// What the scheduler sets aside. Example: `{cpu: "2", memory: 2Gi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, IntOrString>,
-    /// What the container may use at most. Example: `{memory: 4Gi}`.
+    /// What the container may use at most. A limit of memory is kept as it is, unless `maxMemory` allows more. Example: `{memory: 4Gi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, IntOrString>,
+    /// Up to how much memory the limit is raised by the operator, after a build that ran out of it. Default: `limits.memory` where it is set
+    /// (it is never raised), else what the operator's settings say, 8Gi. Example: `16Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = patterns::BYTES))]
+    pub max_memory: Option<String>,
 }
 
 /// Longest time of each stage, as Go durations (`90s`, `30m`, `1h30m`). Zero and negative values are refused.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildTimeouts {
-    /// From the Job's creation until its pod runs. Default: `30m`.
+    /// From the Job's creation until its pod runs; the time in the queue for a slot of the operator's does not count. Default: `30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = patterns::DURATION))]
     pub queue: Option<String>,

@@ -7,6 +7,7 @@ use super::BuildEngine;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The state of a `GoWindowsImage`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
@@ -34,6 +35,9 @@ pub struct GoWindowsImageStatus {
     /// The newest build, while it runs and after it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildStatus>,
+    /// What the builds of this object have shown, and the next ones go by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<LearnedStatus>,
     /// Where the targets stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
@@ -57,7 +61,7 @@ fn unseen() -> i64 {
 pub enum Phase {
     /// Not decided yet: the source, base or registry has not answered.
     Pending,
-    /// A build waits for a node.
+    /// A build waits for a slot, or for a node.
     Queued,
     /// A build runs.
     Building,
@@ -251,6 +255,9 @@ pub struct BuildStatus {
     /// Why it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Its place in the queue for a slot, from 1; none where it does not queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<i32>,
     /// When its Job was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -260,6 +267,9 @@ pub struct BuildStatus {
     /// The Job that runs its tests beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_job: Option<String>,
+    /// The memory of the containers that compile and test; none where it does neither in a pod of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryStatus>,
     /// `source`, `compile`, `assemble`, in order, and `test`, which runs beside them, after `modules` where these are private.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageStatus>,
@@ -269,6 +279,80 @@ pub struct BuildStatus {
     /// When the next attempt starts, where there will be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
+}
+
+/// Memory of a container.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryStatus {
+    /// What the scheduler sets aside.
+    pub request: String,
+    /// What the container may use at most.
+    pub limit: String,
+    /// Where these come from.
+    pub source: MemorySource,
+    /// Which build showed that it has to be so much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// Where an amount of memory comes from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub enum MemorySource {
+    /// The operator's settings.
+    #[default]
+    Default,
+    /// `build.resources.limits.memory`.
+    Declared,
+    /// An earlier build for which it sufficed.
+    Learned,
+    /// The attempt before ran out of its limit.
+    OutOfMemory,
+    /// The attempt before was evicted, because its node was short of memory.
+    Evicted,
+}
+
+/// What the builds of an object have shown.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LearnedStatus {
+    /// The memory that the newest good build had, where the default did not suffice. The next builds start with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<LearnedMemory>,
+    /// How long the stages of the good builds in `history` took.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageTimes>,
+}
+
+/// Memory that sufficed.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LearnedMemory {
+    /// What the scheduler sets aside.
+    pub request: String,
+    /// What the container may use at most.
+    pub limit: String,
+    /// The engine for which it sufficed, and alone counts.
+    pub engine: BuildEngine,
+    /// The newest build that it sufficed for.
+    pub job: String,
+    /// Which build showed that it has to be so much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageTimes {
+    /// Its name.
+    pub name: String,
+    /// Of how many builds.
+    pub builds: i32,
+    /// Half of them took no longer, as a Go duration.
+    pub median: String,
+    /// Nine of ten took no longer.
+    pub p90: String,
 }
 
 /// Where a build stands.
@@ -396,6 +480,9 @@ pub struct HistoryEntry {
     /// How long it took, as a Go duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
+    /// How long its stages took, as Go durations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<String, String>,
 }
 
 /// Order tokens that were acted on; each order acts once per value.

@@ -13,11 +13,14 @@ pub use leadership::{Leadership, NotLeading};
 pub use lease::{LeaseError, read_lease, write_lease};
 pub use status::{StatusError, Written, write_events, write_status};
 
+use crate::decide::admitted;
 use crate::decide::{Attestation, Effect, Failed, Inputs, Outcome, Plan, Request, Roll};
 use crate::observe::{Attested, Cluster, Miss, World};
 use crate::render;
+use crate::settings::SlotSettings;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
+use gowindows_crds::v1alpha1::NodeSystem;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -58,6 +61,10 @@ async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, ef
     match effect {
         Effect::StopJob { job, why } => stop(cluster, world, &namespace, job, why).await,
         Effect::ResumeJob(job) => resume(cluster, world, &namespace, job).await,
+        Effect::StartJob { namespace, job, slots } => {
+            start(cluster, world, namespace, job, *slots).await;
+            Ok(())
+        }
         Effect::EnsureClaim(claim) => ensure_claim(cluster, &namespace, claim).await,
         Effect::CreateJob(job) => create(cluster, world, &namespace, job).await,
         Effect::Promote { digest, tag } => {
@@ -104,6 +111,24 @@ async fn resume(cluster: &Cluster, world: &World, namespace: &str, job: &str) ->
         Err(refused) => return Err(refused.of(Reason::JobRefused, &format!("Job {job} could not be resumed"))),
     }
     Ok(())
+}
+
+/// Lets a Job begin for which there is a slot. Stores may be behind and passes go on beside this one, so slots are counted anew, by one at a time, by
+/// what the API server has. It may be another object's Job: a failure is no one's, and the next pass of whoever waits tries again.
+async fn start(cluster: &Cluster, world: &World, namespace: &str, job: &str, slots: SlotSettings) {
+    let _counts = cluster.slots.lock().await;
+    let line = match cluster.present_line().await {
+        Ok(line) => line,
+        Err(error) => return tracing::warn!(error = &error as &dyn std::error::Error, job, "slots could not be counted"),
+    };
+    let systems = [NodeSystem::Linux, NodeSystem::Windows].into_iter();
+    let mut admitted = systems.flat_map(|system| admitted(&line, slots, system));
+    if !admitted.any(|other| other.namespace == namespace && other.job == job) {
+        return;
+    }
+    if let Err(Miss { message, .. }) = resume(cluster, world, namespace, job).await {
+        tracing::warn!(message, job, "a Job could not be given its slot");
+    }
 }
 
 async fn ensure_claim(cluster: &Cluster, namespace: &str, claim: &PersistentVolumeClaim) -> Result<(), Miss> {

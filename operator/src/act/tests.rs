@@ -109,6 +109,8 @@ impl Stage {
             git: Arc::new(Nobody),
             registry: Arc::new(Nobody),
             logins: Arc::new(Logins::new(Arc::new(Nobody))),
+            namespace: None,
+            slots: Default::default(),
         };
         let object: GoWindowsImage = serde_json::from_value(json!({
             "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage",

@@ -157,7 +157,7 @@ impl Controller {
             triggers::triggers(&client, namespace.as_deref(), base_repositories(&settings), memory.clone(), own.clone());
         metrics.watch(images.clone(), stores.clone());
         let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
-        let cluster = Cluster { client, stores, memory, own, git, registry, logins };
+        let cluster = Cluster { client, stores, memory, own, git, registry, logins, namespace, slots: Default::default() };
         let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, leadership, pacing: Pacing::default() });
         let config = controller::Config::default().concurrency(CONCURRENCY);
         let queue = queue.take_until(stop).boxed();

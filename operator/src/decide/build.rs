@@ -14,11 +14,12 @@
 
 mod gate;
 mod hold;
+mod memory;
 mod overdue;
 mod retry;
 
 use super::request::budget;
-use super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request, windows};
+use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request, queue, windows};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
@@ -42,6 +43,7 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
 }
 
 fn advance(world: &World, request: &Request, settings: &Settings, plan: &mut Plan) -> Result<(), Need> {
+    plan.conclusion.learned = memory::learned(world, request);
     cancel(world, plan);
     let Some(inputs) = plan.conclusion.inputs.clone() else { return Ok(()) };
     let fingerprint = inputs.fingerprint();
@@ -99,6 +101,7 @@ fn follow(world: &World, request: &Request, settings: &Settings, plan: &mut Plan
     match &build.state {
         BuildState::Queued(_) | BuildState::Running => {
             overdue::stop(world, request, plan, build);
+            memory::relieve(world, request, plan, build);
             plan.effects.extend(build.to_resume().map(|job| Effect::ResumeJob(job.to_owned())));
             plan.look_again(WATCH);
             plan.conclusion.build = BuildVerdict::Active(build.clone());
@@ -167,7 +170,9 @@ fn without_job(world: &World, request: &Request, settings: &Settings, plan: &mut
         match (recorded.phase, failure) {
             // The image is there; whether it is too large is asked again, for the budget may have been raised.
             (BuildPhase::Failed, Some(failure)) if retry::reason(&failure.reason) == Reason::SizeBudgetExceeded => {}
-            (BuildPhase::Failed, Some(failure)) if !retry::recovers(&failure.reason) => {
+            (BuildPhase::Failed, Some(failure))
+                if !retry::recovers(&failure.reason) || memory::is_hopeless(world, request, fingerprint) =>
+            {
                 fail(plan, None, retry::reason(&failure.reason), failure.message);
                 return Ok(());
             }
@@ -319,6 +324,8 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     if let Some(claim) = render::cache_claim(&world.object, request) {
         plan.effects.push(Effect::EnsureClaim(Box::new(claim)));
     }
+    let memory = memory::of_next(world, request, &inputs.fingerprint());
+    let request = &memory.given_to(request);
     let known_program = known_program(world, request, &inputs).filter(|_| attempt == 1 && token.is_none());
     // Whoever orders a build gets all of it.
     let gated = gate::is_needed(world, &inputs) || (token.is_some() && !inputs.tests.is_empty());
@@ -327,6 +334,7 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     let rebuild_token = token.as_deref();
     let [kept_on, tests_kept_on] = [windows::of_build(request, &inputs), windows::of_tests(request, &inputs)]
         .map(|demand| demand.map(|demand| windows::kept_on(world, &demand)).unwrap_or_default());
+    let compiles = known_program.is_none() && !matches!(request.build.engine, Engine::BuildKit(_));
     let order = render::BuildOrder {
         inputs: &inputs,
         attempt,
@@ -334,16 +342,19 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
         rebuild_token,
         known_program,
         gated,
+        memory: (compiles || gated).then(|| memory.told()),
         credentials,
         kept_on,
         tests_kept_on,
     };
     if gated {
         plan.effects.extend(render::test_cache_claim(&world.object, request).map(|claim| Effect::EnsureClaim(Box::new(claim))));
-        let tests = render::test_jobs(&world.object, request, settings, &order);
+        let mut tests = render::test_jobs(&world.object, request, settings, &order);
+        tests.iter_mut().for_each(|job| queue::enqueue(job, settings));
         plan.effects.extend(tests.into_iter().map(|job| Effect::CreateJob(Box::new(job))));
     }
-    let jobs = render::build_jobs(&world.object, request, settings, &order);
+    let mut jobs = render::build_jobs(&world.object, request, settings, &order);
+    jobs.iter_mut().for_each(|job| queue::enqueue(job, settings));
     let name = jobs.last().map(ResourceExt::name_any).unwrap_or_default();
     plan.effects.extend(jobs.into_iter().map(|job| Effect::CreateJob(Box::new(job))));
     plan.look_again(WATCH);

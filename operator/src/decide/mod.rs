@@ -18,6 +18,7 @@ mod drift;
 mod inputs;
 mod known_errors;
 mod plan;
+mod queue;
 mod request;
 mod retention;
 mod rollout;
@@ -32,7 +33,10 @@ pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
 pub use plan::{
     Attestation, BuildVerdict, Cause, Conclusion, Decision, Effect, Failed, Outcome, Plan, Question, Refusal, Roll, TargetVerdict,
 };
-pub use request::{BuildKit, BuildRequest, Engine, Flavored, ModulesRequest, Reach, Request, SizeBudget, TargetRequest, TestRequest};
+pub use queue::admitted;
+pub use request::{
+    BuildKit, BuildRequest, Engine, Flavored, MemoryRequest, ModulesRequest, Reach, Request, SizeBudget, TargetRequest, TestRequest,
+};
 
 use crate::observe::World;
 use crate::settings::Settings;
@@ -76,6 +80,7 @@ fn plan(world: &World, settings: &Settings) -> Result<Plan, Need> {
     source::decide(world, &request, &mut plan)?;
     drift::decide(world, &request, settings, &mut plan)?;
     build::decide(world, &request, settings, &mut plan)?;
+    queue::decide(world, settings, &mut plan);
     rollout::decide(world, &request, &mut plan)?;
     retention::decide(world, &request, &mut plan);
     attest::decide(world, &request, settings, &mut plan);

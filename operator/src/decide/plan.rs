@@ -6,8 +6,9 @@
 use super::{Inputs, Request};
 use crate::attest::Provenance;
 use crate::observe::{Attested, Build, Miss, Revision, Trouble};
+use crate::settings::SlotSettings;
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{Handled, ImageStatus, RolloutPhase};
+use gowindows_crds::v1alpha1::{Handled, ImageStatus, LearnedMemory, RolloutPhase};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::jiff::Timestamp;
@@ -65,6 +66,15 @@ pub enum Effect {
     },
     /// Let a Job begin that waited for others.
     ResumeJob(String),
+    /// Let a Job begin for which there is a slot, whoever's it is.
+    StartJob {
+        /// Its namespace.
+        namespace: String,
+        /// The Job.
+        job: String,
+        /// How many there are: it is counted once more before.
+        slots: SlotSettings,
+    },
     /// Create the cache's claim where it does not exist.
     EnsureClaim(Box<PersistentVolumeClaim>),
     /// Create a build Job.
@@ -97,6 +107,7 @@ impl Effect {
         match self {
             Self::StopJob { .. } => "StopJob",
             Self::ResumeJob(_) => "ResumeJob",
+            Self::StartJob { .. } => "StartJob",
             Self::EnsureClaim(_) => "EnsureClaim",
             Self::CreateJob(_) => "CreateJob",
             Self::Promote { .. } => "Promote",
@@ -215,6 +226,10 @@ pub struct Conclusion {
     pub cause: Option<Cause>,
     /// Where the newest build stands.
     pub build: BuildVerdict,
+    /// Its place in the queue for a slot, where it waits for one.
+    pub queue_position: Option<usize>,
+    /// The memory that builds of this object need, as far as they have shown it.
+    pub learned: Option<LearnedMemory>,
     /// The last good image, whichever inputs it is of.
     pub image: Option<ImageStatus>,
     /// What is worth knowing about the image that is published, and is no error.

@@ -10,11 +10,13 @@ mod identity;
 mod image;
 mod modules;
 mod own_dockerfile;
+mod resources;
 mod test;
 
 pub use budget::SizeBudget;
 pub use build::{BuildKit, BuildRequest, Engine, Reach};
 pub use modules::ModulesRequest;
+pub use resources::MemoryRequest;
 pub use test::TestRequest;
 
 use super::plan::Refusal;

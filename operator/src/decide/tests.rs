@@ -8,8 +8,10 @@ mod edges;
 mod engines;
 mod gate;
 mod identity;
+mod memory;
 mod modules;
 mod program;
+mod queue;
 mod template;
 mod windows;
 

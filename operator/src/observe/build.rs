@@ -4,7 +4,7 @@
 //! of its output there. All of it is a hint: the registry has the last word.
 
 use super::builder::{self, Fault};
-use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, downloads, relay, test_output};
+use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, downloads, relay, starved, test_output};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
 use crate::render::{COMPILE, MODULES, STAGES, TEST};
@@ -39,6 +39,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
         rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
         program_of: annotation(names::ANNOTATION_PROGRAM_OF),
+        memory: annotation(names::ANNOTATION_MEMORY).and_then(|text| serde_json::from_str(&text).ok()),
         created,
         finished,
         stages,
@@ -81,6 +82,8 @@ pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
         uid: job.uid().unwrap_or_default(),
         since: (!awaits_others(job)).then(|| status.and_then(|status| status.start_time.clone()).map_or(created, |time| time.0)),
         has_pod: pod.is_some(),
+        queued: job.annotations().contains_key(names::ANNOTATION_QUEUED),
+        evicted: pods.iter().any(|pod| starved::eviction(pod).is_some()),
     });
     Run {
         uid: job.uid().unwrap_or_default(),
@@ -97,7 +100,8 @@ pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
 /// Suspended by the operator, and not, as a queue does it, by somebody else.
 fn awaits_others(job: &Job) -> bool {
     let suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
-    suspended && job.annotations().contains_key(names::ANNOTATION_AFTER)
+    let annotations = job.annotations();
+    suspended && [names::ANNOTATION_AFTER, names::ANNOTATION_QUEUED].iter().any(|name| annotations.contains_key(*name))
 }
 
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
@@ -188,6 +192,7 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine:
             let message = "A part of it failed, whose Job is gone.".into();
             return plain(reason.parse().unwrap_or(Reason::Lost), message);
         }
+        Some((starved::EVICTED, _)) => return plain(Reason::OutOfMemory, starved::of_node(pod)),
         Some(("Superseded", _)) => return plain(Reason::Superseded, "A newer source or specification made this build pointless.".into()),
         Some(_) => return plain(Reason::Cancelled, "The build was cancelled by the gowindows.dev/cancel order.".into()),
         None => {}
@@ -205,22 +210,23 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine:
     let reason = pod.status.as_ref().and_then(|status| status.reason.as_deref());
     let disrupted = reason.filter(|reason| ["Evicted", "NodeLost", "Shutdown"].contains(reason)).or(deleted);
     match (failed, disrupted) {
+        (_, Some(_)) if starved::eviction(pod).is_some() => plain(Reason::OutOfMemory, starved::of_node(Some(pod))),
         (_, Some(reason)) => plain(Reason::Lost, format!("The build's pod was taken away ({reason}).")),
-        (Some((container, ended)), None) => of_stage(&container.name, ended, engine),
+        (Some((container, ended)), None) => of_stage(&container.name, ended, engine, starved::limit(pod, &container.name)),
         (None, None) => {
             plain(Reason::Lost, format!("The build's pod ended without a failed stage ({}).", job.message.clone().unwrap_or_default()))
         }
     }
 }
 
-fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine) -> Failure {
+/// `memory` is the stage's limit.
+fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine, memory: Option<String>) -> Failure {
     let failure =
         |reason, message, log_tail| Failure { reason, stage: Some(stage.to_owned()), exit_code: Some(ended.exit_code), message, log_tail };
     let output = redact::redact(ended.message.as_deref().unwrap_or_default(), &[]);
     let tail = Some(redact::tail(&output, TAIL).to_owned()).filter(|tail| !tail.is_empty());
-    if ended.reason.as_deref() == Some("OOMKilled") {
-        let remedy = if [COMPILE, MODULES, TEST].contains(&stage) { " Raise build.resources.limits.memory." } else { "" };
-        return failure(Reason::OutOfMemory, format!("Stage {stage} used more memory than its limit.{remedy}"), None);
+    if let Some(message) = starved::of_stage(stage, ended, engine, memory) {
+        return failure(Reason::OutOfMemory, message, None);
     }
     // The go command ends with small numbers; these are signals.
     if ended.reason.as_deref().is_some_and(|reason| NEVER_RAN.contains(&reason)) {
@@ -363,7 +369,7 @@ mod tests {
     fn what_a_windows_node_or_a_tool_says_is_explained() {
         let said = "failed to solve: cannot finalize (reason unknown)";
         let ended = ContainerStateTerminated { exit_code: 1, message: Some(said.into()), ..ContainerStateTerminated::default() };
-        let failure = of_stage(COMPILE, &ended, BuildEngine::BuildKit);
+        let failure = of_stage(COMPILE, &ended, BuildEngine::BuildKit, None);
         assert!(failure.message.ends_with("use gzip.") && failure.message.contains("The cause: BuildKit"), "{}", failure.message);
         let waiting = k8s_openapi::api::core::v1::ContainerStateWaiting {
             reason: Some("ErrImagePull".into()),
@@ -380,7 +386,7 @@ mod tests {
     fn a_compiler_that_never_ran_found_no_error() {
         let message = Some("failed to create containerd task: failed to create shim task: context canceled: unknown".into());
         let ended = ContainerStateTerminated { exit_code: 128, reason: Some("StartError".into()), message, ..Default::default() };
-        let failure = of_stage(COMPILE, &ended, BuildEngine::Go);
+        let failure = of_stage(COMPILE, &ended, BuildEngine::Go, None);
         assert_eq!(failure.reason, Reason::Lost);
         assert!(failure.message.contains("could not be started: failed to create containerd task"), "{}", failure.message);
     }

@@ -73,6 +73,10 @@ pub struct Cluster {
     pub registry: Arc<dyn Registry>,
     /// What opens registries where no Secret does.
     pub logins: Arc<Logins>,
+    /// The namespace that is looked at; none for all.
+    pub namespace: Option<String>,
+    /// Held while a slot is given away.
+    pub slots: tokio::sync::Mutex<()>,
 }
 
 /// A read of the cluster that failed.
@@ -121,9 +125,10 @@ impl Cluster {
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
         let nodes = self.stores.nodes.nodes();
+        let line = self.line(now);
         let (mut builds, strays) = self.builds(&object, now).await;
         self.mask(&object, &mut builds).await;
-        Ok(World { now, builds, strays, workloads, claims, nodes, answers, object })
+        Ok(World { now, builds, strays, workloads, claims, nodes, line, answers, object })
     }
 
     /// For each target, in order, the older object that lists the same one.

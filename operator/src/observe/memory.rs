@@ -102,6 +102,11 @@ impl<K: Resource> OwnWrites<K> {
         written.keys().filter(|(ns, _)| ns == namespace).map(|(_, name)| name.clone()).collect()
     }
 
+    /// All that was written and is not expired: namespace and name.
+    pub(super) fn keys(&self) -> Vec<(String, String)> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     /// The watch has shown that an object is gone: it is, whatever was written to it.
     pub fn forget_deleted(&self, object: &impl ResourceExt) {
         let key = (object.namespace().unwrap_or_default(), object.name_any());

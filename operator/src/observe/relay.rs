@@ -80,9 +80,9 @@ impl Build {
         parts.chain(tests).chain([self.job.as_str()])
     }
 
-    /// The Jobs of it that wait, and whose turn has come.
+    /// The Jobs of it that wait, and whose turn has come. Those that need a slot are not among them.
     pub fn to_resume(&self) -> impl Iterator<Item = &str> {
-        self.turns().filter(|turn| turn.since.is_none()).map(|turn| turn.job.as_str())
+        self.turns().filter(|turn| turn.since.is_none() && !turn.queued).map(|turn| turn.job.as_str())
     }
 }
 
@@ -93,7 +93,8 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     fn run(job: &str, state: BuildState, since: Option<Timestamp>) -> Run {
-        let turn = state.is_active().then(|| Turn { job: job.into(), uid: String::new(), since, has_pod: false });
+        let turn =
+            state.is_active().then(|| Turn { job: job.into(), uid: String::new(), since, has_pod: false, evicted: false, queued: false });
         let (created, stages) = (Timestamp::UNIX_EPOCH, Vec::new());
         Run { uid: String::new(), created, finished: None, stages, state, stopped: None, turn, idle: Vec::new() }
     }

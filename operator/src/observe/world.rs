@@ -4,12 +4,12 @@
 //! read them ends the pass); facts of the outside world are answers to [`Question`]s that `decide` asks when it needs them,
 //! and a failure to get one is an answer too.
 
-use super::{Nodes, Placement, ResolvedBase};
+use super::{Line, Nodes, Placement, ResolvedBase};
 use crate::decide::{Inputs, Question};
 use crate::render::Credentials;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, ImageStatus, StageStatus, TargetKind};
+use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, ImageStatus, MemoryStatus, StageStatus, TargetKind};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct World {
     pub claims: Vec<Option<String>>,
     /// The Windows nodes, as far as they can be seen.
     pub nodes: Nodes,
+    /// The Jobs of all objects that run, or queue for a slot.
+    pub line: Line,
     /// What the outside world answered.
     pub answers: Answers,
 }
@@ -41,7 +43,8 @@ impl World {
     /// Nothing but an object.
     pub fn new(object: GoWindowsImage, now: Timestamp, nodes: Nodes) -> Self {
         let (object, answers) = (Arc::new(object), Answers::default());
-        Self { now, object, builds: vec![], strays: vec![], workloads: vec![], claims: vec![], nodes, answers }
+        let line = Line::default();
+        Self { now, object, builds: vec![], strays: vec![], workloads: vec![], claims: vec![], nodes, line, answers }
     }
 }
 
@@ -138,6 +141,8 @@ pub struct Build {
     pub rebuild_token: Option<String>,
     /// The image whose program was taken over, where nothing was compiled.
     pub program_of: Option<String>,
+    /// The memory of what compiles and tests.
+    pub memory: Option<MemoryStatus>,
     /// When the Job was created.
     pub created: Timestamp,
     /// When it ended.
@@ -191,6 +196,10 @@ pub struct Turn {
     pub since: Option<Timestamp>,
     /// It has one.
     pub has_pod: bool,
+    /// One was evicted because its node was short of memory.
+    pub evicted: bool,
+    /// It begins when it has a slot.
+    pub queued: bool,
 }
 
 /// How a Job, or several in a row, get on.

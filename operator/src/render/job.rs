@@ -18,7 +18,7 @@ use super::{KeptOn, claim_name, engine_go, engine_kaniko, job_name, test_claim_n
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
 use crate::step::assemble_request::KnownProgram;
-use gowindows_crds::v1alpha1::NodeSystem;
+use gowindows_crds::v1alpha1::{MemoryStatus, NodeSystem};
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule};
 use k8s_openapi::api::core::v1::{
@@ -85,6 +85,8 @@ pub struct BuildOrder<'a> {
     pub known_program: Option<KnownProgram>,
     /// Whether the image waits for tests, which run in a Job of their own.
     pub gated: bool,
+    /// The memory of what compiles and tests, for people and for the next build; none where nothing does.
+    pub memory: Option<MemoryStatus>,
     /// For private modules, where the object names a Secret with some.
     pub credentials: Option<Credentials>,
     /// The Windows nodes that compile, where Windows nodes do.
@@ -124,6 +126,9 @@ pub(super) fn build_job(object: &GoWindowsImage, request: &Request, order: &Buil
     annotations.insert(names::ANNOTATION_ENGINE.to_owned(), format!("{:?}", request.build.engine.kind()));
     annotations.insert(names::ANNOTATION_INPUTS.to_owned(), serde_json::to_string(order.inputs).unwrap_or_default());
     annotations.insert(names::ANNOTATION_CAUSE.to_owned(), order.cause.to_owned());
+    if let Some(memory) = &order.memory {
+        annotations.insert(names::ANNOTATION_MEMORY.to_owned(), serde_json::to_string(memory).unwrap_or_default());
+    }
     if let Some(known) = &order.known_program {
         annotations.insert(names::ANNOTATION_PROGRAM_OF.to_owned(), known.image.clone());
     }

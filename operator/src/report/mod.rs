@@ -3,6 +3,7 @@
 
 mod conditions;
 mod display;
+mod learned;
 mod notices;
 
 pub use notices::{Notice, notices};
@@ -30,6 +31,7 @@ pub fn status(world: &World, plan: &Plan, outcome: &Outcome) -> GoWindowsImageSt
     let rollout = rollout(conclusion, image.as_ref(), &before);
     let verdicts = conditions::verdicts(world, conclusion, outcome, image.as_ref());
     let now = Time(whole_second(world.now));
+    let history = history(world, image.as_ref(), &before.history);
     GoWindowsImageStatus {
         observed_generation: generation,
         conditions: merge(&before.conditions, &verdicts, generation, &now),
@@ -37,7 +39,8 @@ pub fn status(world: &World, plan: &Plan, outcome: &Outcome) -> GoWindowsImageSt
         inputs: inputs(conclusion, outcome).or(before.inputs),
         previous: previous(before.image.as_ref(), image.as_ref()).or(before.previous),
         build: build(world, conclusion, outcome).or(before.build),
-        history: history(world, image.as_ref(), &before.history),
+        learned: learned::learned(conclusion, &history, before.learned),
+        history,
         handled: handled(conclusion, outcome, before.handled),
         display: Some(display::columns(conclusion, image.as_ref(), rollout.as_ref())),
         image,
@@ -125,9 +128,10 @@ fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<Bu
                 ..BuildStatus::default()
             })
         }
-        BuildVerdict::Active(build) | BuildVerdict::Unconfirmed(build, _) | BuildVerdict::Published(Some(build)) => {
-            Some(of_job(build, fingerprint))
-        }
+        BuildVerdict::Active(build) | BuildVerdict::Unconfirmed(build, _) | BuildVerdict::Published(Some(build)) => Some(BuildStatus {
+            queue_position: conclusion.queue_position.and_then(|place| i32::try_from(place).ok()),
+            ..of_job(build, fingerprint)
+        }),
         BuildVerdict::Failed { build: Some(build), reason, message, retry_at } => {
             let failure = match &build.state {
                 BuildState::Failed(failure) => failure.clone(),
@@ -172,6 +176,8 @@ fn of_job(build: &Build, fingerprint: String) -> BuildStatus {
         started_at: Some(time(build.created)),
         finished_at: build.finished.map(time),
         stages: build.all_stages(),
+        queue_position: None,
+        memory: build.memory.clone(),
         test_job: build.tests.as_ref().map(|tests| tests.job.clone()),
         failure: None,
         retry_at: None,
@@ -183,8 +189,13 @@ fn history(world: &World, image: Option<&ImageStatus>, before: &[HistoryEntry]) 
     let mut entries: Vec<HistoryEntry> = world.builds.iter().filter_map(|build| finished(build, image)).collect();
     for old in before {
         match entries.iter_mut().find(|entry| entry.job == old.job) {
-            // The pod that reported the digest may be gone.
-            Some(entry) => entry.digest = entry.digest.take().or_else(|| old.digest.clone()),
+            // The pods that told of digest and stages may be gone.
+            Some(entry) => {
+                entry.digest = entry.digest.take().or_else(|| old.digest.clone());
+                if entry.stages.is_empty() {
+                    entry.stages.clone_from(&old.stages);
+                }
+            }
             None => entries.push(old.clone()),
         }
     }
@@ -210,6 +221,7 @@ fn finished(build: &Build, image: Option<&ImageStatus>) -> Option<HistoryEntry> 
         cause: Some(build.cause.clone()),
         finished_at: Some(time(end)),
         duration: Some(go_duration(end.duration_since(build.created))),
+        stages: learned::taken(build),
     })
 }
 

@@ -96,6 +96,11 @@ impl Call {
         })
     }
 
+    /// Whether a list is read page by page, as those of watches are.
+    pub fn is_paged(&self) -> bool {
+        self.query.contains_key("limit")
+    }
+
     /// The label selector, as it was sent.
     pub fn label_selector(&self) -> Option<&str> {
         self.query.get("labelSelector").map(String::as_str)

@@ -59,6 +59,7 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         rebuild_token: None,
         known_program: None,
         gated: false,
+        memory: None,
         credentials: None,
         kept_on: gowindows_operator::render::KeptOn::default(),
         tests_kept_on: gowindows_operator::render::KeptOn::default(),

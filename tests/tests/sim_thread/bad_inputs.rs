@@ -253,6 +253,27 @@ pub fn a_label_needs_no_compiler() -> Checked {
     })
 }
 
+/// A compiler that needs more memory than the default: the next attempt has it, and so has the next build from its first on, whatever was
+/// forgotten in between.
+pub fn memory_that_does_not_suffice() -> Checked {
+    on_stage(|stage| async move {
+        let (shop, _) = open(&stage).await?;
+        let hungry = shop.commit(Program::Hungry).await;
+        sees(&shop, "Built", "False", "OutOfMemory", &["its limit of 4Gi", "The next attempt gets 8Gi"]).await?;
+        ensure(shop.until(SOON, |status| runs(status, &hungry)).await, || format!("it does not go on: {}", shop.status()))?;
+        let status = shop.status();
+        let told = (&status["build"]["attempt"], &status["build"]["memory"]["limit"], &status["learned"]["memory"]["limit"]);
+        ensure(told == (&json!(2), &json!("8Gi"), &json!("8Gi")), || format!("{status}"))?;
+        ensure(status["learned"]["stages"][1]["name"] == "compile", || format!("{}", status["learned"]))?;
+        let wipe = |object: &mut Value| object["status"] = json!({"observedGeneration": -1});
+        shop.act(|store| store.update(&writer("somebody"), &shop.key("GoWindowsImage"), true, wipe).map(drop)).await;
+        let next = shop.commit(Program::Hungry).await;
+        ensure(shop.until(SOON, |status| runs(status, &next)).await, || format!("it does not go on: {}", shop.status()))?;
+        let build = shop.status()["build"].clone();
+        ensure(build["attempt"] == 1 && build["memory"]["source"] == "Learned", || format!("{build}"))
+    })
+}
+
 /// A ServiceAccount that is not there: no Job is made, what runs stays, it is asked for in moderation, and is over with its cause.
 pub fn an_identity_without_its_account() -> Checked {
     on_stage(|stage| async move {

@@ -164,6 +164,9 @@ impl Cluster {
             (Some("assemble"), Program::Broken, None) => {
                 Some(Ended::Failed { stage: number - 1, exit: 1, says: "./main.go:7:2: undefined: bread".into() })
             }
+            (Some("assemble"), Program::Hungry, None) if memory(&object["spec"]["initContainers"][number - 1]) <= 4 << 30 => {
+                Some(Ended::OutOfMemory { stage: number - 1 })
+            }
             (None, _, Some(None)) => {
                 let failure = json!({"failure": {"reason": "ProgramUnavailable", "message": "it is gone", "transient": false}});
                 Some(Ended::Failed { stage: number - 1, exit: 1, says: failure.to_string() })
@@ -223,7 +226,7 @@ impl Cluster {
                 exit: 1,
                 says: "--- FAIL: TestBread (0.00s)\n    bread_test.go:7: it is stale\nFAIL\nFAIL\texample.com/shop\t0.005s\nFAIL".into(),
             },
-            Program::Good | Program::Crashes => {
+            Program::Good | Program::Crashes | Program::Hungry => {
                 stage.outside.pass(&source.commit);
                 Ended::Succeeded(String::new())
             }
@@ -387,6 +390,11 @@ fn request<T: serde::de::DeserializeOwned>(pod: &Value, stage: &str) -> Option<T
     let args = container["args"].as_array()?;
     let place = args.iter().position(|arg| arg == "--request")?;
     serde_json::from_str(&args.get(place + 1)?.as_str()?.replace("$$", "$")).ok()
+}
+
+/// The limit of memory of a container.
+fn memory(container: &Value) -> u64 {
+    container["resources"]["limits"]["memory"].as_str().and_then(gowindows_crds::sizes::quantity).unwrap_or(u64::MAX)
 }
 
 /// The user's linker flags in the compiler's arguments.

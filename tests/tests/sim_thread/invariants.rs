@@ -16,6 +16,7 @@
 //! | I13 | with a key: no tag and no target gets a digest before it is signed |
 //! | I14 | with tests: no tag by which it is found and no target gets an image before its tests have passed; at most one Job tests for a build |
 //! | I15 | a Job that waits for others begins only when all of them have succeeded |
+//! | I16 | no more Jobs run on the nodes of a system than there are slots |
 //!
 //! I9 is about feedback of metrics, which does not exist yet; it comes with it.
 
@@ -64,6 +65,9 @@ pub struct Invariants {
     lost: BTreeSet<String>,
     /// The Jobs that a Job waits for.
     after: BTreeMap<String, Vec<String>>,
+    /// How many Jobs may run on the nodes of each system, and those that do: for Windows, name.
+    slots: Option<u32>,
+    running: BTreeSet<(bool, String)>,
     /// Specifications by object and generation.
     flags: BTreeMap<(String, i64), String>,
     requests: BTreeMap<(u64, String), VecDeque<(u64, String)>>,
@@ -77,7 +81,7 @@ pub struct Invariants {
 
 impl Invariants {
     /// Nothing has happened yet.
-    pub fn new(outside: Outside) -> Self {
+    pub fn new(outside: Outside, slots: Option<u32>) -> Self {
         Self {
             outside,
             broken: Vec::new(),
@@ -93,6 +97,8 @@ impl Invariants {
             complete: BTreeSet::new(),
             lost: BTreeSet::new(),
             after: BTreeMap::new(),
+            slots,
+            running: BTreeSet::new(),
             flags: BTreeMap::new(),
             requests: BTreeMap::new(),
             writes: 0,
@@ -193,7 +199,8 @@ impl Invariants {
             return;
         }
         if metadata["labels"]["sim/stripped"].is_string() {
-            // Without its labels a Job is no build of ours any more: it is taken for lost.
+            // Without its labels a Job is no build of ours any more: it is taken for lost, and no longer counted.
+            self.running.retain(|(_, name)| *name != change.key.2);
             self.lost.insert(change.key.2.clone());
             self.active.values_mut().for_each(|names| names.retain(|name| *name != change.key.2));
             let before = change.old.as_ref().and_then(|old| old.object["metadata"]["labels"][names::LABEL_FINGERPRINT].as_str());
@@ -206,6 +213,7 @@ impl Invariants {
             self.taken_away.insert((owner.clone(), fingerprint.clone()));
         }
         self.relay(change, ours);
+        self.slot(change);
         if label(names::LABEL_ROLE) == names::ROLE_PART {
             return;
         }
@@ -267,6 +275,28 @@ impl Invariants {
             self.breaks(format!("I15: {name} begins, and {early} has not succeeded"));
         }
         self.after.insert(name.clone(), after);
+    }
+
+    /// Follows which Jobs may have pods.
+    fn slot(&mut self, change: &Change) {
+        let pod =
+            change.new.as_ref().or(change.old.as_ref()).map(|stored| stored.object["spec"]["template"]["spec"]["os"]["name"] == "windows");
+        let (windows, name) = (pod.unwrap_or_default(), change.key.2.clone());
+        let runs = change.new.as_ref().is_some_and(|new| {
+            let spec = &new.object["spec"];
+            !has_ended(new) && spec["suspend"] != true && spec["parallelism"] != 0
+        });
+        if !runs {
+            self.running.remove(&(windows, name));
+            return;
+        }
+        let began = self.running.insert((windows, name.clone()));
+        let running: Vec<&String> = self.running.iter().filter(|(on, _)| *on == windows).map(|(_, name)| name).collect();
+        let most = self.slots.and_then(|slots| usize::try_from(slots).ok()).unwrap_or(usize::MAX);
+        if began && running.len() > most {
+            let message = format!("I16: {name} began, and {running:?} run in {most} slots (windows: {windows})");
+            self.breaks(message);
+        }
     }
 
     /// Whether a Job waits for one that will never succeed: it is as one that has ended.

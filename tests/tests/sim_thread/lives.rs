@@ -175,7 +175,8 @@ fn normalised(shop: &Shop) -> String {
     // Where the Job is gone before it could be told from, provenance is missing; what is signed has it.
     let attested = shop.signs().then(|| condition(&status, "Attested"));
     let deployment = shop.get("Deployment").unwrap_or_default();
-    let unfinished = shop.jobs().iter().filter(|job| job["status"]["conditions"][0].is_null()).count();
+    let jobs = shop.jobs();
+    let unfinished = jobs.iter().filter(|job| job["status"]["conditions"][0].is_null() && !waits_for_nobody(job)).count();
     json!({
         "conditions": conditions,
         "attested": attested,
@@ -188,4 +189,9 @@ fn normalised(shop: &Shop) -> String {
         "unfinishedJobs": unfinished,
     })
     .to_string()
+}
+
+/// It queued when somebody took its labels away: it stays suspended, and nobody counts it any more.
+fn waits_for_nobody(job: &Value) -> bool {
+    job["metadata"]["labels"]["sim/stripped"].is_string() && job["spec"]["suspend"] == true
 }

@@ -29,10 +29,11 @@ fn main() {
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let trial = |name: &str, test: fn() -> Result<(), String>| Trial::test(name, move || test().map_err(Failed::from));
     let trials = vec![
-        trial("one_object_lives", || run::many("one_object_lives", 1, (|stage| Box::pin(lives::one_object(stage)), 1))),
-        trial("three_objects_live", || run::many("three_objects_live", 1, (|stage| Box::pin(lives::three_objects(stage)), 1))),
+        trial("one_object_lives", || run::many("one_object_lives", 1, (|stage| Box::pin(lives::one_object(stage)), 1, None))),
+        trial("three_objects_live", || run::many("three_objects_live", 1, (|stage| Box::pin(lives::three_objects(stage)), 1, None))),
+        trial("three_objects_queue", || run::many("three_objects_queue", 3, (|stage| Box::pin(lives::three_objects(stage)), 1, Some(1)))),
         // Two replicas ask for their Lease every two seconds: these lives take longer.
-        trial("two_replicas_live", || run::many("two_replicas_live", 5, (|stage| Box::pin(lives::one_object(stage)), 2))),
+        trial("two_replicas_live", || run::many("two_replicas_live", 5, (|stage| Box::pin(lives::one_object(stage)), 2, None))),
         trial("a_seed_replays", run::a_seed_replays),
         trial("job_deleted_by_someone", bad_inputs::job_deleted_by_someone),
         trial("namespace_terminating", bad_inputs::namespace_terminating),
@@ -42,6 +43,7 @@ fn main() {
         trial("an_object_that_cannot_be_read", bad_inputs::an_object_that_cannot_be_read),
         trial("a_label_needs_no_compiler", bad_inputs::a_label_needs_no_compiler),
         trial("failing_test_blocks_the_push", bad_inputs::failing_test_blocks_the_push),
+        trial("memory_that_does_not_suffice", bad_inputs::memory_that_does_not_suffice),
         trial("an_identity_without_its_account", bad_inputs::an_identity_without_its_account),
         trial("status_wiped", bad_inputs::status_wiped),
         trial("forged_job_of_the_right_name", bad_inputs::forged_job_of_the_right_name),

@@ -20,6 +20,8 @@ pub enum Program {
     Good,
     /// It does not compile.
     Broken,
+    /// It compiles where the compiler gets more than 4Gi of memory.
+    Hungry,
     /// It compiles, and a test of it fails.
     Untested,
     /// It compiles, and ends with exit code 3 as soon as it starts.

@@ -21,6 +21,11 @@ pub enum Ended {
         /// The end of its output.
         says: String,
     },
+    /// A stage was ended at its limit of memory.
+    OutOfMemory {
+        /// Its position.
+        stage: usize,
+    },
 }
 
 /// The stages of a build pod, in order.
@@ -54,6 +59,7 @@ pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Time
     };
     let failed = match ended {
         Some(Ended::Failed { stage, exit, says }) => Some((*stage, *exit, says.clone())),
+        Some(Ended::OutOfMemory { stage }) => Some((*stage, 137, String::new())),
         _ => None,
     };
     let state = |stage: usize| {
@@ -69,7 +75,12 @@ pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Time
             (_, Some(Ended::Succeeded(says))) if stage == last => (0, says.clone()),
             _ => (0, String::new()),
         };
-        json!({"terminated": {"exitCode": exit, "message": message, "startedAt": started(stage), "finishedAt": now}})
+        let reason = match ended {
+            Some(Ended::OutOfMemory { stage: broken }) if *broken == stage => "OOMKilled",
+            _ if exit == 0 => "Completed",
+            _ => "Error",
+        };
+        json!({"terminated": {"exitCode": exit, "reason": reason, "message": message, "startedAt": started(stage), "finishedAt": now}})
     };
     let status = |stage: usize| {
         json!({
@@ -77,7 +88,7 @@ pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Time
         })
     };
     pod["status"] = json!({
-        "phase": match ended { None => "Running", Some(Ended::Succeeded(_)) => "Succeeded", Some(Ended::Failed { .. }) => "Failed" },
+        "phase": match ended { None => "Running", Some(Ended::Succeeded(_)) => "Succeeded", Some(_) => "Failed" },
         "initContainerStatuses": (0..last).map(status).collect::<Vec<_>>(),
         "containerStatuses": [status(last)],
     });
@@ -87,7 +98,7 @@ pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Time
 pub fn job_condition(ended: &Ended) -> Value {
     match ended {
         Ended::Succeeded(_) => json!({"type": "Complete"}),
-        Ended::Failed { .. } => {
+        Ended::Failed { .. } | Ended::OutOfMemory { .. } => {
             json!({"type": "Failed", "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit"})
         }
     }

@@ -8,7 +8,7 @@ use crate::faults::Faults;
 use crate::invariants::Invariants;
 use crate::outside::Outside;
 use gowindows_operator::controller::Metrics;
-use gowindows_operator::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings};
+use gowindows_operator::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings, SlotSettings};
 use gowindows_tests::fake_apiserver::{Clock, FakeApiServer};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,13 +51,13 @@ fn morning() -> Timestamp {
 }
 
 impl Stage {
-    /// A stage whose time starts now. Must be called within a runtime whose clock is paused.
-    pub fn new(dice: Dice, faults: Faults) -> Arc<Self> {
+    /// A stage whose time starts now, with so many slots on the nodes of each system. Must be called within a runtime whose clock is paused.
+    pub fn new(dice: Dice, faults: Faults, slots: Option<u32>) -> Arc<Self> {
         let start = Instant::now();
         let server = FakeApiServer::new(clock(start));
         let outside = Outside::default();
-        let invariants = Arc::new(Mutex::new(Invariants::new(outside.clone())));
-        let settings = Arc::new(settings());
+        let invariants = Arc::new(Mutex::new(Invariants::new(outside.clone(), slots)));
+        let settings = Arc::new(Settings { slots: SlotSettings { linux: slots, windows: slots }, ..settings() });
         let (observer, admission) = (invariants.clone(), settings.clone());
         let time = clock(start);
         server.within(|store| {

@@ -3,7 +3,8 @@
 use crate::faults::Fate;
 use crate::stage::{Stage, kind_lane, object_lane};
 use futures::future::BoxFuture;
-use gowindows_tests::fake_apiserver::{Call, Delivery, Replied, Sent, Wire};
+use gowindows_tests::fake_apiserver::kinds::by_name;
+use gowindows_tests::fake_apiserver::{Call, Delivery, Replied, Sent, Verb, Wire};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -32,6 +33,9 @@ impl ProcessWire {
 
     fn lane(&self, call: &Call) -> u64 {
         match object_of(call) {
+            // Any pass gives slots away, whoever's the Job is: no pass shall meet another one in its lane.
+            None if call.verb == Verb::List && !call.is_paged() => object_lane(self.replica, 4),
+            Some(_) if call.verb == Verb::Merge && call.kind == by_name("Job") => object_lane(self.replica, 3),
             Some(object) => object_lane(self.replica, object),
             None => kind_lane(self.replica, u64::try_from(call.kind).unwrap_or_default()),
         }
@@ -95,7 +99,8 @@ impl Wire for ProcessWire {
         })
     }
 
-    fn stale(&self, _: &Call) -> Option<u64> {
-        self.view.filter(|(_, until)| self.stage.milliseconds() < *until).map(|(past, _)| past)
+    /// A list without pages is none of a watch: whoever asks so asks for what is there now.
+    fn stale(&self, list: &Call) -> Option<u64> {
+        self.view.filter(|_| list.is_paged()).filter(|(_, until)| self.stage.milliseconds() < *until).map(|(past, _)| past)
     }
 }

@@ -3,12 +3,13 @@
 //! | class | reasons | tried again |
 //! |---|---|---|
 //! | the input's fault | compile error, failed test, invalid source, Dockerfile or base | never: a new commit or specification is a new build |
-//! | passing | lost pod or Job, memory | `build.retries` times, after 10 s, 20 s, ... |
+//! | memory | a limit that was reached, an eviction because of memory | once, with more ([`memory`]); and when somebody gives it more |
+//! | passing | lost pod or Job | `build.retries` times, after 10 s, 20 s, ... |
 //! | the surroundings' | unreachable source, module host, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
-use super::super::{BuildVerdict, Plan, Request, backoff, later};
-use super::{recorded_attempt, start};
+use super::super::{BuildVerdict, Inputs, Plan, Request, backoff, later};
+use super::{memory, recorded_attempt, start};
 use crate::observe::{Build, World};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
@@ -66,8 +67,11 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
     // Newer Jobs may have been deleted, and their names are not used twice.
     let attempt = build.attempt.max(recorded_attempt(world, &build.fingerprint));
     let tries = u32::try_from(attempt).unwrap_or(1);
+    let fingerprint = plan.conclusion.inputs.as_ref().map(Inputs::fingerprint).filter(|_| reason == Reason::OutOfMemory);
+    let outlook = fingerprint.and_then(|fingerprint| memory::outlook(world, request, &fingerprint));
     let allowed = match class(reason) {
         Class::Input => false,
+        Class::Passing if outlook.is_some() => outlook.as_ref().is_some_and(|outlook| outlook.hope),
         Class::Passing => attempt <= request.build.retries,
         Class::Surroundings => true,
     };
@@ -79,8 +83,9 @@ pub(super) fn decide(world: &World, request: &Request, settings: &Settings, plan
         start(world, request, settings, plan, attempt + 1, None);
         return;
     }
-    let message = match class(reason) {
-        Class::Passing if !allowed => format!("{message} It was tried {attempt} times; build.retries allows no more."),
+    let message = match (class(reason), outlook) {
+        (_, Some(outlook)) => format!("{message} {}", outlook.words),
+        (Class::Passing, None) if !allowed => format!("{message} It was tried {attempt} times; build.retries allows no more."),
         _ => message.to_owned(),
     };
     if build.is_unfinished() {

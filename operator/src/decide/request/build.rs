@@ -7,14 +7,13 @@
 //! | Kaniko | yes | impossible, refused as [`Reason::InvalidSpec`] |
 
 use super::checks::{self, Check, invalid};
+use super::resources::{self, MemoryRequest};
 use super::{MINUTE, Refusal, object_name};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, NodeSystem, SecretReference};
 use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -31,6 +30,8 @@ pub struct BuildRequest {
     pub workspace: Option<String>,
     /// Resources of the compile container, and of the one that tests.
     pub resources: ResourceRequirements,
+    /// The memory in them, and up to what it may be raised.
+    pub memory: MemoryRequest,
     /// Longest time from creation until the pod runs.
     pub queue: Duration,
     /// Longest time of the `source` stage.
@@ -210,13 +211,10 @@ impl BuildRequest {
             return Err(invalid("build.nodes.selector", label, "it is set by the operator; leave it out"));
         }
         let timeouts = timeouts.unwrap_or_default();
-        let resources = resources.unwrap_or_default();
+        let (resources, memory) = resources::resources(resources, settings)?;
         Ok(Self {
-            resources: ResourceRequirements {
-                claims: None,
-                requests: Some(quantities(resources.requests, &[("cpu", "500m"), ("memory", "1Gi")])),
-                limits: Some(quantities(resources.limits, &[("memory", "4Gi")])),
-            },
+            resources,
+            memory,
             nodes,
             system,
             workspace: workspace.map(|workspace| object_name("build.workspace.claimName", &workspace.claim_name)).transpose()?,
@@ -262,16 +260,4 @@ impl BuildRequest {
     pub fn tolerations(&self) -> Option<Vec<Toleration>> {
         Some(self.nodes.tolerations.clone()).filter(|list| !list.is_empty())
     }
-}
-
-fn quantities(given: BTreeMap<String, IntOrString>, defaults: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
-    let mut quantities: BTreeMap<_, _> = defaults.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect();
-    quantities.extend(given.into_iter().map(|(name, value)| {
-        let text = match value {
-            IntOrString::Int(number) => number.to_string(),
-            IntOrString::String(text) => text,
-        };
-        (name, Quantity(text))
-    }));
-    quantities
 }

@@ -42,6 +42,7 @@ fn pods(object: &GoWindowsImage) -> (PodSpec, PodSpec) {
         rebuild_token: None,
         known_program: None,
         gated: true,
+        memory: None,
         credentials,
         kept_on: crate::render::KeptOn::default(),
         tests_kept_on: crate::render::KeptOn::default(),

@@ -115,6 +115,7 @@ fn first(inputs: &Inputs) -> crate::render::BuildOrder<'_> {
         rebuild_token: None,
         known_program: None,
         gated: false,
+        memory: None,
         credentials: None,
         kept_on: crate::render::KeptOn::default(),
         tests_kept_on: crate::render::KeptOn::default(),

@@ -180,6 +180,7 @@ fn a_program_that_is_taken_over_needs_no_modules() {
         rebuild_token: None,
         known_program,
         gated: false,
+        memory: None,
         credentials,
         kept_on: crate::render::KeptOn::default(),
         tests_kept_on: crate::render::KeptOn::default(),

@@ -1,0 +1,94 @@
+//! A compiler that needs more memory than it may use: a real kernel ends it, the next attempt has twice as much, and later builds start with that.
+
+use crate::{builders, object, tenant};
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join;
+use gowindows_crds::conditions::{ConditionType, Reason};
+use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus, MemorySource};
+use gowindows_tests::lab::git::Access;
+use gowindows_tests::thread::{LIMIT, Stage, Tenant, is_for, message, until};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// So many functions in one file take the compiler some 800 MiB: more than the first of these limits, and less than the second.
+const FUNCTIONS: usize = 40_000;
+const TOO_LITTLE: &str = "640Mi";
+const ENOUGH: &str = "1280Mi";
+const DATE: &str = "2026-01-04T03:04:05Z";
+
+fn program() -> String {
+    let mut text =
+        String::from("package main\n\nfunc main() {\n\tsum := 0\n\tfor n, f := range all {\n\t\tsum += f(n)\n\t}\n\tprintln(sum)\n}\n\n");
+    text.push_str("var all = []func(int) int{\n");
+    for number in 0..FUNCTIONS {
+        let _ = writeln!(text, "\tfunc(n int) int {{ return n*{number} + {number} }},");
+    }
+    text + "}\n"
+}
+
+async fn until_so(stage: &Stage, tenant: &Tenant, so: impl Fn(&GoWindowsImageStatus) -> bool) -> Result<GoWindowsImageStatus> {
+    until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, so).await
+}
+
+async fn says(stage: &Stage, tenant: &Tenant, parts: &[&str]) -> Result<()> {
+    let so = |status: &GoWindowsImageStatus| {
+        let said = message(status, ConditionType::Built);
+        is_for(status, ConditionType::Built, Reason::OutOfMemory) && parts.iter().all(|part| said.contains(part))
+    };
+    let status = until_so(stage, tenant, so).await?;
+    eprintln!("{}: {}", tenant.namespace, message(&status, ConditionType::Built));
+    Ok(())
+}
+
+/// Waits until an image of this commit is published.
+async fn published(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<GoWindowsImageStatus> {
+    let there = |status: &GoWindowsImageStatus| {
+        status.image.as_ref().and_then(|image| image.revision.as_ref()).is_some_and(|revision| revision.ends_with(commit))
+    };
+    until_so(stage, tenant, there).await
+}
+
+pub async fn a_compiler_that_runs_out_of_memory(stage: Arc<Stage>) -> Result<()> {
+    let builders = &*builders()?.read().await;
+    let repository = stage.lab.git().create("memory/hungry", Access::Public).await?;
+    let files = [("go.mod", "module example.com/hungry\n\ngo 1.26\n"), ("main.go", &program())];
+    let first = repository.commit_files(&files, "Be hungry", DATE).await?;
+    let (stage, url, first) = (&*stage, repository.url(), first.as_str());
+    let make = |engine, resources: Value| async move {
+        let name = if resources["maxMemory"].is_null() { "memory-kept" } else { "memory" };
+        let tenant = tenant(stage, name, engine, builders).await?;
+        let mut object = object(stage, &tenant, url, engine, "");
+        object["spec"]["go"] = json!({"package": "."});
+        object["spec"]["build"]["resources"] = resources;
+        tenant.kubectl.apply(&object.to_string()).await?;
+        Ok::<_, anyhow::Error>(tenant)
+    };
+    let raised = |engine| async move {
+        let tenant = make(engine, json!({"limits": {"memory": TOO_LITTLE}, "maxMemory": "4Gi"})).await?;
+        says(stage, &tenant, &["Stage compile used more memory than its limit of 640Mi. The next attempt gets 1280Mi."]).await?;
+        let status = published(stage, &tenant, first).await.with_context(|| format!("{engine:?}"))?;
+        let memory = status.build.and_then(|build| Some((build.attempt, build.memory?.source)));
+        ensure!(memory == Some((2, MemorySource::OutOfMemory)), "{memory:?}");
+        let learned = status.learned.and_then(|learned| learned.memory).context("nothing was learned")?;
+        ensure!(learned.limit == ENOUGH && learned.engine == engine, "{learned:?}");
+        Ok::<_, anyhow::Error>(tenant)
+    };
+    let kept = async {
+        let tenant = make(BuildEngine::Go, json!({"limits": {"memory": TOO_LITTLE}})).await?;
+        says(stage, &tenant, &["build.resources.limits.memory is 640Mi and is kept: raise it"]).await?;
+        let more = json!({"spec": {"build": {"resources": {"limits": {"memory": ENOUGH}}}}}).to_string();
+        tenant.kubectl.run(&["patch", "gwi", "program", "--type=merge", "--patch", &more]).await?;
+        published(stage, &tenant, first).await.context("with a limit that was raised by hand").map(drop)
+    };
+    let (tenant, ()) = try_join(raised(BuildEngine::Go), kept).await?;
+    raised(BuildEngine::Kaniko).await?;
+
+    // The next commit needs as much, and has it at once.
+    let second = repository.commit_files(&[("main.go", &format!("{}\nconst hungry = true\n", program()))], "Still be hungry", DATE).await?;
+    let status = published(stage, &tenant, &second).await?;
+    let memory = status.build.and_then(|build| Some((build.attempt, build.memory?)));
+    ensure!(memory.as_ref().is_some_and(|(attempt, memory)| *attempt == 1 && memory.source == MemorySource::Learned), "{memory:?}");
+    eprintln!("{}: {memory:?}", tenant.namespace);
+    Ok(())
+}
