@@ -5,7 +5,7 @@
 //! container that ran as root with files of a toolchain image, and is as little believed as anything that a compile stage leaves.
 
 use super::AssembleError;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -41,7 +41,7 @@ fn unpacked(image: &Path, into: &Path) -> io::Result<()> {
     let entry = find(&mut archive, &layer)?.ok_or_else(|| other(format!("it has no {layer:?}, which it lists as its layer")))?;
     let mut layer = BufReader::new(entry);
     let zipped = io::BufRead::fill_buf(&mut layer)?.starts_with(&[0x1f, 0x8b]);
-    if zipped { program(GzDecoder::new(layer), into) } else { program(layer, into) }
+    if zipped { program(MultiGzDecoder::new(layer), into) } else { program(layer, into) }
 }
 
 fn only_layer(file: &mut (impl Read + Seek)) -> io::Result<String> {

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use nix::sys::stat::{Mode, SFlag, mknod};
 use sha2::{Digest, Sha256};
 use tar::{Archive, Entry, EntryType};
@@ -86,7 +86,7 @@ fn open(blob: &Path) -> Result<Box<dyn Read>> {
     file.by_ref().take(4).read_to_end(&mut magic)?;
     let content = BufReader::new(io::Cursor::new(magic.clone()).chain(file));
     Ok(match magic[..] {
-        [0x1f, 0x8b, ..] => Box::new(GzDecoder::new(content)),
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(content)),
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::with_buffer(content)?),
         _ => Box::new(content),
     })
