@@ -1,6 +1,11 @@
-//! Do Windows nodes of several releases get what they can run, and are bases chosen, and found, as nodes and fences want it?
+//! Do Windows nodes of several releases get what they can run, and are bases chosen, and found, as nodes and fences want it? And do builds
+//! wait for slots?
 //!
-//! One lab: three nodes that run the programs, each of another release, and three on paper that are only looked at.
+//! One lab: three nodes that run the programs, each of another release, and three on paper that are only looked at. One Job of a build runs at
+//! a time, whoever's it is.
+
+#[path = "lab_releases/queue.rs"]
+mod queue;
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
@@ -33,7 +38,11 @@ const PAPERS: [(&str, &str, &str, &str); 3] = [
 ];
 
 fn main() {
-    let scenarios = scenarios![releases::every_node_runs_its_release, fences::private_and_mirrored_bases_are_built_on];
+    let scenarios = scenarios![
+        releases::every_node_runs_its_release,
+        fences::private_and_mirrored_bases_are_built_on,
+        queue::builds_queue_for_the_one_slot,
+    ];
     run(|| set_up().boxed(), 2, scenarios)
 }
 
@@ -52,7 +61,7 @@ async fn set_up() -> Result<Stage> {
     for (name, version, containerd, _) in PAPERS {
         nodes.push(lab.paper_node_with(name, version, containerd, std::slice::from_ref(&on_paper)).await?);
     }
-    let operator = Operator::install(&lab, &progress).await?;
+    let operator = Operator::install_with(&lab, &json!({"slots": {"linux": 1}}), &progress).await?;
     Ok(Stage { lab, operator, nodes })
 }
 

@@ -89,8 +89,12 @@ fn resolved(digest: &str, os_version: &str) -> ResolvedBase {
 
 /// Decides, answering each question as a registry would that has only what is given.
 fn settle(world: &mut World, published: Option<&ImageStatus>) -> Plan {
+    settle_under(&settings(), world, published)
+}
+
+fn settle_under(settings: &Settings, world: &mut World, published: Option<&ImageStatus>) -> Plan {
     for _ in 0..6 {
-        match decide(world, &settings()) {
+        match decide(world, settings) {
             Decision::Do(plan) => return *plan,
             Decision::Ask(questions) => {
                 for question in questions {
@@ -126,18 +130,22 @@ fn turn(fresh: Option<Turn>, state: &BuildState, created: Timestamp) -> Option<T
 /// The world after its plan's Job was created and got this far.
 fn with_job(mut world: World, state: BuildState) -> World {
     let plan = settle(&mut world, None);
-    let job = created(&plan).expect("a build").clone();
-    let mut build = build(&job, &[]).expect("a build of ours");
+    goes_on(&mut world, &plan, state);
+    world.now = later(world.now, Duration::from_secs(61));
+    world
+}
+
+/// A plan's Job was created and got this far; what has ended took a minute.
+fn goes_on(world: &mut World, plan: &Plan, state: BuildState) {
+    let mut build = build(created(plan).expect("a build"), &[]).expect("a build of ours");
     build.created = world.now;
-    build.finished = (!state.is_active()).then_some(at(60));
+    build.finished = (!state.is_active()).then_some(later(world.now, Duration::from_secs(60)));
     build.running = state.is_active();
     build.turn = turn(build.turn, &state, world.now);
     build.state = state;
     world.builds.push(build);
     world.answers.asked.clear();
     world.answers.published.clear();
-    world.now = at(61);
-    world
 }
 
 fn succeeded() -> BuildState {

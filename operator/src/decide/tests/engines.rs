@@ -23,21 +23,7 @@ fn request(build: Value) -> Result<Request, Refusal> {
 
 /// The first pass that creates a Job, with an answer to every question.
 fn plan_of(engine: BuildEngine) -> Plan {
-    let mut world = world(json!({"spec": {"build": build(engine)}}));
-    for _ in 0..6 {
-        match decide(&world, &settings()) {
-            Decision::Do(plan) => return *plan,
-            Decision::Ask(questions) => {
-                for question in questions {
-                    if let Question::Published(tag) = &question {
-                        world.answers.published.insert(tag.clone(), Seen::Fresh(None, world.now));
-                    }
-                    world.answers.asked.push(question);
-                }
-            }
-        }
-    }
-    panic!("the decision keeps asking: {:?}", world.answers.asked);
+    settle(&mut world(json!({"spec": {"build": build(engine)}})), None)
 }
 
 fn pod(engine: BuildEngine) -> PodSpec {

@@ -29,19 +29,10 @@ fn ran_out(stage: Option<&str>) -> BuildState {
 }
 
 /// The newest attempt got this far; then the next pass, long after.
-fn goes_on(world: &mut World, plan: &Plan, state: BuildState) -> Plan {
+fn after(world: &mut World, plan: &Plan, state: BuildState) -> Plan {
     report(world, plan);
-    let job = created(plan).expect("a build").clone();
-    let mut build = build(&job, &[]).expect("a build of ours");
-    build.created = world.now;
+    goes_on(world, plan, state);
     world.now = later(world.now, Duration::from_secs(900));
-    build.finished = (!state.is_active()).then_some(later(build.created, Duration::from_secs(60)));
-    build.running = state.is_active();
-    build.turn = turn(build.turn, &state, build.created);
-    build.state = state;
-    world.builds.push(build);
-    world.answers.asked.clear();
-    world.answers.published.clear();
     settle(world, None)
 }
 
@@ -57,11 +48,11 @@ fn a_build_that_ran_out_of_memory_gets_twice_as_much_once() {
     let mut world = world(json!({}));
     let first = settle(&mut world, None);
     assert_eq!(memory_of(created(&first).expect("a build"), "compile"), pair("1Gi", "4Gi"));
-    let second = goes_on(&mut world, &first, ran_out(Some("compile")));
+    let second = after(&mut world, &first, ran_out(Some("compile")));
     let job = created(&second).expect("another attempt");
     assert_eq!(memory_of(job, "compile"), pair("4Gi", "8Gi"), "it needs more than 4Gi: so much is set aside");
     assert_eq!(memory_of(job, "assemble").1, "1Gi", "the operator's own steps have theirs");
-    let third = goes_on(&mut world, &second, ran_out(Some("compile")));
+    let third = after(&mut world, &second, ran_out(Some("compile")));
     assert!(created(&third).is_none(), "{third:?}");
     let (reason, message, again) = verdict(&third);
     assert_eq!((reason, again), (Reason::OutOfMemory, false));
@@ -84,14 +75,10 @@ fn a_build_that_ran_out_of_memory_gets_twice_as_much_once() {
 fn what_happens_next_is_told_before_it_does() {
     let mut world = world(json!({}));
     let first = settle(&mut world, None);
-    let mut second = goes_on(&mut world, &first, ran_out(Some("compile")));
-    world.now = later(world.builds[0].finished.expect("an end"), Duration::from_secs(1));
-    world.answers.asked.clear();
-    second = {
-        drop(second);
-        settle(&mut world, None)
-    };
-    let (_, message, again) = verdict(&second);
+    report(&mut world, &first);
+    goes_on(&mut world, &first, ran_out(Some("compile")));
+    world.now = later(world.now, Duration::from_secs(61));
+    let (_, message, again) = verdict(&settle(&mut world, None));
     assert!(again && message.ends_with("The next attempt gets 8Gi."), "{message}");
 }
 
@@ -109,7 +96,7 @@ fn a_limit_that_is_declared_is_kept_unless_more_is_allowed() {
         let mut world = world(resources(given.clone()));
         let plan = settle(&mut world, None);
         assert_eq!(memory_of(created(&plan).expect("a build"), "compile"), first, "{given}");
-        let plan = goes_on(&mut world, &plan, ran_out(Some("compile")));
+        let plan = after(&mut world, &plan, ran_out(Some("compile")));
         assert_eq!(created(&plan).map(|job| memory_of(job, "compile")), next, "{given}");
         if next.is_none() {
             let (_, message, again) = verdict(&plan);
@@ -118,7 +105,7 @@ fn a_limit_that_is_declared_is_kept_unless_more_is_allowed() {
     }
     let mut world = world(json!({"spec": {"build": {"retries": 0}}}));
     let plan = settle(&mut world, None);
-    let plan = goes_on(&mut world, &plan, ran_out(Some("compile")));
+    let plan = after(&mut world, &plan, ran_out(Some("compile")));
     assert!(created(&plan).is_none() && verdict(&plan).1.contains("build.retries is 0"), "{plan:?}");
 }
 
@@ -126,8 +113,8 @@ fn a_limit_that_is_declared_is_kept_unless_more_is_allowed() {
 fn the_next_build_starts_with_what_sufficed() {
     let mut world = world(json!({}));
     let first = settle(&mut world, None);
-    let second = goes_on(&mut world, &first, ran_out(Some("compile")));
-    let plan = goes_on(&mut world, &second, BuildState::Succeeded(None));
+    let second = after(&mut world, &first, ran_out(Some("compile")));
+    let plan = after(&mut world, &second, BuildState::Succeeded(None));
     report(&mut world, &plan);
     let learned = world.status().learned.clone().and_then(|learned| learned.memory).expect("it is in the status");
     assert_eq!((learned.request.as_str(), learned.limit.as_str(), learned.engine), ("4Gi", "8Gi", BuildEngine::Go));
@@ -149,7 +136,7 @@ fn the_next_build_starts_with_what_sufficed() {
         assert_eq!(memory_of(job, "compile"), pair("4Gi", "8Gi"));
         let told = build(job, &[]).and_then(|build| build.memory).expect("told");
         assert_eq!((told.source, told.because), (MemorySource::Learned, learned.because.clone()));
-        let plan = goes_on(&mut world, &plan, ran_out(Some("compile")));
+        let plan = after(&mut world, &plan, ran_out(Some("compile")));
         assert!(created(&plan).is_none(), "8Gi is the most: {plan:?}");
     }
     let mut kaniko = without_jobs(&world);
@@ -175,9 +162,9 @@ fn an_eviction_because_of_memory_sets_more_aside() {
     let plan = settle(&mut world, None);
     assert!(matches!(&plan.effects[..], [Effect::StopJob { why, .. }] if why == EVICTED), "{:?}", plan.effects);
     world.builds.clear();
-    let second = goes_on(&mut world, &first, ran_out(None));
+    let second = after(&mut world, &first, ran_out(None));
     assert_eq!(memory_of(created(&second).expect("another attempt"), "compile"), pair("4Gi", "4Gi"));
-    let third = goes_on(&mut world, &second, ran_out(None));
+    let third = after(&mut world, &second, ran_out(None));
     assert!(created(&third).is_none() && verdict(&third).1.contains("build.resources.requests.memory"), "{third:?}");
     // Where the object says what is to be set aside, the Job controller goes on as ever.
     let mut declared = super::world(json!({"spec": {"build": {"resources": {"requests": {"memory": "1Gi"}}}}}));
@@ -198,10 +185,10 @@ fn memory_of_others_is_a_passing_failure() {
         let mut world = world(json!({}));
         let mut plan = settle(&mut world, None);
         for _ in 0..2 {
-            plan = goes_on(&mut world, &plan, ran_out(Some(stage)));
+            plan = after(&mut world, &plan, ran_out(Some(stage)));
             assert_eq!(memory_of(created(&plan).expect("another attempt"), "compile"), pair("1Gi", "4Gi"), "{stage}");
         }
-        assert!(verdict(&goes_on(&mut world, &plan, ran_out(Some(stage)))).1.contains("build.retries allows no more"), "{stage}");
+        assert!(verdict(&after(&mut world, &plan, ran_out(Some(stage)))).1.contains("build.retries allows no more"), "{stage}");
     }
 }
 

@@ -60,21 +60,7 @@ fn whoever_gets_slots_one_by_one_gets_them_in_the_order_that_was_told() {
 }
 
 fn with_slots(world: &mut World) -> Plan {
-    let settings = Settings { slots: linux(1), ..settings() };
-    for _ in 0..6 {
-        match decide(world, &settings) {
-            Decision::Do(plan) => return *plan,
-            Decision::Ask(questions) => {
-                for question in questions {
-                    if let Question::Published(tag) = &question {
-                        world.answers.published.insert(tag.clone(), Seen::Fresh(None, world.now));
-                    }
-                    world.answers.asked.push(question);
-                }
-            }
-        }
-    }
-    panic!("it keeps asking");
+    settle_under(&Settings { slots: linux(1), ..settings() }, world, None)
 }
 
 #[test]
