@@ -49,7 +49,7 @@ pub struct ImageSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(range(min = 1, max = 65535)))]
     pub ports: Vec<i32>,
-    /// How the layers of the program and its files are compressed. Default: gzip at level 6.
+    /// How the layers of the program and its files are compressed. Default: gzip at level 4, which is as small as the level 6 of other builders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionSpec>,
     /// How large the application may be. What a build measured is in `status.image` in any case.
@@ -144,7 +144,7 @@ pub struct CompressionSpec {
     /// Windows nodes since 1.6. Default: `gzip`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<CompressionAlgorithm>,
-    /// 0 to 9 for gzip (default 6), 1 to 19 for zstd (default 3). Above 15, zstd needs some 100 MB of memory in the build pod.
+    /// 0 to 9 for gzip (default 4), 1 to 19 for zstd (default 3). Above 15, zstd needs some 100 MB of memory in the build pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 19))]
     pub level: Option<i32>,

@@ -33,7 +33,7 @@ pub struct BuildArgs {
     /// --base, or ltsc2022]
     #[arg(long = "release", value_name = "R")]
     pub releases: Vec<String>,
-    /// Compression of the program's layer: gzip from 0 to 9, or zstd from 1 to 19 [default: gzip:6]
+    /// Compression of the program's layer: gzip from 0 to 9, or zstd from 1 to 19 [default: gzip:4]
     #[arg(long, value_name = "gzip|zstd[:LEVEL]")]
     pub compression: Option<String>,
     /// Tag to set; may be repeated [default: the tag in --push, or with -f the declared ones]

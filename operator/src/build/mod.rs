@@ -1,7 +1,7 @@
 //! `gowindows build`: from a folder with Go source to a Windows image, on this machine, without a cluster.
 //!
 //! ```text
-//! arguments and declaration -> plan -> bases -> compile (the local `go`) -> assemble -> push or write -> report
+//! arguments and declaration -> plan -> bases | compile (the local `go`) -> assemble -> push or write -> report
 //! ```
 //!
 //! The same flags and the same writer as in the cluster: the same commit, toolchain and base give the same digest.
@@ -86,16 +86,16 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     for note in notes.iter().chain(credentials.notes()) {
         say(format!("note: {note}"));
     }
+    let size_budget = declared.as_ref().and_then(|spec| spec.image.size_budget.clone());
+    let budget = SizeBudget::new(size_budget).map_err(|refusal| anyhow::Error::msg(refusal.message))?;
+    let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
+    // All else that can be done before there is a program is done beside the compiler; a wrong base ends it.
+    let compiling = toolchain::start(&module, &compile, out.path())?;
     let registries = registries(settings.registries, &args.insecure_registry);
     let reader = Registry::new(&registries, credentials.clone())?.with_tries(TRIES).through_mirrors();
     let registry = Registry::new(&registries, credentials)?.with_tries(TRIES);
-
-    let size_budget = declared.as_ref().and_then(|spec| spec.image.size_budget.clone());
-    let budget = SizeBudget::new(size_budget).map_err(|refusal| anyhow::Error::msg(refusal.message))?;
-
-    let bases = find_bases(&reader, &assembly, &say).await?;
-    let out = tempfile::tempdir().context("cannot make a temporary folder for the program (in TMPDIR)")?;
-    toolchain::compile(&module, &compile, out.path(), &say).await?;
+    let bases = async { anyhow::Ok(find_bases(&reader, &assembly, &say).await?) };
+    let (bases, ()) = tokio::try_join!(bases, compiling.finish(&say))?;
     let program = Program::in_folder(out.path())?;
     if compile.strip
         && let Some(saved) = program.build_info.as_ref().ok().and_then(|info| savings::sentence(&info.go_version))

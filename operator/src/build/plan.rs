@@ -222,7 +222,7 @@ mod tests {
             (plan.assembly.bases, plan.assembly.releases),
             (vec!["mcr.microsoft.com/windows/nanoserver:ltsc2022".to_string()], vec![])
         );
-        assert_eq!((plan.compile.package.as_str(), plan.assembly.compression, plan.tags.len()), (".", Compression::Gzip(6), 0));
+        assert_eq!((plan.compile.package.as_str(), plan.assembly.compression, plan.tags.len()), (".", Compression::Gzip(4), 0));
     }
 
     #[test]

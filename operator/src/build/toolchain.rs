@@ -2,39 +2,65 @@
 
 use crate::render::compile::{AMBIENT, Compile};
 use crate::step::assemble_pipeline::Say;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 const SHOW_EVERY: Duration = Duration::from_secs(5);
 const FIRST_SHOWN: Duration = Duration::from_secs(2);
 
-/// Compiles into `out`, where Go names the program. What `go` prints goes to standard error as it comes.
+/// A compiler at work. It ends when this is dropped.
+pub struct Compiling<'a> {
+    module: &'a Path,
+    compile: &'a Compile,
+    out: &'a Path,
+    go: Child,
+    version: Child,
+}
+
+/// Starts to compile into `out`, where Go names the program. What `go` prints goes to standard error as it comes.
 ///
 /// # Errors
-/// Go is missing, the package is no program, or the compiler refused it.
-pub async fn compile(module: &Path, compile: &Compile, out: &Path, say: Say<'_>) -> anyhow::Result<()> {
-    let version = asked(module, compile, &["version"]).await?;
-    say(format!("compile: {} for windows/amd64, package {}", version.trim().trim_start_matches("go version "), compile.package));
+/// Go is missing.
+pub fn start<'a>(module: &'a Path, compile: &'a Compile, out: &'a Path) -> anyhow::Result<Compiling<'a>> {
     let argv = compile.argv(&out.to_string_lossy());
-    let mut child = go(module, compile, &argv[1..]).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().context("cannot start go")?;
+    let build = go(module, compile, &argv[1..]).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().map_err(unstarted)?;
+    let version = go(module, compile, &["version".into()]).stdout(Stdio::piped()).spawn().map_err(unstarted)?;
+    Ok(Compiling { module, compile, out, go: build, version })
+}
+
+impl Compiling<'_> {
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// The package is no program, or the compiler refused it.
+    pub async fn finish(self, say: Say<'_>) -> anyhow::Result<()> {
+        let Self { module, compile, out, go, version } = self;
+        let version = version.wait_with_output().await.context("cannot wait for go version")?;
+        let version = String::from_utf8_lossy(&version.stdout);
+        say(format!("compile: {} for windows/amd64, package {}", version.trim().trim_start_matches("go version "), compile.package));
+        let status = waited(go, say).await?;
+        let wrote_something = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+        if status.success() && wrote_something {
+            return Ok(());
+        }
+        explain(module, compile).await?;
+        bail!("go build failed ({status}); its messages are above")
+    }
+}
+
+async fn waited(mut go: Child, say: Say<'_>) -> anyhow::Result<ExitStatus> {
     let start = Instant::now();
     let mut pause = FIRST_SHOWN;
-    let status = loop {
-        match tokio::time::timeout(pause, child.wait()).await {
-            Ok(status) => break status.context("cannot wait for go")?,
+    loop {
+        match tokio::time::timeout(pause, go.wait()).await {
+            Ok(status) => return status.context("cannot wait for go"),
             Err(_) => say(format!("compile: still compiling after {} s", start.elapsed().as_secs())),
         }
         pause = SHOW_EVERY;
-    };
-    let wrote_something = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
-    if status.success() && wrote_something {
-        return Ok(());
     }
-    explain(module, compile).await?;
-    bail!("go build failed ({status}); its messages are above")
 }
 
 /// Looks for the reasons that Go's own messages explain badly.
@@ -68,13 +94,14 @@ async fn explain(module: &Path, compile: &Compile) -> anyhow::Result<()> {
 /// What a short `go` command prints.
 async fn asked(module: &Path, compile: &Compile, arguments: &[&str]) -> anyhow::Result<String> {
     let arguments: Vec<String> = arguments.iter().map(|argument| argument.to_string()).collect();
-    let output = go(module, compile, &arguments).stdin(Stdio::null()).output().await;
-    match output {
-        Ok(output) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("the go command was not found in PATH; install Go (https://go.dev/doc/install)")
-        }
-        Err(error) => Err(error).context("cannot start go"),
+    let output = go(module, compile, &arguments).stdin(Stdio::null()).output().await.map_err(unstarted)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn unstarted(error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow!("the go command was not found in PATH; install Go (https://go.dev/doc/install)"),
+        _ => anyhow::Error::new(error).context("cannot start go"),
     }
 }
 

@@ -15,8 +15,8 @@ use std::str::FromStr;
 use thiserror::Error;
 use zstd::stream::raw::CParameter;
 
-/// gzip's own level.
-const GZIP_LEVEL: u32 = 6;
+/// As small as zlib's level 6, which other builders have, in two thirds of the time that libdeflate's own level 6 takes.
+const GZIP_LEVEL: u32 = 4;
 /// zstd's own level.
 const ZSTD_LEVEL: u32 = 3;
 /// Up to this level a job of zstd's is small, so that programs of a few megabytes keep several threads busy. Above, a job
@@ -26,7 +26,7 @@ const SMALL_JOB: u32 = 4 * 1024 * 1024;
 /// The largest window that is unpacked, as a power of two: what zstd's own tools accept unasked.
 const LARGEST_WINDOW: u32 = 27;
 
-/// An algorithm with its level. As text: `gzip:6`, `zstd:19`; the level may be left out.
+/// An algorithm with its level. As text: `gzip:4`, `zstd:19`; the level may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Compression {
@@ -40,7 +40,7 @@ pub enum Compression {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidCompression {
     /// An algorithm that is not there.
-    #[error("the compression {0:?} is unknown; use gzip or zstd, with a level as in gzip:6 or zstd:19")]
+    #[error("the compression {0:?} is unknown; use gzip or zstd, with a level as in gzip:4 or zstd:19")]
     Algorithm(String),
     /// A level that is not there.
     #[error("{algorithm} has levels from {least} to {most}, not {level:?}")]
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn texts_name_compressions() {
         for (text, compression) in [
-            ("gzip", Compression::Gzip(6)),
+            ("gzip", Compression::Gzip(4)),
             ("gzip:0", Compression::Gzip(0)),
             ("zstd", Compression::Zstd(3)),
             ("zstd:19", Compression::Zstd(19)),
@@ -257,8 +257,8 @@ mod tests {
             assert_eq!(compression.to_string().parse(), Ok(compression));
         }
         for (text, remedy) in [
-            ("xz", "gzip:6"),
-            ("", "gzip:6"),
+            ("xz", "gzip:4"),
+            ("", "gzip:4"),
             ("gzip:10", "0 to 9"),
             ("gzip:-1", "0 to 9"),
             ("zstd:0", "1 to 19"),

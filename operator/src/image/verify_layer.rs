@@ -26,8 +26,8 @@ pub struct LayerFacts {
     pub size: u64,
     /// Digest of the tar.
     pub diff_id: Digest,
-    /// Digest and size of the program, if it is there.
-    pub program: Option<(Digest, u64)>,
+    /// Size of the program, if it is there.
+    pub program_size: Option<u64>,
     /// The rules.
     pub findings: Vec<Finding>,
 }
@@ -53,7 +53,7 @@ pub fn read(media_type: &str, layer: impl Read, program: &ProgramName, most_byte
     for finding in findings.iter_mut().filter(|finding| finding.verdict == Verdict::Warning) {
         finding.verdict = Verdict::Failed;
     }
-    Ok(LayerFacts { digest, size, diff_id, program: tree.program.map(|program| (program.digest, program.size)), findings })
+    Ok(LayerFacts { digest, size, diff_id, program_size: tree.program.map(|program| program.size), findings })
 }
 
 /// What was read of any layer.
@@ -77,9 +77,7 @@ pub struct Tree {
 /// The program that an image starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundProgram {
-    /// Digest of its bytes.
-    pub digest: Digest,
-    /// Their number.
+    /// Bytes.
     pub size: u64,
     /// Why it cannot run.
     pub unfit: Option<String>,
@@ -113,10 +111,8 @@ fn read_program(mut entry: impl Read, sink: &mut impl Write) -> io::Result<Found
     let mut start = Vec::with_capacity(pe::HEADER_BYTES);
     (&mut entry).take(pe::HEADER_BYTES as u64).read_to_end(&mut start)?;
     let unfit = pe::check(&start).err().map(|error| error.to_string());
-    let mut program = Hashing::new(io::Cursor::new(start).chain(entry));
-    io::copy(&mut program, sink)?;
-    let (digest, size, _) = program.finish();
-    Ok(FoundProgram { digest, size, unfit })
+    let size = io::copy(&mut io::Cursor::new(start).chain(entry), sink)?;
+    Ok(FoundProgram { size, unfit })
 }
 
 impl Tree {

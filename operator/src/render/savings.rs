@@ -20,7 +20,7 @@ pub struct Variant {
     pub flags: String,
     /// Bytes of the program.
     pub bytes: u64,
-    /// Bytes of it compressed with gzip:6.
+    /// Bytes of it compressed with gzip, at the default level of its day.
     pub gzip: u64,
 }
 

@@ -15,6 +15,7 @@ use crate::clients::oci::{Reference, Registry, Source, at_digest};
 use crate::image::Digest;
 use crate::image::base::Base;
 use crate::image::build_info::{BuildInfo, BuildInfoError};
+use crate::image::digest::Hashing;
 use crate::image::manifest::{Descriptor, media_type};
 use crate::image::pe_file::PeFile;
 use crate::image::sbom::Contents;
@@ -47,7 +48,8 @@ pub(super) struct Image<'a> {
 /// The program that was found in the layer.
 struct Found {
     name: String,
-    facts: FoundProgram,
+    size: u64,
+    digest: Digest,
     info: Result<BuildInfo, String>,
     learned: Learned,
 }
@@ -91,13 +93,13 @@ impl Image<'_> {
         };
         let size = registry.manifest(&at_digest(repository, &digest)).await?.bytes.len() as u64;
         let manifest = Descriptor::new(media_type::MANIFEST, digest.clone(), size);
-        let contents = Contents { program: &found.name, digest: &found.facts.digest, info: found.info.as_ref().ok(), epoch: *epoch };
+        let contents = Contents { program: &found.name, digest: &found.digest, info: found.info.as_ref().ok(), epoch: *epoch };
         let bills = Bills::of_one(&manifest, base, &contents)?;
         status.sbom = bills.attach(registry, repository, say).await?;
         status.binary = Some(BinaryStatus {
             name: found.name,
-            bytes: i64::try_from(found.facts.size).unwrap_or(i64::MAX),
-            sha256: found.facts.digest.hex().to_owned(),
+            bytes: i64::try_from(found.size).unwrap_or(i64::MAX),
+            sha256: found.digest.hex().to_owned(),
             inputs: None,
         });
         set_tag(registry, repository, &digest, tag).await?;
@@ -123,8 +125,11 @@ impl Image<'_> {
         let folder = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
         let (program, wanted) = (folder.path().join("program"), path.clone());
         let to = program.clone();
-        let read = tokio::task::spawn_blocking(move || whole(file, &layer, form, Some(&wanted), &mut File::create_new(to)?));
-        let read = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut program = Hashing::new(File::create_new(to)?);
+            whole(file, &layer, form, Some(&wanted), &mut program).map(|read| (read, program.finish().0))
+        });
+        let (read, digest) = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)?;
         let (tree, diff_id) = read.map_err(|why| read_back(&place(self.repository), format!("the layer: {why}")))?;
         let mut findings = tree.findings();
         findings.push(Finding::of(Rule::LayerTree, !tree.is_windows, "the layer on the base should hold no part of Windows itself"));
@@ -132,9 +137,9 @@ impl Image<'_> {
         let same = image.config.rootfs.diff_ids.last() == Some(&diff_id);
         findings.push(Finding::of(Rule::LayerContent, same, "the layer should be the one that the configuration names"));
         accepted(&findings, say)?;
-        let facts = tree.program.ok_or_else(|| missing("the program is not in it"))?;
+        let FoundProgram { size: bytes, unfit: _ } = tree.program.ok_or_else(|| missing("the program is not in it"))?;
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-        say(format!("layer: {name} of {} in {}", megabytes(facts.size), megabytes(size)));
+        say(format!("layer: {name} of {} in {}", megabytes(bytes), megabytes(size)));
         let (apis, flavors) = (WindowsApis::shipped().with(absent_apis), windows_apis::flavor_of(&base.reference).into_iter().collect());
         let known = apis.clone();
         let looked = tokio::task::spawn_blocking(move || {
@@ -146,7 +151,7 @@ impl Image<'_> {
         for warning in &learned.warnings {
             say(format!("warning: {}", warning.text(&apis)));
         }
-        Ok(Found { name, facts, info, learned })
+        Ok(Found { name, size: bytes, digest, info, learned })
     }
 }
 

@@ -13,6 +13,7 @@ mod layout;
 mod manifests;
 mod mirror;
 mod published;
+mod reference;
 mod referrers;
 mod source;
 mod token;
@@ -27,6 +28,7 @@ pub use layout::Layout;
 pub use manifests::{Fetched, Resolved};
 pub use oci_spec::distribution::Reference;
 pub use published::Published;
+pub use reference::parse_reference;
 pub use source::{BaseError, Bases, Source};
 
 use crate::settings::RegistrySettings;
@@ -82,14 +84,6 @@ impl Registry {
             writes: true,
         }
     }
-}
-
-/// Reads an image reference; without tag and digest it means `latest`.
-///
-/// # Errors
-/// [`OciError::Local`] with the text and what is wrong with it.
-pub fn parse_reference(text: &str) -> Result<Reference, OciError> {
-    text.parse().map_err(|error| OciError::local(format!("read the image reference {text:?}"), error))
 }
 
 /// A reference to a digest in the repository of another reference.

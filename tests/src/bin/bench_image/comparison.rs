@@ -90,7 +90,7 @@ pub async fn large(stand: &Stand, repeats: usize, results: &mut Results) -> Resu
     results.heading("Larger programs: time without compiling, and memory");
     results.text(
         "The storefront, and web servers that carry data, which compress about as a Go program does. Runs alternate. ko compiles with our \
-         flags here, so that all have the same program to pack; it compresses with gzip:1, ours with gzip:6 unless told otherwise. Ours also \
+         flags here, so that all have the same program to pack; it compresses with gzip:1, ours with gzip:4 unless told otherwise. Ours also \
          looks through the program, reads everything back and verifies it. Each attaches its bill of materials.",
     );
     let columns = [

@@ -12,7 +12,7 @@ use crate::Results;
 use crate::stand::{OURS, Stand};
 use crate::table::{Table, megabytes};
 
-const WAYS: [Compression; 3] = [Compression::Gzip(6), Compression::Zstd(3), Compression::Zstd(19)];
+const WAYS: [Compression; 4] = [Compression::Gzip(4), Compression::Gzip(6), Compression::Zstd(3), Compression::Zstd(19)];
 const THREADS: usize = 2;
 
 /// Compresses programs as the image writer does, and unpacks them as `verify` does.

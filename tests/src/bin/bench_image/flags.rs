@@ -34,7 +34,7 @@ pub async fn measure(stand: &Stand, results: &mut Results) -> Result<Savings> {
     }
     results.heading("Compile flags (storefront, windows/amd64)");
     results.text("The third line is the operator's with `go.strip: false`, the last its default.");
-    let mut table = Table::new(["flags", "program, bytes", "gzip:6, bytes", "program, beside no flags", "gzip:6, beside no flags"]);
+    let mut table = Table::new(["flags", "program, bytes", "gzip:4, bytes", "program, beside no flags", "gzip:4, beside no flags"]);
     let first = variants[0].clone();
     for Variant { flags, bytes, gzip } in &variants {
         let change = |now: u64, before: u64| format!("{:+.1} %", (now as f64 / before as f64 - 1.0) * 100.0);
