@@ -103,43 +103,22 @@ fn is_digest(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What can follow what in a reference, good and bad.
-    const PARTS: [&str; 21] = [
-        "",
-        "a",
-        "A",
-        "9",
-        "localhost",
-        "a.b",
-        "-a",
-        "a-",
-        "a--b",
-        "a__b",
-        "a___b",
-        "a..b",
-        "_",
-        "é",
-        "/",
-        ":",
-        "@",
-        "5000",
-        "docker.io",
-        "index.docker.io",
-        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-    ];
+    /// What can follow what in a reference, good and bad. All of it ASCII: the library has letters of any script in tags, the grammar has not.
+    const PARTS: &str = "a A 9 localhost a.b -a a- a--b a__b a___b a..b _ / : @ 5000 docker.io index.docker.io \
+        sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     fn agree(text: &str) {
-        let (ours, theirs) = (read(text), text.parse::<Reference>());
-        assert_eq!(ours.as_ref().ok(), theirs.as_ref().ok(), "{text:?}: {ours:?} and {theirs:?}");
+        // The library takes `A/b` for `docker.io/A/b`, which it refuses itself.
+        let again = |reference: &Reference| reference.to_string().parse().is_ok_and(|again: Reference| again == *reference);
+        let (ours, theirs) = (read(text), text.parse::<Reference>().ok().filter(again));
+        assert_eq!(ours.as_ref().ok(), theirs.as_ref(), "{text:?}: {ours:?} and {theirs:?}");
     }
 
     #[test]
     fn texts_mean_what_the_library_takes_them_for() {
         let mut texts = vec![String::new()];
-        for _ in 0..4 {
-            texts = texts.iter().flat_map(|text| PARTS.iter().map(move |part| format!("{text}{part}"))).collect();
-            texts.sort();
-            texts.dedup();
+        for _ in 0..3 {
+            texts = texts.iter().flat_map(|text| PARTS.split(' ').map(move |part| format!("{text}{part}"))).collect();
             texts.iter().for_each(|text| agree(text));
         }
         let (long, digest) = ("a".repeat(128), "0".repeat(63));
@@ -171,6 +150,7 @@ mod tests {
             ("r.example.com/Shop", "lower case"),
             ("r.example.com/a//b", "its repository"),
             ("r.example.com/a:", "its tag"),
+            ("r.example.com/a:é", "its tag"),
             ("r.example.com/a@sha256:12", "its digest"),
         ] {
             let error = parse_reference(text).expect_err(text).to_string();

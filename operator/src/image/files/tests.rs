@@ -80,7 +80,7 @@ fn the_compressed_bytes_are_pinned() {
     let tree = tree(&[(r"C:\app\grüße.txt", "hello"), (r"C:\app\web\index.html", "<html>")]).expect("a tree");
     let layer = write(&tree, |file| Ok(content(file)), packing(), io::sink());
     // A new number here means that every image with files is built once more: only ever change it knowingly.
-    let pinned = "sha256:4fcffd31f991d847869ac78af53908de5a8ee1436007171b04c31a8512825624";
+    let pinned = "sha256:1217a49a09d05b89e809ff44742c0a12bba5b7f3015fdff5c0d0b923211f17a5";
     assert_eq!(layer.map(|layer| layer.digest.to_string()).ok().as_deref(), Some(pinned));
 }
 
