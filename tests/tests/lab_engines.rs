@@ -25,9 +25,10 @@ use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Sizes};
 use gowindows_tests::lab::{GO_CACHE, GO_CACHE_BY_ROOT, Lab};
 use gowindows_tests::scenarios;
+use gowindows_tests::thread::engines::{ENGINES, object, published, settings, tenant, tls_secret};
 use gowindows_tests::thread::{LIMIT, Operator, Stage, Storefront, Tenant, run, until};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::RwLock;
@@ -35,16 +36,13 @@ use tokio::sync::RwLock;
 /// Read by who builds with them, written by who takes the buildkitd away.
 static BUILDERS: OnceLock<RwLock<Builders>> = OnceLock::new();
 
-/// Those that measure, or take the buildkitd away, wait until they have it for themselves.
+/// Those that take the buildkitd away wait until they have it for themselves.
 const AT_A_TIME: usize = 3;
 /// The node's version of Windows.
 const WINDOWS: &str = "10.0.20348.5499";
-/// Every engine.
-pub const ENGINES: [BuildEngine; 3] = [BuildEngine::Go, BuildEngine::BuildKit, BuildEngine::Kaniko];
 
 fn main() {
     let scenarios = scenarios![
-        engines::a_small_change_is_built_on_warm_caches,
         engines::all_make_the_same_program_and_image,
         engines::a_program_that_does_not_compile_reads_the_same,
         tests::a_failing_test_blocks_every_engine,
@@ -69,11 +67,11 @@ async fn set_up() -> Result<Stage> {
     let golang = progress.step("the toolchain for Windows nodes", lab.windows_golang_image(WINDOWS)).await?;
     let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
     let windows_buildctl = lab.windows_buildctl_image(WINDOWS, &progress).await?;
-    let images = json!({
-        "buildctlImage": builders.buildctl, "windowsBuildctlImage": windows_buildctl, "kanikoImage": builders.kaniko,
-        "windowsToolchains": {release.join("."): golang},
-    });
-    let operator = Operator::install_with(&lab, &images, &progress).await?;
+    let mut settings = settings(&builders);
+    settings["windowsBuildctlImage"] = json!(windows_buildctl);
+    settings["windowsToolchains"] = json!({release.join("."): golang});
+    let operator = Operator::install_with(&lab, &settings, &progress).await?;
+    lab.with_warm_caches(&[GO_CACHE, GO_CACHE_BY_ROOT]).await?;
     ensure!(BUILDERS.set(RwLock::new(builders)).is_ok(), "the stage is set once");
     Ok(Stage { lab, operator, nodes })
 }
@@ -83,53 +81,10 @@ pub fn builders() -> Result<&'static RwLock<Builders>> {
     BUILDERS.get().context("the stage is set")
 }
 
-/// A namespace that enforces what an engine's pods are promised to pass, with the right to the Secrets of the samples.
-pub async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, builders: &Builders) -> Result<Tenant> {
-    let namespace = format!("{name}-{}", format!("{engine:?}").to_lowercase());
-    let level = if engine == BuildEngine::Kaniko { "baseline" } else { "restricted" };
-    let tenant = Tenant::create_under(&stage.lab, &namespace, level).await?;
-    tenant.grant_access(("git", "sesame"), None).await?;
-    if engine == BuildEngine::BuildKit {
-        tenant.kubectl.apply(&tls_secret(&builders.buildkitd.secret()?)).await?;
-    }
-    Ok(tenant)
-}
-
-/// The Secret that the objects name.
-pub fn tls_secret(data: &Value) -> String {
-    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "buildkit-tls"}, "stringData": data}).to_string()
-}
-
-/// An object named `program`, the storefront's, that is built by an engine, from `url`, to a repository of its own.
-pub fn object(stage: &Stage, tenant: &Tenant, url: &str, engine: BuildEngine, buildkitd: &str) -> Value {
-    let mut build = json!({"engine": format!("{engine:?}")});
-    if engine == BuildEngine::BuildKit {
-        build["buildkit"] = json!({"address": buildkitd, "tlsSecretRef": {"name": "buildkit-tls"}});
-    } else {
-        build["cache"] = json!({"volume": {"size": "2Gi"}});
-    }
-    json!({
-        "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": "program"},
-        "spec": {
-            "interval": "5s",
-            "source": {"git": {"url": url, "ref": {"branch": "main"}, "secretRef": {"name": "git-auth"}}},
-            "go": {"package": "./cmd/storefront", "ldflags": ["-X main.version=$(revision)"]},
-            "image": {"repository": format!("{}/{}/program", stage.lab.registry(), tenant.namespace)},
-            "build": build,
-        },
-    })
-}
-
 /// How long a stage took, in whole seconds.
 fn seconds(stage: &StageStatus) -> String {
     let taken = stage.started_at.as_ref().zip(stage.finished_at.as_ref());
     taken.map_or_else(String::new, |(from, to)| format!("{} {} s", stage.name, to.0.duration_since(from.0).as_secs()))
-}
-
-/// From now on, once nobody measures any more.
-async fn warm_caches(stage: &Stage) -> Result<()> {
-    let _nobody_measures = builders()?.read().await;
-    stage.lab.with_warm_caches(&[GO_CACHE, GO_CACHE_BY_ROOT]).await
 }
 
 mod engines {
@@ -139,12 +94,8 @@ mod engines {
     const GRON: &str = "github.com/tomnomnom/gron@v0.7.1";
 
     /// Waits until the image of a commit, or any where none is given, is published, and tells how long its stages took.
-    async fn published(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
-        let there = |status: &GoWindowsImageStatus| {
-            let revision = status.image.as_ref().and_then(|image| image.revision.as_deref());
-            revision.is_some_and(|revision| revision.ends_with(commit))
-        };
-        let status = until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, there).await?;
+    async fn made(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
+        let status = published(stage, tenant, commit).await?;
         let image = status.image.context("an image")?;
         let stages: Vec<String> = status.build.iter().flat_map(|build| &build.stages).map(seconds).collect();
         eprintln!("{}: {} in all; {}", tenant.namespace, image.duration.clone().unwrap_or_default(), stages.join(", "));
@@ -162,7 +113,7 @@ mod engines {
                 windows::on_windows(&mut object);
             }
             tenant.kubectl.apply(&object.to_string()).await?;
-            let image = published(stage, &tenant, "").await.with_context(|| format!("{} by {engine:?}", tenant.namespace))?;
+            let image = made(stage, &tenant, "").await.with_context(|| format!("{} by {engine:?}", tenant.namespace))?;
             ensure!(image.engine == Some(engine), "{:?} is not {engine:?}", image.engine);
             if windows {
                 windows::ran_on_windows(&tenant, "compile").await?;
@@ -172,16 +123,15 @@ mod engines {
             Ok((tenant.namespace, image.binary.context("the program")?, image.digest))
         };
         let cells = ENGINES.map(|engine| (engine, false)).into_iter().chain([(BuildEngine::Go, true), (BuildEngine::BuildKit, true)]);
-        let made = try_join_all(cells.map(make)).await?;
-        for (who, binary, digest) in &made {
+        let all = try_join_all(cells.map(make)).await?;
+        for (who, binary, digest) in &all {
             eprintln!("{who}: program {} sha256 {}, image {digest}", binary.name, binary.sha256);
-            ensure!(binary.sha256 == made[0].1.sha256 && *digest == made[0].2, "{who} makes {binary:?} in {digest}, {:?} others", made[0]);
+            ensure!(binary.sha256 == all[0].1.sha256 && *digest == all[0].2, "{who} makes {binary:?} in {digest}, {:?} others", all[0]);
         }
         Ok(())
     }
 
     pub async fn all_make_the_same_program_and_image(stage: Arc<Stage>) -> Result<()> {
-        warm_caches(&stage).await?;
         let login = Access::Password { user: "git".into(), password: "sesame".into() };
         // One with an embedded file, below the module's root; one in it, with modules that are downloaded; one with modules that are vendored.
         let storefront = Storefront::create(&stage.lab, "engines/storefront", login).await?;
@@ -192,33 +142,6 @@ mod engines {
             repository.commit_folder(&folder, "Take it as it is", "2026-01-02T03:04:05Z").await?;
             same_by_all(&stage, name, repository.url(), ".").await?;
         }
-        Ok(())
-    }
-
-    /// Alone while it runs: beside any other its figures would say little.
-    pub async fn a_small_change_is_built_on_warm_caches(stage: Arc<Stage>) -> Result<()> {
-        let builders = builders()?.write().await;
-        // Another scenario may have come first, and have left a standard library.
-        builders.buildkitd.prune().await?;
-        let login = Access::Password { user: "git".into(), password: "sesame".into() };
-        let storefront = Storefront::create(&stage.lab, "warm/storefront", login).await?;
-        let mut tenants = Vec::new();
-        for engine in ENGINES {
-            let tenant = tenant(&stage, "warm", engine, &builders).await?;
-            let mut object = object(&stage, &tenant, storefront.repository.url(), engine, &builders.buildkitd.address());
-            // One at a time, so that the times can be compared; the change is seen when it is asked for.
-            object["spec"]["interval"] = json!("0s");
-            tenant.kubectl.apply(&object.to_string()).await?;
-            published(&stage, &tenant, "").await.with_context(|| format!("cold by {engine:?}"))?;
-            tenants.push(tenant);
-        }
-        let commit = storefront.greet("Still warm.").await?;
-        let mut digests = Vec::new();
-        for tenant in &tenants {
-            tenant.kubectl.run(&["annotate", "gwi", "program", "gowindows.dev/requested-at=now"]).await?;
-            digests.push(published(&stage, tenant, &commit).await.with_context(|| format!("warm in {}", tenant.namespace))?.digest);
-        }
-        ensure!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
         Ok(())
     }
 
@@ -236,12 +159,12 @@ mod engines {
         // A build that starts with nothing, and one that has the registry alone.
         builders.buildkitd.prune().await?;
         tenant.kubectl.apply(&object.to_string()).await?;
-        published(&stage, &tenant, "").await?;
+        made(&stage, &tenant, "").await?;
         let first = of_download(&tenant).await?;
         ensure!(!was_taken_over(&cache, &first).await?, "{first:?}");
         builders.buildkitd.prune().await?;
         let commit = repository.commit_files(&[("note.go", "package main\n")], "Change only source", "2026-01-05T03:04:05Z").await?;
-        published(&stage, &tenant, &commit).await?;
+        made(&stage, &tenant, &commit).await?;
         let second = of_download(&tenant).await?;
         ensure!(was_taken_over(&cache, &second).await?, "{second:?}");
         Ok(())

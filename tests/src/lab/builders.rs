@@ -108,10 +108,17 @@ impl Buildkitd {
         Ok(json!({"ca.crt": authority.certificate(), "tls.crt": certificate, "tls.key": key}))
     }
 
+    /// `buildctl` on this machine, for it; the rest of its arguments is still to come.
+    pub fn client(&self) -> Command {
+        let mut buildctl = Command::new(&self.buildctl);
+        buildctl.arg("--addr").arg(self.address()).arg("--tlsdir").arg(&self.certificates);
+        buildctl
+    }
+
     /// Deletes all that it keeps.
     pub async fn prune(&self) -> Result<()> {
-        let mut buildctl = Command::new(&self.buildctl);
-        buildctl.arg("--addr").arg(self.address()).arg("--tlsdir").arg(&self.certificates).args(["prune", "--all"]);
+        let mut buildctl = self.client();
+        buildctl.args(["prune", "--all"]);
         host::run_async(buildctl).await.context("prune buildkitd").map(drop)
     }
 

@@ -1,5 +1,6 @@
 //! Which Go is on this machine, and how does it reach modules?
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -104,4 +105,12 @@ pub fn go(module: &Path) -> Result<Command> {
     let mut command = Command::new(go);
     command.current_dir(module);
     Ok(command)
+}
+
+/// The `PATH` of this process, with the folder of that command before all else: for programs that call it by its name.
+pub fn path_with_go() -> Result<OsString> {
+    let go = go(Path::new(MODULES))?;
+    let folder = Path::new(go.get_program()).parent().map(Path::to_path_buf).unwrap_or_default();
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    Ok(std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&usual)))?)
 }

@@ -19,6 +19,8 @@ use crate::lab::record::{Record, Thing};
 use crate::lab::run::Run;
 use crate::lab::tools::{BUILDKIT, Tools};
 
+use super::pinned;
+
 /// How a daemon is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup<'a> {
@@ -87,19 +89,30 @@ impl Buildkit {
         self.process.id()
     }
 
-    /// The client's command that builds the Dockerfile in `context` for windows/amd64 and pushes the image. `output` are further settings
-    /// of its output, such as `rewrite-timestamp=true`, and `options` further arguments, such as `--no-cache`.
+    /// The client's command of [`build`].
     pub fn command(&self, context: &Path, image: &str, output: &[&str], options: &[&str]) -> Result<Command> {
-        let folder = context.display();
-        let mut command = Command::new(self.tools.path("buildctl")?);
-        command.args(["--addr", &self.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0"]);
-        command.args([format!("--local=context={folder}"), format!("--local=dockerfile={folder}")]);
-        command.args(["--opt", "platform=windows/amd64", "--output"]);
-        let name = format!("name={image}");
-        let output = [&["type=image", &name, "push=true", "oci-mediatypes=true"], output].concat();
-        command.arg(output.join(",")).args(options);
-        Ok(command)
+        let mut client = Command::new(self.tools.path("buildctl")?);
+        client.args(["--addr", &self.address]);
+        Ok(build(client, context, image, output, options))
     }
+}
+
+/// Has a client, which knows how to reach its daemon, build the Dockerfile in `context` for windows/amd64 and push the image. `output` are
+/// further settings of its output, such as `rewrite-timestamp=true`, and `options` further arguments, such as `--no-cache`.
+pub fn build(mut client: Command, context: &Path, image: &str, output: &[&str], options: &[&str]) -> Command {
+    let folder = context.display();
+    client.args(["build", "--progress", "plain", "--frontend", "dockerfile.v0"]);
+    client.args([format!("--local=context={folder}"), format!("--local=dockerfile={folder}")]);
+    client.args(["--opt", "platform=windows/amd64", "--output"]);
+    let name = format!("name={image}");
+    let output = [&["type=image", &name, "push=true", "oci-mediatypes=true"], output].concat();
+    client.arg(output.join(",")).args(options);
+    client
+}
+
+/// Its name and version.
+pub fn version() -> Result<String> {
+    Ok(format!("BuildKit {}", pinned("buildkit", "github.com/moby/buildkit")?))
 }
 
 async fn reserve(progress: &Progress) -> Result<(Run, String)> {

@@ -14,6 +14,8 @@ use tokio::process::Command;
 use crate::lab::packages::program;
 use crate::lab::tools::Tools;
 
+use super::pinned;
+
 /// A root folder, for one build. Dropping it removes it.
 pub struct Executor {
     root: TempDir,
@@ -43,6 +45,11 @@ impl Executor {
         command.env_clear().envs([("PATH", "/kaniko"), ("HOME", "/kaniko"), ("DOCKER_CONFIG", "/kaniko")]);
         Ok(command)
     }
+}
+
+/// Its name and version.
+pub fn version() -> Result<String> {
+    Ok(format!("Kaniko {}", pinned("kaniko", "github.com/GoogleContainerTools/kaniko")?))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

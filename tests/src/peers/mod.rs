@@ -10,12 +10,14 @@
 //! Kaniko is the last release of Google's repository (v1.24.0; archived since June 2025). The maintained forks cannot be built here: the Go
 //! module proxy, from which the lab's components come, refuses them.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
+use crate::lab::go::MODULES;
 use crate::lab::host::tail;
 
 pub mod buildkit;
@@ -36,4 +38,12 @@ pub async fn finished(mut command: Command) -> Result<String> {
     let said = |bytes: &[u8]| tail(&String::from_utf8_lossy(bytes), 4000).to_owned();
     ensure!(output.status.success(), "{command:?}: {}\n{}\n{}", output.status, said(&output.stdout), said(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Which version of the Go module `path` does a folder of `tests/tools` pin?
+pub fn pinned(module: &str, path: &str) -> Result<String> {
+    let text = std::fs::read_to_string(Path::new(MODULES).join(module).join("go.mod"))?;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(path)?.strip_prefix(' '));
+    let version = line.and_then(|rest| rest.split(' ').next()).with_context(|| format!("{module} does not pin {path}"))?;
+    Ok(version.to_owned())
 }

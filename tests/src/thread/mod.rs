@@ -1,6 +1,8 @@
-//! How is the product put into a lab and used there, as its users do? For the sandbox and for every `lab_` test of the thread.
+//! How is the product put into a lab and used there, as its users do? For the sandbox, for every `lab_` test of the thread, and for
+//! `bench_engines`.
 
 mod answer;
+pub mod engines;
 mod follow;
 mod install;
 mod kubectl;

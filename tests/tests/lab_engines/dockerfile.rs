@@ -12,6 +12,7 @@ use gowindows_operator::settings::RegistrySettings;
 use gowindows_operator::verify::{VerifyArgs, verify};
 use gowindows_tests::lab::builders::Builders;
 use gowindows_tests::lab::git::Access;
+use gowindows_tests::thread::engines::names;
 use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_for, is_ready_on, is_true, message, until};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -75,12 +76,6 @@ fn own(stage: &Stage, tenant: &Tenant, url: &str, buildkitd: &str) -> Value {
     object["spec"]["image"]["labels"] = json!({"org.opencontainers.image.vendor": "Example Ltd"});
     object["spec"]["rollout"] = json!({"targets": [{"name": "program"}]});
     object
-}
-
-/// The names of the toolchain and of the base, without what pins them.
-fn names(stage: &Stage) -> (String, String) {
-    let toolchain = stage.operator.settings.toolchain.split('@').next().unwrap_or_default().to_owned();
-    (toolchain, format!("{}/windows/nanoserver:ltsc2022", stage.lab.registry()))
 }
 
 #[derive(Parser)]

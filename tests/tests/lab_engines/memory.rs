@@ -1,6 +1,6 @@
 //! A compiler that needs more memory than it may use: a real kernel ends it, the next attempt has twice as much, and later builds start with that.
 
-use crate::{builders, object, tenant};
+use crate::{builders, object, published, tenant};
 use anyhow::{Context, Result, ensure};
 use futures::try_join;
 use gowindows_crds::conditions::{ConditionType, Reason};
@@ -40,14 +40,6 @@ async fn says(stage: &Stage, tenant: &Tenant, parts: &[&str]) -> Result<()> {
     let status = until_so(stage, tenant, so).await?;
     eprintln!("{}: {}", tenant.namespace, message(&status, ConditionType::Built));
     Ok(())
-}
-
-/// Waits until an image of this commit is published.
-async fn published(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<GoWindowsImageStatus> {
-    let there = |status: &GoWindowsImageStatus| {
-        status.image.as_ref().and_then(|image| image.revision.as_ref()).is_some_and(|revision| revision.ends_with(commit))
-    };
-    until_so(stage, tenant, there).await
 }
 
 pub async fn a_compiler_that_runs_out_of_memory(stage: Arc<Stage>) -> Result<()> {

@@ -11,7 +11,6 @@ const FAILS: &str = "package bread\n\nimport \"testing\"\n\nfunc TestBread(t *te
 const PASSES: &str = "package bread\n\nimport \"testing\"\n\nfunc TestBread(*testing.T) {}\n";
 
 pub async fn a_failing_test_blocks_every_engine(stage: Arc<Stage>) -> Result<()> {
-    warm_caches(&stage).await?;
     let builders = &*builders()?.read().await;
     let login = Access::Password { user: "git".into(), password: "sesame".into() };
     let storefront = Storefront::create(&stage.lab, "gated/storefront", login).await?;

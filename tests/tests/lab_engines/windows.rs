@@ -1,9 +1,9 @@
 //! What compiles and tests on a Windows node: go.exe itself, in a Job between two on the Linux node. It makes the same program.
 
-use crate::{object, tenant};
-use anyhow::{Context, Result, ensure};
+use crate::{object, published, tenant};
+use anyhow::{Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
-use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus, ImageStatus};
+use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::thread::{LIMIT, Stage, Tenant, is_for, message, until};
 use serde_json::{Value, json};
@@ -30,13 +30,6 @@ pub async fn ran_on_windows(tenant: &Tenant, stage: &str) -> Result<()> {
     let pods = tenant.kubectl.run(&["get", "pods", "--output", of_each]).await?;
     ensure!(pods.lines().any(|line| line == format!("windows windows-1 {stage}")), "{stage}: {pods}");
     Ok(())
-}
-
-async fn published(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
-    let there = |status: &GoWindowsImageStatus| {
-        status.image.as_ref().is_some_and(|image| image.revision.as_ref().is_some_and(|revision| revision.ends_with(commit)))
-    };
-    until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, there).await?.image.context("an image")
 }
 
 async fn says(stage: &Stage, tenant: &Tenant, reason: Reason, words: &str) -> Result<()> {

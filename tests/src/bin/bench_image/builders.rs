@@ -1,14 +1,14 @@
 //! How does each builder make an image of a program, and what does that cost it?
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gowindows_tests::lab::packages::program as path_of;
-use gowindows_tests::peers::buildkit::Buildkit;
-use gowindows_tests::peers::kaniko::Executor;
-use gowindows_tests::peers::ko;
+use gowindows_tests::peers::buildkit::{self, Buildkit};
+use gowindows_tests::peers::kaniko::{self, Executor};
+use gowindows_tests::peers::{ko, pinned};
 use tokio::process::Command;
 
 use crate::measure::{Cost, cost, peak_of};
@@ -165,13 +165,6 @@ async fn buildah(state: &Path, context: &Path, image: &str) -> Result<Cost> {
 
 /// What the versions of everybody are, as `name version`.
 pub async fn versions() -> Result<Vec<String>> {
-    let pinned = |module: &str, path: &str| -> Result<String> {
-        let file = PathBuf::from(gowindows_tests::lab::go::MODULES).join(module).join("go.mod");
-        let text = fs::read_to_string(file)?;
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(path)?.strip_prefix(' '));
-        let version = line.and_then(|rest| rest.split(' ').next()).with_context(|| format!("{module} does not pin {path}"))?;
-        Ok(version.to_owned())
-    };
     let buildah = gowindows_tests::peers::finished({
         let mut command = Command::new("buildah");
         command.arg("--version");
@@ -180,9 +173,9 @@ pub async fn versions() -> Result<Vec<String>> {
     let go = gowindows_tests::lab::go::Toolchain::find()?;
     Ok(vec![
         format!("gowindows {}", env!("CARGO_PKG_VERSION")),
-        format!("ko {}", pinned("ko", "github.com/google/ko")?),
-        format!("BuildKit {}", pinned("buildkit", "github.com/moby/buildkit")?),
-        format!("Kaniko {}", pinned("kaniko", "github.com/GoogleContainerTools/kaniko")?),
+        ko::version()?,
+        buildkit::version()?,
+        kaniko::version()?,
         format!("Buildah {}", buildah.await?.split_whitespace().nth(2).unwrap_or("?")),
         format!("Go {}", go.version()),
         format!("registry: crane {}", pinned("registry", "github.com/google/go-containerregistry")?),
@@ -207,6 +200,6 @@ impl Runs {
 
     /// The median, in seconds.
     pub fn median(&self) -> f64 {
-        crate::table::median(&self.took.iter().map(Duration::as_secs_f64).collect::<Vec<_>>())
+        gowindows_tests::bench::median(&self.took.iter().map(Duration::as_secs_f64).collect::<Vec<_>>())
     }
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use gowindows_tests::bench::{Results, Table, megabytes, seconds};
 use gowindows_tests::peers::buildkit::Buildkit;
 
-use crate::Results;
 use crate::builders::{Builder, Runs, TAG, build};
 use crate::facts::{self, Facts};
 use crate::stand::{OURS, Program, Stand};
-use crate::table::{Table, megabytes, seconds};
 
 /// The base goal: our time beside ko's.
 const TIME_GOAL: f64 = 1.0 / 3.0;

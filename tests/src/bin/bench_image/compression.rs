@@ -8,9 +8,9 @@ use std::time::Instant;
 use anyhow::Result;
 use gowindows_operator::image::{Compression, compression};
 
-use crate::Results;
+use gowindows_tests::bench::{Results, Table, megabytes};
+
 use crate::stand::{OURS, Stand};
-use crate::table::{Table, megabytes};
 
 const WAYS: [Compression; 4] = [Compression::Gzip(4), Compression::Gzip(6), Compression::Zstd(3), Compression::Zstd(19)];
 const THREADS: usize = 2;

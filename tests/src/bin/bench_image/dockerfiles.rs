@@ -7,17 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use gowindows_tests::bench::{Results, Table, megabytes};
 use gowindows_tests::lab::go::{Toolchain, go};
 use gowindows_tests::lab::host::run_async;
 use gowindows_tests::peers::buildkit::Buildkit;
 use gowindows_tests::peers::finished;
 
-use crate::Results;
 use crate::builders::{Builder, TAG, build};
 use crate::facts::{self, Facts};
 use crate::nodes::Shelf;
 use crate::stand::{OURS, Program, Stand, copy};
-use crate::table::{Table, megabytes};
 
 const GOAL: f64 = 0.1;
 const GOWINDOWS: &str = "gowindows";

@@ -7,11 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use gowindows_operator::image::Compression;
 use gowindows_operator::render::savings::{self, Savings, Variant};
+use gowindows_tests::bench::{Results, Table};
 use gowindows_tests::lab::go::Toolchain;
 
-use crate::Results;
 use crate::stand::{OURS, Stand};
-use crate::table::Table;
 
 /// None at first, the operator's at last.
 const VARIANTS: [(&str, &[&str]); 7] = [

@@ -14,16 +14,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use gowindows_tests::bench::{Results, Table, seconds};
 use gowindows_tests::peers::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::Results;
 use crate::builders::{Runs, TAG, ours};
 use crate::stand::Stand;
-use crate::table::{Table, seconds};
 
 /// Bytes a second.
 const LINE: f64 = 32e6;

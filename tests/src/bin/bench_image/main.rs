@@ -15,16 +15,15 @@ mod measure;
 mod nodes;
 mod releases;
 mod stand;
-mod table;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
+use gowindows_tests::bench::{Document, Results, head};
 use gowindows_tests::lab::available;
 use gowindows_tests::lab::progress::Progress;
 use stand::Stand;
-use table::Table;
 
 #[derive(Parser)]
 #[command(about = "Compares Windows images with those of ko, BuildKit, Buildah and Kaniko")]
@@ -49,48 +48,6 @@ enum Part {
     Compression,
     Line,
     Flags,
-}
-
-/// What was found, as Markdown.
-#[derive(Default)]
-struct Results {
-    text: String,
-    goals: Vec<[String; 4]>,
-}
-
-impl Results {
-    fn heading(&mut self, text: &str) {
-        self.text.push_str(&format!("\n### {text}\n\n"));
-    }
-
-    fn text(&mut self, text: &str) {
-        self.text.push_str(&format!("{text}\n\n"));
-    }
-
-    fn raw(&mut self, text: &str) {
-        self.text.push_str(&format!("{text}\n"));
-    }
-
-    fn table(&mut self, table: &Table) {
-        self.text.push_str(&format!("{}\n", table.markdown()));
-    }
-
-    fn goal(&mut self, what: &str, wanted: &str, found: String, met: bool) {
-        let met = if wanted.starts_with('(') {
-            ""
-        } else if met {
-            "yes"
-        } else {
-            "**no**"
-        };
-        self.goals.push([what.to_owned(), wanted.to_owned(), found, met.to_owned()]);
-    }
-
-    fn markdown(self, head: &str) -> String {
-        let mut goals = Table::new(["figure", "goal", "measured", "met"]);
-        self.goals.into_iter().for_each(|goal| goals.row(goal));
-        format!("{head}\n### Goals\n\n{}{}", goals.markdown(), self.text)
-    }
 }
 
 fn main() -> ExitCode {
@@ -140,23 +97,12 @@ async fn run(arguments: &Arguments) -> Result<()> {
     if wanted(Part::Flags) {
         savings = flags::measure(&stand, &mut results).await?;
     }
-    let markdown = results.markdown(&head(arguments).await?);
+    let by = format!("--repeats {repeats} --write");
+    let markdown = results.markdown(&head("bench_image", &by, "times and memory say little", &builders::versions().await?));
     print!("{markdown}");
     if arguments.write {
-        table::write(&markdown)?;
+        Document::IMAGES.write(&markdown)?;
         flags::record(savings)?;
     }
     Ok(())
-}
-
-async fn head(arguments: &Arguments) -> Result<String> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let release = if cfg!(debug_assertions) { " (without --release: times and memory say little)" } else { "" };
-    let day = k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-    Ok(format!(
-        "\nMade on {day}{release}, {cores} cores, by\n\n```console\n$ cargo run --release --package gowindows-tests --bin bench_image -- --repeats {} --write\n```\n\n\
-         with {}.\n",
-        arguments.repeats,
-        builders::versions().await?.join(", ")
-    ))
 }

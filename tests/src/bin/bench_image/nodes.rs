@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use gowindows_tests::bench::{Results, Table, megabytes, seconds};
 use gowindows_tests::lab::Lab;
 use gowindows_tests::lab::host::run_async;
 use gowindows_tests::lab::windows_node::WindowsNode;
@@ -15,11 +16,9 @@ use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::Results;
 use crate::builders::{Runs, TAG};
 use crate::measure::Cost;
 use crate::stand::Stand;
-use crate::table::{Table, megabytes, seconds};
 
 const NAMESPACE: &str = "default";
 /// A pod that is not ready by then will not be.

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result};
 
-use crate::Results;
+use gowindows_tests::bench::{Results, Table, megabytes, seconds};
+
 use crate::builders::{Runs, TAG, ours};
 use crate::measure::cost;
 use crate::stand::Stand;
-use crate::table::{Table, megabytes, seconds};
 
 const GOAL: f64 = 1.15;
 

@@ -1,16 +1,7 @@
-//! How do results become a document?
-//!
-//! As Markdown tables, printed and, where it is asked for, put between two marks of `docs/benchmarks.md`.
+//! How do figures become a Markdown table?
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
-
-use anyhow::{Context, Result};
-
-const BEGIN: &str = "<!-- bench_image: begin -->\n";
-const END: &str = "<!-- bench_image: end -->\n";
 
 /// Rows below a header.
 pub struct Table {
@@ -69,26 +60,18 @@ pub fn median(figures: &[f64]) -> f64 {
 
 /// `0.21 s (0.19 to 0.25)`: the median and the range.
 pub fn seconds(took: &[Duration]) -> String {
+    seconds_to(2, took)
+}
+
+/// The same with so many digits behind the point; `-` of nothing.
+pub fn seconds_to(digits: usize, took: &[Duration]) -> String {
     let all: Vec<f64> = took.iter().map(Duration::as_secs_f64).collect();
     let (least, most) = all.iter().fold((f64::MAX, 0_f64), |(least, most), one| (least.min(*one), most.max(*one)));
-    if all.len() < 2 { format!("{most:.2} s") } else { format!("{:.2} s ({least:.2} to {most:.2})", median(&all)) }
-}
-
-fn document() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md"))
-}
-
-/// Puts the results into the document.
-pub fn write(results: &str) -> Result<()> {
-    let path = document();
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    fs::write(&path, between(&text, results)?).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn between(text: &str, results: &str) -> Result<String> {
-    let (before, rest) = text.split_once(BEGIN).context("the document has no mark where results begin")?;
-    let (_, after) = rest.split_once(END).context("the document has no mark where results end")?;
-    Ok(format!("{before}{BEGIN}{results}{END}{after}"))
+    match all.len() {
+        0 => "-".into(),
+        1 => format!("{most:.digits$} s"),
+        _ => format!("{:.digits$} s ({least:.digits$} to {most:.digits$})", median(&all)),
+    }
 }
 
 #[cfg(test)]
@@ -108,19 +91,8 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(seconds(&[Duration::from_millis(210)]), "0.21 s");
         assert_eq!(seconds(&[200, 100, 300].map(Duration::from_millis)), "0.20 s (0.10 to 0.30)");
+        assert_eq!(seconds_to(0, &[17, 19, 21].map(Duration::from_secs)), "19 s (17 to 21)");
+        assert_eq!(seconds_to(1, &[]), "-");
         assert_eq!(megabytes(2_465_000), "2.46 MB");
-    }
-
-    #[test]
-    fn results_replace_those_of_the_last_run_alone() -> Result<()> {
-        let old = format!("# Title\n\n{BEGIN}old\n{END}\nThe end.\n");
-        let new = between(&old, "new\n")?;
-        assert_eq!(new, format!("# Title\n\n{BEGIN}new\n{END}\nThe end.\n"));
-        assert!(between("no marks", "new").is_err());
-        // The document in the repository has its marks, and a table between them.
-        let document = fs::read_to_string(document())?;
-        let (_, results) = document.split_once(BEGIN).context("a mark")?;
-        assert!(results.contains("| ") && between(&document, "new")?.contains("new"));
-        Ok(())
     }
 }
