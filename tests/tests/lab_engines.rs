@@ -25,7 +25,7 @@ use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Sizes};
 use gowindows_tests::lab::{GO_CACHE, GO_CACHE_BY_ROOT, Lab};
 use gowindows_tests::scenarios;
-use gowindows_tests::thread::engines::{ENGINES, object, published, settings, tenant, tls_secret};
+use gowindows_tests::thread::engines::{ENGINES, namespace, object, published, settings, tenant, tls_secret};
 use gowindows_tests::thread::{LIMIT, Operator, Stage, Storefront, Tenant, run, until};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -37,22 +37,23 @@ use tokio::sync::RwLock;
 static BUILDERS: OnceLock<RwLock<Builders>> = OnceLock::new();
 
 /// Those that take the buildkitd away wait until they have it for themselves.
-const AT_A_TIME: usize = 3;
+const AT_A_TIME: usize = 4;
 /// The node's version of Windows.
 const WINDOWS: &str = "10.0.20348.5499";
 
 fn main() {
     let scenarios = scenarios![
+        // Those beside which nobody may take the buildkitd away; then those that do, one after another, beside those that need none.
         engines::all_make_the_same_program_and_image,
-        engines::a_program_that_does_not_compile_reads_the_same,
         tests::a_failing_test_blocks_every_engine,
         modules::a_private_module_by_every_engine,
-        windows::tests_and_mistakes_on_a_windows_node,
+        engines::a_program_that_does_not_compile_reads_the_same,
         dockerfile::a_dockerfile_of_ones_own_makes_the_image,
         memory::a_compiler_that_runs_out_of_memory,
+        windows::tests_and_mistakes_on_a_windows_node,
         failures::kaniko_where_pods_must_be_restricted,
-        engines::a_pruned_buildkitd_downloads_no_module_again,
         failures::buildkitd_down_dying_and_untrusted,
+        engines::a_pruned_buildkitd_downloads_no_module_again,
     ];
     run(|| set_up().boxed(), AT_A_TIME, scenarios)
 }
@@ -92,6 +93,13 @@ mod engines {
 
     /// A program with modules of others that are not in its repository.
     const GRON: &str = "github.com/tomnomnom/gron@v0.7.1";
+    /// One whose modules are in its repository.
+    const HEY: &str = "github.com/rakyll/hey@v0.1.4";
+
+    /// An engine, and whether it compiles on a Windows node.
+    type Cell = (BuildEngine, bool);
+    const ON_LINUX: [Cell; 3] = [(BuildEngine::Go, false), (BuildEngine::BuildKit, false), (BuildEngine::Kaniko, false)];
+    const ON_WINDOWS: [Cell; 2] = [(BuildEngine::Go, true), (BuildEngine::BuildKit, true)];
 
     /// Waits until the image of a commit, or any where none is given, is published, and tells how long its stages took.
     async fn made(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
@@ -102,9 +110,9 @@ mod engines {
         Ok(image)
     }
 
-    async fn same_by_all(stage: &Stage, name: &str, url: &str, package: &str) -> Result<()> {
+    async fn same_in(cells: &[Cell], stage: &Stage, name: &str, url: &str, package: &str) -> Result<()> {
         let builders = &*builders()?.read().await;
-        let make = |(engine, windows)| async move {
+        let make = |&(engine, windows): &Cell| async move {
             let tenant = tenant(stage, &if windows { format!("{name}-windows") } else { name.to_owned() }, engine, builders).await?;
             let mut object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
             object["spec"]["go"]["package"] = json!(package);
@@ -122,8 +130,7 @@ mod engines {
             ensure!(wide.contains("ENGINE") && wide.contains(&format!("{engine:?}")), "{wide}");
             Ok((tenant.namespace, image.binary.context("the program")?, image.digest))
         };
-        let cells = ENGINES.map(|engine| (engine, false)).into_iter().chain([(BuildEngine::Go, true), (BuildEngine::BuildKit, true)]);
-        let all = try_join_all(cells.map(make)).await?;
+        let all = try_join_all(cells.iter().map(make)).await?;
         for (who, binary, digest) in &all {
             eprintln!("{who}: program {} sha256 {}, image {digest}", binary.name, binary.sha256);
             ensure!(binary.sha256 == all[0].1.sha256 && *digest == all[0].2, "{who} makes {binary:?} in {digest}, {:?} others", all[0]);
@@ -133,14 +140,15 @@ mod engines {
 
     pub async fn all_make_the_same_program_and_image(stage: Arc<Stage>) -> Result<()> {
         let login = Access::Password { user: "git".into(), password: "sesame".into() };
+        let everywhere = [ON_LINUX.as_slice(), &ON_WINDOWS].concat();
         // One with an embedded file, below the module's root; one in it, with modules that are downloaded; one with modules that are vendored.
         let storefront = Storefront::create(&stage.lab, "engines/storefront", login).await?;
-        same_by_all(&stage, "storefront", storefront.repository.url(), "./cmd/storefront").await?;
-        for (name, module) in [("gron", GRON), ("hey", "github.com/rakyll/hey@v0.1.4")] {
+        same_in(&everywhere, &stage, "storefront", storefront.repository.url(), "./cmd/storefront").await?;
+        for (cells, name, module) in [(everywhere.as_slice(), "gron", GRON), (&ON_LINUX, "hey", HEY)] {
             let folder = stage.lab.toolchain().download(module).await?;
             let repository = stage.lab.git().create(&format!("engines/{name}"), Access::Public).await?;
             repository.commit_folder(&folder, "Take it as it is", "2026-01-02T03:04:05Z").await?;
-            same_by_all(&stage, name, repository.url(), ".").await?;
+            same_in(cells, &stage, name, repository.url(), ".").await?;
         }
         Ok(())
     }

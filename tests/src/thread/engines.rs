@@ -15,11 +15,17 @@ pub fn settings(builders: &Builders) -> Value {
 }
 
 /// A namespace that enforces what an engine's pods are promised to pass, with the right to the Secrets of the samples.
-pub async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, builders: &Builders) -> Result<Tenant> {
+pub async fn namespace(stage: &Stage, name: &str, engine: BuildEngine) -> Result<Tenant> {
     let namespace = format!("{name}-{}", format!("{engine:?}").to_lowercase());
     let level = if engine == BuildEngine::Kaniko { "baseline" } else { "restricted" };
     let tenant = Tenant::create_under(&stage.lab, &namespace, level).await?;
     tenant.grant_access(("git", "sesame"), None).await?;
+    Ok(tenant)
+}
+
+/// The same, with what opens the buildkitd.
+pub async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, builders: &Builders) -> Result<Tenant> {
+    let tenant = namespace(stage, name, engine).await?;
     if engine == BuildEngine::BuildKit {
         tenant.kubectl.apply(&tls_secret(&builders.buildkitd.secret()?)).await?;
     }

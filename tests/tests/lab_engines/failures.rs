@@ -27,7 +27,6 @@ async fn says(stage: &Stage, tenant: &Tenant, reason: Reason, parts: &[&str]) ->
 }
 
 pub async fn kaniko_where_pods_must_be_restricted(stage: Arc<Stage>) -> Result<()> {
-    let _builders = builders()?.read().await;
     let storefront = storefront(&stage, "refused").await?;
     let tenant = Tenant::create(&stage.lab, "refused").await?;
     tenant.grant_access(("git", "sesame"), None).await?;

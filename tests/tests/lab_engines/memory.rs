@@ -1,6 +1,6 @@
 //! A compiler that needs more memory than it may use: a real kernel ends it, the next attempt has twice as much, and later builds start with that.
 
-use crate::{builders, object, published, tenant};
+use crate::{namespace, object, published};
 use anyhow::{Context, Result, ensure};
 use futures::try_join;
 use gowindows_crds::conditions::{ConditionType, Reason};
@@ -43,14 +43,13 @@ async fn says(stage: &Stage, tenant: &Tenant, parts: &[&str]) -> Result<()> {
 }
 
 pub async fn a_compiler_that_runs_out_of_memory(stage: Arc<Stage>) -> Result<()> {
-    let builders = &*builders()?.read().await;
     let repository = stage.lab.git().create("memory/hungry", Access::Public).await?;
     let files = [("go.mod", "module example.com/hungry\n\ngo 1.26\n"), ("main.go", &program())];
     let first = repository.commit_files(&files, "Be hungry", DATE).await?;
     let (stage, url, first) = (&*stage, repository.url(), first.as_str());
     let make = |engine, resources: Value| async move {
         let name = if resources["maxMemory"].is_null() { "memory-kept" } else { "memory" };
-        let tenant = tenant(stage, name, engine, builders).await?;
+        let tenant = namespace(stage, name, engine).await?;
         let mut object = object(stage, &tenant, url, engine, "");
         object["spec"]["go"] = json!({"package": "."});
         object["spec"]["build"]["resources"] = resources;

@@ -1,6 +1,6 @@
 //! What compiles and tests on a Windows node: go.exe itself, in a Job between two on the Linux node. It makes the same program.
 
-use crate::{object, published, tenant};
+use crate::{namespace, object, published};
 use anyhow::{Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
@@ -43,8 +43,7 @@ async fn says(stage: &Stage, tenant: &Tenant, reason: Reason, words: &str) -> Re
 
 /// A claim that cannot be shared, a test that only Windows can fail, one that passes there, and a program that does not compile.
 pub async fn tests_and_mistakes_on_a_windows_node(stage: Arc<Stage>) -> Result<()> {
-    let builders = crate::builders()?.read().await;
-    let tenant = tenant(&stage, "native", BuildEngine::Go, &builders).await?;
+    let tenant = namespace(&stage, "native", BuildEngine::Go).await?;
     let repository = stage.lab.git().create("native/pathless", Access::Public).await?;
     let test = |wanted: &str| {
         format!(
