@@ -108,6 +108,8 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     program_check::check(&program.build_info, &Expected { compile, go_version: None, sub_path }, source)?;
     let prepared = prepare(bases, &assembly, &program, Some(&args.dir), &settings.absent_apis, &say).await?;
     keep_within(&budget, &prepared, &say)?;
+    // The program is in the layer now. To remove a large file takes as long as several requests.
+    tokio::task::spawn_blocking(move || drop(out));
     let status = match &destination {
         Destination::Repository(repository) => prepared.push(&registry, repository, &tags, &say).await?.status,
         Destination::Folder(folder) => prepared.write(folder, tags.first().map(String::as_str), &say).await?,

@@ -200,8 +200,9 @@ impl Prepared<'_> {
         if let Some(index) = &self.image.index {
             registry.push_manifest(repository, index, None).await?;
         }
-        let mut published = self.read_back(registry, repository).await?;
-        published.status.sbom = self.bills.attach(registry, repository, say).await?;
+        let bills = async { Ok(self.bills.attach(registry, repository, say).await?) };
+        let (mut published, sbom) = tokio::try_join!(self.read_back(registry, repository), bills)?;
+        published.status.sbom = sbom;
         for tag in tags {
             set_tag(registry, repository, &published.digest, tag).await?;
         }
