@@ -12,7 +12,7 @@ use crate::plain;
 use crate::stand::Stand;
 use crate::watch::Taken;
 
-/// The goals: a warm build beside a cold one, and a change that compiles nothing.
+/// The goals of every round: a warm build beside a cold one, and a change that compiles nothing.
 const RATIO: f64 = 0.3;
 const NOTHING_COMPILED: Duration = Duration::from_secs(5);
 
@@ -94,9 +94,11 @@ fn by_engine(engines: &[(BuildEngine, Builds)], results: &mut Results) {
             let engine = format!("{engine:?}");
             table.row([engine, name.to_owned(), stage("source"), stage("compile"), stage("assemble"), seconds_to(1, whole), beside]);
         }
-        let ratio = percent(&warm, &cold);
+        let ratios: Vec<f64> = warm.iter().zip(&cold).map(|(warm, cold)| warm.as_secs_f64() / cold.as_secs_f64().max(1e-9)).collect();
+        let (least, most) = ratios.iter().fold((f64::MAX, 0_f64), |(least, most), one| (least.min(*one), most.max(*one)));
+        let found = format!("{:.0} % ({:.0} to {:.0})", percent(&warm, &cold) * 100.0, least * 100.0, most * 100.0);
         let what = format!("{engine:?}: a one-line change on warm caches, beside nothing cached");
-        results.goal(&what, "<= 30 %", format!("{:.0} %", ratio * 100.0), ratio <= RATIO);
+        results.goal(&what, "<= 30 %", found, most <= RATIO);
         let met = label.iter().all(|taken| *taken <= NOTHING_COMPILED);
         results.goal(&format!("{engine:?}: a label alone, Job to digest"), "<= 5 s", seconds_to(1, &label), met);
     }

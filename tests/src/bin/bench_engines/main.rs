@@ -42,7 +42,7 @@ struct Arguments {
 enum Part {
     /// A one-line change, and one of a label
     Change,
-    /// Tests beside the build, and before it
+    /// Tests beside the build, and one after the other
     Tests,
     /// Independent stages of a Dockerfile, and dependent ones
     Stages,
@@ -69,10 +69,16 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let progress = Progress::stderr();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // Whichever ends first drops the other: the lab takes itself away, and everything that it started.
+    let told_to_end = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        progress.say("taking everything away; what builders keep takes a while");
+    };
     let results = tokio::select! {
         results = measure(arguments, &progress) => results?,
-        _ = interrupt.recv() => bail!("interrupted: everything is taken away, and nothing was written"),
-        _ = terminate.recv() => bail!("ended: everything is taken away, and nothing was written"),
+        () = told_to_end => bail!("interrupted, and nothing was written"),
     };
     let by = format!("--repeats {} --write", arguments.repeats);
     let versions = [
@@ -97,7 +103,7 @@ async fn measure(arguments: &Arguments, progress: &Progress) -> Result<Results> 
     if let Err(error) = measured {
         return Err(error.context(format!("the operator's log ends with:\n{}", stand.stage.operator.log().await)));
     }
-    stand.end().await;
+    stand.end().await?;
     Ok(results)
 }
 

@@ -51,10 +51,13 @@ impl Stand {
     }
 
     /// Takes everything away.
-    pub async fn end(self) {
-        for node in self.stage.nodes {
+    pub async fn end(self) -> Result<()> {
+        let Stage { lab, operator: _, nodes } = self.stage;
+        for node in nodes {
             node.stop().await;
         }
+        let away = tokio::task::spawn_blocking(move || drop(lab));
+        self.progress.step("taking the lab away", away).await.context("the thread that takes the lab away broke")
     }
 
     /// Installs the operator anew: with so many slots on Linux nodes, or without a limit.
