@@ -229,6 +229,11 @@ mod engines {
                 |status: &GoWindowsImageStatus| find(&status.conditions, ConditionType::Built).is_some_and(|built| built.status == "False");
             let status = until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, failed).await?;
             let built = find(&status.conditions, ConditionType::Built).context("Built")?;
+            let build = status.build.as_ref().context("a build")?;
+            ensure!(build.context_bytes.is_some_and(|bytes| bytes > 0), "{build:?}");
+            // The lab's volumes begin warm; what Kaniko has there is root's.
+            let hit = (engine != BuildEngine::BuildKit).then_some(true);
+            ensure!(build.cache.as_ref().map(|cache| cache.hit && cache.bytes > 0 && cache.since.is_some()) == hit, "{build:?}");
             eprintln!("{}: {}: {}", tenant.namespace, built.reason, built.message);
             anyhow::Ok((built.reason.clone(), built.message.clone()))
         };

@@ -97,7 +97,12 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
     let written = act::write_status(&context.cluster, &context.leadership, &world, &status).await?;
     match written {
         Written::Equal => {}
-        Written::Applied => tell(&world, &report::notices(world.status(), &status), context).await,
+        Written::Applied => {
+            if let Some(found) = report::cache_found(&world, &status) {
+                context.metrics.cache(&found);
+            }
+            tell(&world, &report::notices(world.status(), &status), context).await;
+        }
         Written::Refused => return behind(&world, context).await,
     }
     if outcome.failure.is_some() {

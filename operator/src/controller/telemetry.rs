@@ -3,7 +3,7 @@
 use crate::act::Leadership;
 use crate::decide::{Outcome, Plan};
 use crate::observe::{Guarded, Stores};
-use crate::report::Notice;
+use crate::report::{CacheFound, Notice};
 use futures::FutureExt;
 use gowindows_crds::conditions::{ConditionType, find};
 use kube::runtime::reflector::Store;
@@ -57,6 +57,12 @@ struct ReasonLabel {
     reason: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    engine: String,
+    hit: &'static str,
+}
+
 /// What this replica does.
 #[derive(Clone, Debug)]
 enum Role {
@@ -76,9 +82,35 @@ pub struct Metrics {
     effects: Family<EffectLabels, Counter>,
     notices: Family<ReasonLabel, Counter>,
     objects: Family<ResultLabel, Gauge>,
+    caches: Caches,
     leader: Gauge,
     role: Mutex<Role>,
     watched: Mutex<Vec<(Store<Guarded>, Stores)>>,
+}
+
+/// What builds with a cache volume found in it.
+struct Caches {
+    builds: Family<CacheLabels, Counter>,
+    bytes: Histogram,
+    age: Histogram,
+}
+
+impl Caches {
+    fn register(registry: &mut Registry) -> Self {
+        let mega = |count: i32| f64::from(count) * 1e6;
+        let bytes = Histogram::new([10, 100, 300, 1_000, 3_000, 10_000, 30_000].map(mega));
+        let days = |count: f64| count * 86_400.0;
+        let age = Histogram::new([0.04, 1.0, 7.0, 30.0, 90.0, 365.0].map(days));
+        let builds = Family::default();
+        registry.register(
+            "build_caches",
+            "Builds with a cache volume, by engine and whether earlier builds had left compiled packages",
+            builds.clone(),
+        );
+        registry.register("build_cache_bytes", "What builds with a cache volume found in it", bytes.clone());
+        registry.register("build_cache_age_seconds", "Age of the oldest file that builds with a cache volume found in it", age.clone());
+        Self { builds, bytes, age }
+    }
 }
 
 impl Default for Metrics {
@@ -92,9 +124,11 @@ impl Default for Metrics {
         registry.register("effects", "Writes to the cluster and to registries", effects.clone());
         registry.register("notices", "Events published on objects, by reason", notices.clone());
         registry.register("objects", "GoWindowsImages by the status of their Ready condition", objects.clone());
+        let caches = Caches::register(&mut registry);
         let leader = Gauge::default();
         registry.register("leader", "1 while this replica works, 0 while it stands by", leader.clone());
-        Self { registry, passes, seconds, effects, notices, objects, leader, role: Mutex::new(Role::Starts), watched: Mutex::default() }
+        let role = Mutex::new(Role::Starts);
+        Self { registry, passes, seconds, effects, notices, objects, caches, leader, role, watched: Mutex::default() }
     }
 }
 
@@ -154,6 +188,16 @@ impl Metrics {
         }
     }
 
+    pub(super) fn cache(&self, found: &CacheFound) {
+        let CacheFound { engine, cache, age } = found;
+        let hit = if cache.hit { "true" } else { "false" };
+        self.caches.builds.get_or_create(&CacheLabels { engine: format!("{engine:?}"), hit }).inc();
+        self.caches.bytes.observe(cache.bytes as f64);
+        if let Some(age) = age {
+            self.caches.age.observe(age.as_secs_f64());
+        }
+    }
+
     /// Everything as OpenMetrics text.
     pub fn text(&self) -> String {
         self.leader.set(i64::from(matches!(self.role(), Role::Leads(leadership) if leadership.holds())));
@@ -173,4 +217,39 @@ fn ready(image: &Guarded) -> String {
     let conditions =
         image.0.as_ref().ok().and_then(|image| image.status.as_ref()).map(|status| status.conditions.as_slice()).unwrap_or_default();
     find(conditions, ConditionType::Ready).map_or_else(|| "Unknown".into(), |condition| condition.status.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gowindows_crds::v1alpha1::{BuildEngine, CacheStatus};
+
+    #[test]
+    fn builds_are_counted_by_what_they_found() {
+        let metrics = Metrics::default();
+        let found = |engine, hit, age: Option<u64>| CacheFound {
+            engine,
+            cache: CacheStatus { hit, bytes: 20_000_000, since: None, at_least: false },
+            age: age.map(Duration::from_secs),
+        };
+        metrics.cache(&found(BuildEngine::Go, true, Some(2 * 86_400)));
+        metrics.cache(&found(BuildEngine::Go, true, Some(86_400)));
+        metrics.cache(&found(BuildEngine::Kaniko, false, None));
+        let text = metrics.text();
+        for line in [
+            r#"gowindows_build_caches_total{engine="Go",hit="true"} 2"#,
+            r#"gowindows_build_caches_total{engine="Kaniko",hit="false"} 1"#,
+            r#"gowindows_build_cache_bytes_bucket{le="10000000.0"} 0"#,
+            r#"gowindows_build_cache_bytes_bucket{le="100000000.0"} 3"#,
+            r#"gowindows_build_cache_age_seconds_bucket{le="86400.0"} 1"#,
+            "gowindows_build_cache_age_seconds_count 2",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}: {text}");
+        }
+        let document = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");
+        let document = std::fs::read_to_string(document).expect("a document");
+        for metric in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+            assert!(document.contains(&format!("`{metric}")), "{metric} is not documented");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod attest;
 mod bases;
 mod budget;
+mod caches;
 mod dockerfile;
 mod edges;
 mod engines;

@@ -4,10 +4,11 @@
 //! of its output there. All of it is a hint: the registry has the last word.
 
 use super::builder::{self, Fault};
+use super::facts::facts;
 use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, downloads, relay, starved, test_output};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
-use crate::render::{COMPILE, MODULES, STAGES, TEST};
+use crate::render::{COMPILE, MODULES, SOURCE, STAGES, TEST};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, StageStatus};
@@ -27,7 +28,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let attempt = job.labels().get(names::LABEL_ATTEMPT)?.parse().ok()?;
     let annotation = |name: &str| job.annotations().get(name).cloned();
     let inputs = annotation(names::ANNOTATION_INPUTS).and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
-    let Run { uid, created, finished, stages, state, stopped, turn, idle } = run(job, pods);
+    let Run { uid, created, finished, stages, facts, state, stopped, turn, idle } = run(job, pods);
     Some(Build {
         job: job.name_any(),
         uid,
@@ -43,6 +44,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         created,
         finished,
         stages,
+        facts,
         running: state.is_active(),
         state,
         stopped,
@@ -90,6 +92,7 @@ pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
         created,
         finished: status.and_then(|status| status.completion_time.clone()).or(failed_at).map(|time| time.0),
         stages: pod.map(stages).unwrap_or_default(),
+        facts: pod.and_then(|pod| terminated(container(pod, SOURCE)?)).map(facts).unwrap_or_default(),
         state,
         stopped,
         turn,

@@ -8,7 +8,7 @@
 //!
 //! A Job that is resumed takes over what those before it have left, and from then on they do not matter.
 
-use super::{Build, BuildState, Failure, Leg, Run};
+use super::{Build, BuildState, Failure, Leg, Run, SourceFacts};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use k8s_openapi::api::batch::v1::Job;
@@ -35,6 +35,10 @@ pub(super) fn fill(legs: &mut [Leg], runs: &mut BTreeMap<String, Run>) {
 pub(super) fn joined(before: &[Leg], mut last: Run) -> Run {
     let stages = before.iter().filter_map(|leg| leg.run.as_ref()).flat_map(|run| run.stages.clone());
     last.stages = stages.chain(last.stages).collect();
+    let told = before.iter().filter_map(|leg| leg.run.as_ref()).map(|run| &run.facts).find(|facts| **facts != SourceFacts::default());
+    if let Some(facts) = told {
+        last.facts.clone_from(facts);
+    }
     let waits = last.turn.as_ref().is_some_and(|turn| turn.since.is_none());
     let waited_in_vain = last.stopped.as_ref().is_some_and(|why| why.split('/').next() == Some(PART));
     if !waits && !waited_in_vain {
@@ -66,10 +70,10 @@ fn idle(before: &[Leg], last: &Run) -> Vec<String> {
 impl Build {
     /// Joined with the Jobs before its own.
     pub fn relayed(self) -> Self {
-        let Self { uid, created, finished, stages, state, stopped, turn, idle, .. } = self.clone();
-        let Run { finished, stages, state, stopped, turn, idle, .. } =
-            joined(&self.before, Run { uid, created, finished, stages, state, stopped, turn, idle });
-        Self { finished, stages, running: state.is_active(), state, stopped, turn, idle, ..self }
+        let Self { uid, created, finished, stages, facts, state, stopped, turn, idle, .. } = self.clone();
+        let Run { finished, stages, facts, state, stopped, turn, idle, .. } =
+            joined(&self.before, Run { uid, created, finished, stages, facts, state, stopped, turn, idle });
+        Self { finished, stages, facts, running: state.is_active(), state, stopped, turn, idle, ..self }
     }
 
     /// All of its Jobs that are there, its own last.
@@ -95,8 +99,8 @@ mod tests {
     fn run(job: &str, state: BuildState, since: Option<Timestamp>) -> Run {
         let turn =
             state.is_active().then(|| Turn { job: job.into(), uid: String::new(), since, has_pod: false, evicted: false, queued: false });
-        let (created, stages) = (Timestamp::UNIX_EPOCH, Vec::new());
-        Run { uid: String::new(), created, finished: None, stages, state, stopped: None, turn, idle: Vec::new() }
+        let (created, stages, facts) = (Timestamp::UNIX_EPOCH, Vec::new(), SourceFacts::default());
+        Run { uid: String::new(), created, finished: None, stages, facts, state, stopped: None, turn, idle: Vec::new() }
     }
 
     /// The state together, and the Job whose turn it is with whether it is suspended.
@@ -131,6 +135,17 @@ mod tests {
             let expected = (state, turn.map(|(job, suspended)| (job.to_owned(), suspended)));
             assert_eq!(together(legs.clone(), waits("last")), expected, "{legs:?}");
         }
+    }
+
+    #[test]
+    fn what_the_first_has_told_is_told_of_all() {
+        let facts = SourceFacts { context_bytes: Some(7), cache: None };
+        let source = Run { facts: facts.clone(), ..run("source", BuildState::Succeeded(None), None) };
+        let leg = |job: &str, run| Leg { job: job.into(), run };
+        let before = [leg("source", Some(source)), leg("compile", Some(run("compile", BuildState::Running, None)))];
+        assert_eq!(joined(&before, run("last", BuildState::Queued(None), None)).facts, facts);
+        let gone = before.map(|leg| Leg { run: None, ..leg });
+        assert_eq!(joined(&gone, run("last", BuildState::Running, Some(Timestamp::UNIX_EPOCH))).facts, SourceFacts::default());
     }
 
     #[test]

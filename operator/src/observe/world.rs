@@ -4,7 +4,7 @@
 //! read them ends the pass); facts of the outside world are answers to [`Question`]s that `decide` asks when it needs them,
 //! and a failure to get one is an answer too.
 
-use super::{Line, Nodes, Placement, ResolvedBase};
+use super::{Line, Nodes, Placement, ResolvedBase, SourceFacts};
 use crate::decide::{Inputs, Question};
 use crate::render::Credentials;
 use gowindows_crds::GoWindowsImage;
@@ -149,6 +149,8 @@ pub struct Build {
     pub finished: Option<Timestamp>,
     /// Its stages, in order; those of its tests are theirs.
     pub stages: Vec<StageStatus>,
+    /// What the first of them has told.
+    pub facts: SourceFacts,
     /// Where it stands, together with its tests.
     pub state: BuildState,
     /// Whether its own Job has not ended, whatever its tests say.
@@ -213,6 +215,8 @@ pub struct Run {
     pub finished: Option<Timestamp>,
     /// Its stages, in order.
     pub stages: Vec<StageStatus>,
+    /// What the one that fetches has told.
+    pub facts: SourceFacts,
     /// Where it stands.
     pub state: BuildState,
     /// Why the operator stopped it, from the annotation.

@@ -170,7 +170,7 @@ impl Buildctl<'_> {
     fn for_builder(&self) -> ForBuilder {
         let Self { buildkit, request, settings, order, .. } = self;
         match &buildkit.dockerfile {
-            None => ForBuilder { context: Some(context(request, settings, order, Caches::BuildKit(self.own()))), dockerfile: None },
+            None => ForBuilder { context: Some(context(request, settings, order, Caches::BuildKit(self.own()))), ..ForBuilder::default() },
             Some(path) => of_own(path, request, settings, order),
         }
     }
@@ -242,5 +242,5 @@ fn of_own(path: &str, request: &Request, settings: &Settings, order: &BuildOrder
         toolchain: toolchain.clone(),
         registries: relevant(&settings.registries, request),
     };
-    ForBuilder { context: None, dockerfile: Some(dockerfile) }
+    ForBuilder { dockerfile: Some(dockerfile), ..ForBuilder::default() }
 }

@@ -2,7 +2,7 @@
 
 use super::job::{BuildOrder, COMPILE, CompileStage, Program};
 use super::modules::{self, Credentials};
-use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, variable};
+use super::stages::{CACHE, ForBuilder, TMP, literal, mount, part, read_only, restricted, variable};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::Container;
@@ -19,7 +19,7 @@ pub(super) fn compile(request: &Request, settings: &Settings, order: &BuildOrder
     let mounts = [
         part("src", read_only("workspace", "/build/src")),
         part("out", mount("workspace", "/build/out")),
-        mount("cache", "/cache"),
+        mount("cache", CACHE),
         mount("tmp", TMP),
     ];
     let container = Container {
@@ -36,5 +36,6 @@ pub(super) fn compile(request: &Request, settings: &Settings, order: &BuildOrder
         working_dir: Some(if sub_path == "." { "/build/src".into() } else { format!("/build/src/{sub_path}") }),
         ..Container::default()
     };
-    CompileStage { container, volumes: order.secrets(request), builder: ForBuilder::default(), program: Program::File }
+    let builder = ForBuilder { cache: request.build.cache.as_ref().map(|_| CACHE), ..ForBuilder::default() };
+    CompileStage { container, volumes: order.secrets(request), builder, program: Program::File }
 }

@@ -7,18 +7,21 @@ use super::builder::{BUILT, CONTEXT, DOCKERFILE, certificate, context, mounts, r
 use super::dockerfile::Caches;
 use super::job::{BuildOrder, COMPILE, CompileStage, Program};
 use super::modules::Credentials;
-use super::stages::{ForBuilder, literal, mount};
+use super::stages::{CACHE, ForBuilder, literal, mount};
 use crate::decide::Request;
 use crate::settings::{RegistrySettings, Settings};
 use k8s_openapi::api::core::v1::{Capabilities, Container, SecurityContext};
 
 /// The image that it leaves.
 const IMAGE: &str = "image.tar";
+/// Where the commands of the Dockerfile have their caches in the object's volume.
+const CACHES: &str = "/cache/by-root";
 /// What unpacking an image takes: owners, modes, file capabilities; and running a command of it.
 const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP", "SETGID", "SETUID"];
 
 pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
-    let builder = ForBuilder { context: Some(context(request, settings, order, Caches::Mounted)), dockerfile: None };
+    let cache = request.build.cache.as_ref().map(|_| CACHES);
+    let builder = ForBuilder { context: Some(context(request, settings, order, Caches::Mounted)), dockerfile: None, cache };
     let container = Container {
         name: COMPILE.into(),
         image: Some(image.into()),
@@ -34,9 +37,7 @@ pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order
         }),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         // What is mounted is no part of the image that it makes, and is not deleted between its stages.
-        volume_mounts: Some(
-            mounts().into_iter().chain([mount("cache", "/cache")]).chain(order.credentials.map(Credentials::mount)).collect(),
-        ),
+        volume_mounts: Some(mounts().into_iter().chain([mount("cache", CACHE)]).chain(order.credentials.map(Credentials::mount)).collect()),
         ..Container::default()
     };
     CompileStage { container, volumes: order.secrets(request), builder, program: Program::Image(IMAGE) }

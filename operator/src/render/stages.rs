@@ -15,6 +15,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// Scratch space of every container.
 pub(super) const TMP: &str = "/tmp";
+/// Where Linux containers see the volume with the caches.
+pub(super) const CACHE: &str = "/cache";
 const GIT_AUTH: &str = "/var/run/gowindows/git";
 /// Where the credentials of the registry are, as `config.json`.
 pub(super) const REGISTRY_AUTH: &str = "/var/run/gowindows/registry";
@@ -26,13 +28,15 @@ const TOKEN_LASTS: i64 = 3600;
 /// Largest work tree that is checked out.
 const MAX_SOURCE_BYTES: u64 = 2 << 30;
 
-/// What the first stage writes for a container builder.
+/// What the first stage writes for a container builder, and looks at for the status.
 #[derive(Debug, Default)]
 pub(super) struct ForBuilder {
     /// A generated Dockerfile and its context.
     pub(super) context: Option<ContextRequest>,
     /// The repository's own Dockerfile.
     pub(super) dockerfile: Option<DockerfileRequest>,
+    /// Where the engine has its caches, where the object has a volume for them.
+    pub(super) cache: Option<&'static str>,
 }
 
 /// The first stage.
@@ -44,7 +48,7 @@ pub(super) fn source(
     builder: ForBuilder,
 ) -> Container {
     let Inputs { commit, sub_path, compile, .. } = order.inputs;
-    let ForBuilder { context, dockerfile } = builder;
+    let ForBuilder { context, dockerfile, cache } = builder;
     let step = SourceRequest {
         url: request.url.clone(),
         reference: request.reference.clone(),
@@ -66,6 +70,10 @@ pub(super) fn source(
     if let Some((all, Workspace::Shared { build, .. })) = workspace.mount_of_object().zip(Some(workspace)) {
         args.extend(["--builds".to_owned(), BUILDS.to_owned(), "--build".to_owned(), build.to_owned()]);
         mounts.push(all);
+    }
+    if let Some(folder) = cache {
+        args.extend(["--cache", folder].map(String::from));
+        mounts.push(read_only("cache", CACHE));
     }
     if request.git_secret.is_some() {
         args.extend(["--auth-dir".to_owned(), GIT_AUTH.to_owned()]);

@@ -1,15 +1,17 @@
 //! What does the user see? The whole status, computed from the world, the plan and what came of it; and the events that tell
 //! the difference from the status before. Pure.
 
+mod caches;
 mod conditions;
 mod display;
 mod learned;
 mod notices;
 
+pub use caches::{CacheFound, cache_found};
 pub use notices::{Notice, notices};
 
 use crate::decide::{BuildVerdict, Conclusion, Effect, Inputs, Outcome, Plan};
-use crate::observe::{Attested, Build, BuildState, Failure, World};
+use crate::observe::{Attested, Build, BuildState, Failure, SourceFacts, World};
 use gowindows_crds::conditions::merge;
 use gowindows_crds::durations::go_duration;
 use gowindows_crds::v1alpha1::{
@@ -116,6 +118,7 @@ fn handled(conclusion: &Conclusion, outcome: &Outcome, before: Option<Handled>) 
 
 fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<BuildStatus> {
     let fingerprint = conclusion.inputs.as_ref().map(Inputs::fingerprint).unwrap_or_default();
+    let recorded = world.status().build.as_ref();
     match &conclusion.build {
         BuildVerdict::Starting { job, attempt, cause } => {
             failed(outcome, |effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_))).is_none().then(|| BuildStatus {
@@ -130,7 +133,7 @@ fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<Bu
         }
         BuildVerdict::Active(build) | BuildVerdict::Unconfirmed(build, _) | BuildVerdict::Published(Some(build)) => Some(BuildStatus {
             queue_position: conclusion.queue_position.and_then(|place| i32::try_from(place).ok()),
-            ..of_job(build, fingerprint)
+            ..of_job(build, fingerprint, recorded)
         }),
         BuildVerdict::Failed { build: Some(build), reason, message, retry_at } => {
             let failure = match &build.state {
@@ -147,11 +150,11 @@ fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<Bu
                     log_tail: failure.log_tail,
                 }),
                 retry_at: retry_at.map(time),
-                ..of_job(build, fingerprint)
+                ..of_job(build, fingerprint, recorded)
             })
         }
         BuildVerdict::Failed { build: None, reason, message, retry_at } => {
-            let recorded = world.status().build.clone().filter(|build| build.fingerprint == fingerprint)?;
+            let recorded = recorded.cloned().filter(|build| build.fingerprint == fingerprint)?;
             let failure =
                 BuildFailure { reason: reason.to_string(), message: message.clone(), ..recorded.failure.clone().unwrap_or_default() };
             Some(BuildStatus { phase: BuildPhase::Failed, failure: Some(failure), retry_at: retry_at.map(time), ..recorded })
@@ -160,7 +163,11 @@ fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<Bu
     }
 }
 
-fn of_job(build: &Build, fingerprint: String) -> BuildStatus {
+/// `recorded` is what the status said before.
+fn of_job(build: &Build, fingerprint: String, recorded: Option<&BuildStatus>) -> BuildStatus {
+    // The pod that told of its source and its cache may be gone.
+    let recorded = recorded.filter(|recorded| recorded.job == build.job);
+    let SourceFacts { context_bytes, cache } = build.facts.clone();
     let phase = match build.state {
         BuildState::Queued(_) => BuildPhase::Queued,
         BuildState::Running => BuildPhase::Running,
@@ -176,6 +183,8 @@ fn of_job(build: &Build, fingerprint: String) -> BuildStatus {
         started_at: Some(time(build.created)),
         finished_at: build.finished.map(time),
         stages: build.all_stages(),
+        context_bytes: context_bytes.or_else(|| recorded?.context_bytes),
+        cache: cache.or_else(|| recorded?.cache.clone()),
         queue_position: None,
         memory: build.memory.clone(),
         test_job: build.tests.as_ref().map(|tests| tests.job.clone()),

@@ -144,6 +144,35 @@ pub struct SourceInfo {
     pub bytes: u64,
     /// Number of files and links in it.
     pub files: u64,
+    /// Bytes of all that is put in place for what compiles: the work tree, and what a container builder needs beside it.
+    pub context_bytes: u64,
+    /// What earlier builds have left in the cache; none where there is no volume for it, or nothing can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheFacts>,
+}
+
+/// What earlier builds have left in a cache. A field that is not known is no reason not to believe the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheFacts {
+    /// There are compiled packages.
+    pub hit: bool,
+    /// Bytes of compiled packages and modules.
+    pub bytes: u64,
+    /// When the oldest file was written, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// There is more: counting ended early.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
+}
+
+impl fmt::Display for CacheFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.at_least { "at least " } else { "" };
+        let packages = if self.hit { "" } else { ", no compiled packages" };
+        write!(f, "{more}{} bytes{packages}", self.bytes)
+    }
 }
 
 /// The step's termination message.
@@ -191,10 +220,12 @@ mod tests {
     #[test]
     fn reports_are_told_apart() {
         let done = SourceReport::Done(SourceInfo { commit: "c".into(), commit_time: 1, ..SourceInfo::default() });
+        let cache = CacheFacts { hit: true, bytes: 7, since: Some(-1), at_least: true };
+        let cached = SourceReport::Done(SourceInfo { commit: "c".into(), cache: Some(cache), ..SourceInfo::default() });
         let failed = SourceReport::Failed {
             failure: SourceFailure { reason: "RefNotFound".into(), message: "no such branch".into(), transient: false },
         };
-        for report in [done, failed] {
+        for report in [done, cached, failed] {
             let text = serde_json::to_string(&report).expect("JSON");
             assert_eq!(serde_json::from_str::<SourceReport>(&text).expect("a report"), report, "{text}");
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use gowindows_operator::step::source::{SourceArgs, run};
-use gowindows_operator::step::source_request::{Reference, SourceFailure, SourceInfo, SourceReport};
+use gowindows_operator::step::source_request::{CacheFacts, Reference, SourceFailure, SourceInfo, SourceReport};
 use gowindows_tests::lab::git::{Access, Repository};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -46,6 +46,7 @@ impl Pod {
             dest,
             out,
             context: None,
+            cache: Some(self.path("cache")).filter(|folder| folder.is_dir()),
             builds,
             build,
             registry_config: None,
@@ -167,14 +168,17 @@ async fn the_work_tree_is_what_git_archive_says() -> Result<()> {
 
     let bytes = repository.git(&["ls-tree", "-r", "-l", &commit]).await?;
     let size = |line: &str| line.starts_with("100").then(|| line.split_whitespace().nth(3)?.parse::<u64>().ok()).flatten();
+    let bytes = bytes.lines().filter_map(size).sum();
     let expected = SourceInfo {
         commit: commit.clone(),
         commit_time: info.commit_time,
         module: "example.com/storefront".into(),
         go_directive: Some("1.26.1".into()),
         tree_hash: tree,
-        bytes: bytes.lines().filter_map(size).sum(),
+        bytes,
         files: 10,
+        context_bytes: bytes,
+        cache: None,
     };
     assert_eq!(info, expected);
     let written: SourceInfo = serde_json::from_str(&fs::read_to_string(pod.path("info.json"))?)?;
@@ -214,6 +218,23 @@ async fn what_builds_before_have_left_goes() -> Result<()> {
     let mut left: Vec<_> = fs::read_dir(pod.path("builds"))?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
     left.sort();
     assert_eq!(left, ["now", "now-test"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_builds_before_have_left_in_the_cache_is_told() -> Result<()> {
+    let git = Git::start().await?;
+    let repository = git.server.create("storefront", Access::Public).await?;
+    let commit = commit_entries(&repository, &[GO_MOD, MAIN_GO]).await?;
+    let pod = Pod::new()?;
+    pod.secret(&[("ca.crt", git.server.authority().as_bytes())])?;
+    let request = json!({"url": repository.url(), "commit": commit});
+    assert_eq!(pod.done(&request).await?.cache, None, "there is no volume");
+    fs::create_dir_all(pod.path("cache/build/0a"))?;
+    assert_eq!(pod.done(&request).await?.cache, Some(CacheFacts::default()), "the first build of all");
+    fs::write(pod.path("cache/build/0a/0abc-d"), "compiled")?;
+    let cache = pod.done(&request).await?.cache.context("the cache")?;
+    assert_eq!((cache.hit, cache.bytes, cache.since.is_some(), cache.at_least), (true, 8, true, false));
     Ok(())
 }
 

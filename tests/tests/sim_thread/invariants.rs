@@ -17,6 +17,7 @@
 //! | I14 | with tests: no tag by which it is found and no target gets an image before its tests have passed; at most one Job tests for a build |
 //! | I15 | a Job that waits for others begins only when all of them have succeeded |
 //! | I16 | no more Jobs run on the nodes of a system than there are slots |
+//! | I17 | what a build has told of its source and its cache stays in the status as long as the build does |
 //!
 //! I9 is about feedback of metrics, which does not exist yet; it comes with it.
 
@@ -406,6 +407,11 @@ impl Invariants {
         let (observed, generation) = (status["observedGeneration"].as_i64(), new.object["metadata"]["generation"].as_i64());
         if observed > generation {
             self.breaks(format!("I8: {name} observed generation {observed:?} of {generation:?}"));
+        }
+        let lost = |fact: &str| !before["build"][fact].is_null() && status["build"][fact].is_null();
+        let same = before["build"]["job"] == status["build"]["job"];
+        if let Some(fact) = ["contextBytes", "cache"].into_iter().find(|fact| same && lost(fact) && !self.meddled) {
+            self.breaks(format!("I17: {name} lost {fact} of {}", status["build"]["job"]));
         }
         let digest = status["image"]["digest"].as_str();
         // A status that cannot be read is a lost one.

@@ -2,6 +2,7 @@
 
 use crate::cluster::{owned_by, writer};
 use crate::stage::NAMESPACE;
+use gowindows_operator::step::source_request::{CacheFacts, SourceInfo, SourceReport};
 use gowindows_tests::fake_apiserver::kinds::by_name;
 use gowindows_tests::fake_apiserver::{Key, Store};
 use k8s_openapi::jiff::Timestamp;
@@ -51,7 +52,7 @@ pub fn of_job(job: &Value) -> Value {
 /// The status of a build pod of which so many stages have ended.
 pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Timestamp) {
     let now = json!(Timestamp::from_second(now.as_second()).unwrap_or(now).to_string());
-    let (before, stages) = (pod["status"].clone(), stages(pod));
+    let (before, stages, fetched) = (pod["status"].clone(), stages(pod), fetched(pod));
     let last = stages.len() - 1;
     let started = |stage: usize| {
         let statuses = if stage < last { &before["initContainerStatuses"][stage] } else { &before["containerStatuses"][0] };
@@ -72,6 +73,7 @@ pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Time
         }
         let (exit, message) = match (&failed, ended) {
             (Some((broken, exit, says)), _) if *broken == stage => (*exit, says.clone()),
+            _ if stages[stage] == "source" => (0, fetched.clone()),
             (_, Some(Ended::Succeeded(says))) if stage == last => (0, says.clone()),
             _ => (0, String::new()),
         };
@@ -92,6 +94,15 @@ pub fn at_stage(pod: &mut Value, number: usize, ended: Option<&Ended>, now: Time
         "initContainerStatuses": (0..last).map(status).collect::<Vec<_>>(),
         "containerStatuses": [status(last)],
     });
+}
+
+/// What the stage that fetches says at its good end: where it is told to look at a cache, what it found there.
+fn fetched(pod: &Value) -> String {
+    let containers = pod["spec"]["initContainers"].as_array().into_iter().chain(pod["spec"]["containers"].as_array()).flatten();
+    let mut args = containers.filter(|container| container["name"] == "source").flat_map(|source| source["args"].as_array()).flatten();
+    let cache = CacheFacts { hit: true, bytes: 150_000_000, since: Some(1_767_139_200), at_least: false };
+    let cache = args.any(|arg| arg == "--cache").then_some(cache);
+    serde_json::to_string(&SourceReport::Done(SourceInfo { context_bytes: 40_000, cache, ..SourceInfo::default() })).unwrap_or_default()
 }
 
 /// The condition of a Job whose pod ended.

@@ -74,6 +74,9 @@ impl Shop {
         if self.tests() {
             object["spec"]["go"]["test"] = json!({"packages": ["./..."]});
         }
+        if self.name.ends_with('0') {
+            object["spec"]["build"] = json!({"cache": {"volume": {"size": "1Gi"}}});
+        }
         if self.compiles_on_windows() {
             object["spec"]["build"] = json!({"nodes": {"os": "windows"}, "workspace": {"claimName": format!("{}-shared", self.name)}});
         }

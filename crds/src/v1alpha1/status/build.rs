@@ -38,12 +38,35 @@ pub struct BuildStatus {
     /// `source`, `compile`, `assemble`, in order, and `test`, which runs beside them, after `modules` where these are private.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageStatus>,
+    /// Bytes of the files that the `source` stage has put in place for what compiles; for a container builder that is the context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_bytes: Option<i64>,
+    /// What its cache volume held when it began; none where it has none, on Windows nodes, and where that could not be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheStatus>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<BuildFailure>,
     /// When the next attempt starts, where there will be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
+}
+
+/// What earlier builds with the same engine have left in the object's cache volume.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheStatus {
+    /// There were compiled packages. How many of them the compiler could use is not known: those of another toolchain, of other settings and of
+    /// source that has changed since are of no use to it. Modules alone are no hit.
+    pub hit: bool,
+    /// Bytes of compiled packages and modules.
+    pub bytes: i64,
+    /// When the oldest of their files was written: since when there has been something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// There was more: counting ended at 200000 files and folders, or after five seconds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
 }
 
 /// Memory of a container.

@@ -66,6 +66,7 @@ fn a_build_is_three_jobs_of_which_the_last_is_the_build() {
     let systems = [source, compile, last].map(|job| pod(job).node_selector.as_ref().expect("a selector")["kubernetes.io/os"].clone());
     assert_eq!(systems, ["linux", "windows", "linux"]);
     let folder = format!("0000-1111/{name}");
+    assert!(!serde_json::to_string(pod(source)).expect("JSON").contains("--cache"), "the caches are of Windows");
     for job in [source, last] {
         let mount = pod(job).containers[0].volume_mounts.as_ref().expect("mounts")[0].clone();
         assert_eq!((mount.mount_path.as_str(), mount.sub_path.as_deref()), ("/build", Some(folder.as_str())));

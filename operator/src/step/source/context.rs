@@ -13,8 +13,9 @@ pub const FOLDERS: [&str; 3] = ["dockerfile", MODULES, "certificates"];
 /// What go looks at to know the modules of a build.
 const NAMES: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
 
-/// Writes the context into the empty [`FOLDERS`] of `dest`, from the work tree `source`.
-pub fn write(request: &ContextRequest, listing: &Listing, sub_path: &str, source: &Path, dest: &Path) -> Result<(), SourceError> {
+/// Writes the context into the empty [`FOLDERS`] of `dest`, from the work tree `source`. Returns the bytes that it has beside the source;
+/// certificates are for the builder and no part of it.
+pub fn write(request: &ContextRequest, listing: &Listing, sub_path: &str, source: &Path, dest: &Path) -> Result<u64, SourceError> {
     let dockerfile = request.dockerfile.text(is_vendored(source, sub_path))?;
     for (folder, name, text) in [("dockerfile", "Dockerfile".to_owned(), &dockerfile)]
         .into_iter()
@@ -22,12 +23,14 @@ pub fn write(request: &ContextRequest, listing: &Listing, sub_path: &str, source
     {
         put(&dest.join(folder).join(name), text.as_bytes())?;
     }
+    let mut bytes = dockerfile.len();
     let named = |path: &&Path| path.file_name().is_some_and(|name| NAMES.iter().any(|known| name == *known));
     for path in listing.files.iter().map(|file| file.path.as_path()).filter(named) {
         let content = fs::read(source.join(path)).map_err(|error| SourceError::write(path, error))?;
         put(&dest.join(MODULES).join(path), &content)?;
+        bytes += content.len();
     }
-    Ok(())
+    Ok(bytes as u64)
 }
 
 fn put(path: &Path, content: &[u8]) -> Result<(), SourceError> {
@@ -81,7 +84,7 @@ mod tests {
             let id = gix::ObjectId::null(gix::hash::Kind::Sha1);
             listing.files.push(File { path: PathBuf::from(path), id, executable: false });
         }
-        write(&request(), &listing, "app", &source, &dest).expect("a context");
+        let bytes = write(&request(), &listing, "app", &source, &dest).expect("a context");
         let mut found: Vec<String> = Vec::new();
         let mut folders = vec![dest.clone()];
         while let Some(folder) = folders.pop() {
@@ -102,6 +105,8 @@ mod tests {
         assert_eq!(found, expected);
         let dockerfile = || fs::read_to_string(dest.join("dockerfile/Dockerfile")).expect("a Dockerfile");
         assert!(dockerfile().contains("download"));
+        let modules = ["go.work", "app/go.mod", "app/go.sum", "lib/go.mod"].concat();
+        assert_eq!(bytes, (dockerfile().len() + modules.len()) as u64, "each file holds its own path");
         put(&source.join("app/vendor/modules.txt"), b"").expect("written");
         write(&request(), &listing, "app", &source, &dest).expect("a context");
         assert!(dockerfile().contains("download"), "in a workspace its own vendor folder counts");

@@ -8,6 +8,7 @@
 //! is data: no hook, filter, submodule or configuration of it is acted on, and the compiler sees no `.git`. A second run over
 //! the same folders begins anew.
 
+mod cache;
 mod checkout;
 mod context;
 mod error;
@@ -54,6 +55,9 @@ pub struct SourceArgs {
     /// Folder for what a container builder needs beside the source, where the request asks for it; its folders for that are made empty
     #[arg(long, value_name = "DIR")]
     pub context: Option<PathBuf>,
+    /// Folder with the caches of compiler and modules, which is looked at and not changed
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
     /// Folder with a folder for each build of the object, where these outlive their pods: all of them are deleted but those that `--build` names
     #[arg(long, value_name = "DIR", requires = "build")]
     pub builds: Option<PathBuf>,
@@ -107,12 +111,20 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
     let _ends_with_us = stop.on_drop();
     let (folders, of_the_work) = (args.clone(), stop.clone());
     let dockerfile = request.dockerfile.clone();
+    let (cache, of_the_look) = (args.cache.clone(), stop.clone());
     let work = async {
+        // It looks while the server is waited for.
+        let looks = cache.map(|cache| tokio::task::spawn_blocking(move || cache::left(&cache, &of_the_look)));
         let brought = tokio::task::spawn_blocking(move || bring(&request, &auth, &folders, &of_the_work));
-        let info = brought.await.map_err(|error| SourceError::Crash(error.to_string()))??;
+        let mut info = brought.await.map_err(|error| SourceError::Crash(error.to_string()))??;
         if let Some((request, folder)) = dockerfile.zip(args.context.as_ref()) {
-            own_dockerfile::write(&request, args.registry_config.as_deref(), &args.dest, folder, info.commit_time).await?;
+            info.context_bytes +=
+                own_dockerfile::write(&request, args.registry_config.as_deref(), &args.dest, folder, info.commit_time).await?;
             say(&format!("{} can make the image", request.path));
+        }
+        if let Some(looks) = looks {
+            info.cache = looks.await.ok().flatten();
+            say(&format!("the cache: {}", info.cache.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string)));
         }
         Ok(info)
     };
@@ -161,9 +173,10 @@ fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &S
     if let Some(folder) = context_folder {
         context::FOLDERS.iter().try_for_each(|name| make_empty(&folder.join(name)))?;
     }
-    if let Some((context, folder)) = context.as_ref().zip(context_folder.as_ref()) {
-        context::write(context, &listing, sub_path, dest, folder)?;
-    }
+    let beside = match context.as_ref().zip(context_folder.as_ref()) {
+        Some((context, folder)) => context::write(context, &listing, sub_path, dest, folder)?,
+        None => 0,
+    };
     say(&format!("module {}, go {}", found.module, found.go_directive.as_deref().unwrap_or("not said")));
     Ok(SourceInfo {
         commit: commit.clone(),
@@ -173,6 +186,8 @@ fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &S
         tree_hash: listing.tree.to_string(),
         bytes: listing.bytes,
         files: listing.files() as u64,
+        context_bytes: listing.bytes.saturating_add(beside),
+        cache: None,
     })
 }
 

@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 const TRIES: u32 = 4;
 
 /// Reads the Dockerfile from the work tree `source` and writes what BuildKit gets into the folder `dest`. What `.dockerignore` says beside it
-/// goes with it.
+/// goes with it. Returns the bytes of both.
 pub async fn write(
     request: &DockerfileRequest,
     registry_config: Option<&Path>,
     source: &Path,
     dest: &Path,
     epoch: i64,
-) -> Result<(), SourceError> {
+) -> Result<u64, SourceError> {
     let DockerfileRequest { path, base: _, toolchain, registries: _ } = request;
     let text = read(source, path)?;
     let images = Images { base: base(request, registry_config).await?, toolchain: toolchain.clone() };
@@ -35,12 +35,12 @@ pub async fn write(
     let put = |name: &str, content: &str| {
         let file = folder.join(name);
         let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, content));
-        written.map_err(|error| SourceError::write(&file, error))
+        written.map(|()| content.len() as u64).map_err(|error| SourceError::write(&file, error))
     };
-    put("Dockerfile", &pinned)?;
+    let bytes = put("Dockerfile", &pinned)?;
     match inside(source, &format!("{path}.dockerignore")).and_then(|file| fs::read_to_string(file).ok()) {
-        Some(ignored) => put("Dockerfile.dockerignore", &ignored),
-        None => Ok(()),
+        Some(ignored) => Ok(bytes + put("Dockerfile.dockerignore", &ignored)?),
+        None => Ok(bytes),
     }
 }
 
