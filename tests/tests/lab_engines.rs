@@ -110,8 +110,7 @@ mod engines {
         Ok(image)
     }
 
-    async fn same_in(cells: &[Cell], stage: &Stage, name: &str, url: &str, package: &str) -> Result<()> {
-        let builders = &*builders()?.read().await;
+    async fn same_in(cells: &[Cell], stage: &Stage, builders: &Builders, (name, url, package): (&str, &str, &str)) -> Result<()> {
         let make = |&(engine, windows): &Cell| async move {
             let tenant = tenant(stage, &if windows { format!("{name}-windows") } else { name.to_owned() }, engine, builders).await?;
             let mut object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
@@ -140,15 +139,17 @@ mod engines {
 
     pub async fn all_make_the_same_program_and_image(stage: Arc<Stage>) -> Result<()> {
         let login = Access::Password { user: "git".into(), password: "sesame".into() };
+        // Kept for all three: in between others would take the buildkitd away, with its standard library.
+        let builders = &*builders()?.read().await;
         let everywhere = [ON_LINUX.as_slice(), &ON_WINDOWS].concat();
         // One with an embedded file, below the module's root; one in it, with modules that are downloaded; one with modules that are vendored.
         let storefront = Storefront::create(&stage.lab, "engines/storefront", login).await?;
-        same_in(&everywhere, &stage, "storefront", storefront.repository.url(), "./cmd/storefront").await?;
+        same_in(&everywhere, &stage, builders, ("storefront", storefront.repository.url(), "./cmd/storefront")).await?;
         for (cells, name, module) in [(everywhere.as_slice(), "gron", GRON), (&ON_LINUX, "hey", HEY)] {
             let folder = stage.lab.toolchain().download(module).await?;
             let repository = stage.lab.git().create(&format!("engines/{name}"), Access::Public).await?;
             repository.commit_folder(&folder, "Take it as it is", "2026-01-02T03:04:05Z").await?;
-            same_in(cells, &stage, name, repository.url(), ".").await?;
+            same_in(cells, &stage, builders, (name, repository.url(), ".")).await?;
         }
         Ok(())
     }
