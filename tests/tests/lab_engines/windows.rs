@@ -43,6 +43,7 @@ async fn says(stage: &Stage, tenant: &Tenant, reason: Reason, words: &str) -> Re
 
 /// A claim that cannot be shared, a test that only Windows can fail, one that passes there, and a program that does not compile.
 pub async fn tests_and_mistakes_on_a_windows_node(stage: Arc<Stage>) -> Result<()> {
+    let _alone = crate::GO_ON_WINDOWS.lock().await;
     let tenant = namespace(&stage, "native", BuildEngine::Go).await?;
     let repository = stage.lab.git().create("native/pathless", Access::Public).await?;
     let test = |wanted: &str| {
