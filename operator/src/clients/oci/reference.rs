@@ -77,9 +77,9 @@ fn is_host(text: &str) -> bool {
 /// Lower-case letters and digits, between which there is one dot, one or two underscores, or any number of dashes.
 fn is_component(text: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let between = text.split(|character: char| u8::try_from(character).is_ok_and(is_word)).filter(|part| !part.is_empty());
+    let mut between = text.split(|character: char| u8::try_from(character).is_ok_and(is_word)).filter(|part| !part.is_empty());
     let is_separator = |part: &str| [".", "_", "__"].contains(&part) || part.bytes().all(|byte| byte == b'-');
-    text.bytes().next().is_some_and(is_word) && text.bytes().last().is_some_and(is_word) && { between }.all(is_separator)
+    text.bytes().next().is_some_and(is_word) && text.bytes().last().is_some_and(is_word) && between.all(is_separator)
 }
 
 fn is_tag(text: &str) -> bool {

@@ -16,8 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
-use gowindows_tests::bench::{Document, Results, head};
-use gowindows_tests::lab::available;
+use gowindows_tests::bench::{self, Document, Results, head};
 use gowindows_tests::lab::go::Toolchain;
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::peers::{buildkit, kaniko, ko};
@@ -60,12 +59,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
-    if let Err(reason) = available() {
-        bail!("{reason}");
-    }
-    if arguments.repeats == 0 {
-        bail!("--repeats 0 measures nothing");
-    }
+    bench::possible(arguments.repeats)?;
     let progress = Progress::stderr();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // Whichever ends first drops the other: the lab takes itself away, and everything that it started.
@@ -80,7 +74,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         results = measure(arguments, &progress) => results?,
         () = told_to_end => bail!("interrupted, and nothing was written"),
     };
-    let by = format!("--repeats {} --write", arguments.repeats);
+    let by = bench::arguments(arguments.repeats, &arguments.parts);
     let versions = [
         format!("gowindows {}", env!("CARGO_PKG_VERSION")),
         buildkit::version()?,

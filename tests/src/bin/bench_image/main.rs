@@ -18,10 +18,9 @@ mod stand;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use gowindows_tests::bench::{Document, Results, head};
-use gowindows_tests::lab::available;
+use gowindows_tests::bench::{self, Document, Results, head};
 use gowindows_tests::lab::progress::Progress;
 use stand::Stand;
 
@@ -66,12 +65,7 @@ fn ended(result: Result<ExitCode>) -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
-    if let Err(reason) = available() {
-        bail!("{reason}");
-    }
-    if arguments.repeats == 0 {
-        bail!("--repeats 0 measures nothing");
-    }
+    bench::possible(arguments.repeats)?;
     let stand = Stand::set_up(Progress::stderr()).await?;
     let (repeats, mut results) = (arguments.repeats, Results::default());
     let wanted = |part: Part| arguments.parts.is_empty() || arguments.parts.contains(&part);
@@ -97,7 +91,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     if wanted(Part::Flags) {
         savings = flags::measure(&stand, &mut results).await?;
     }
-    let by = format!("--repeats {repeats} --write");
+    let by = bench::arguments(arguments.repeats, &arguments.parts);
     let markdown = results.markdown(&head("bench_image", &by, "times and memory say little", &builders::versions().await?));
     print!("{markdown}");
     if arguments.write {
