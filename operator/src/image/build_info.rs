@@ -79,7 +79,7 @@ impl BuildInfo {
     /// See [`BuildInfoError`].
     pub fn read(file: &mut PeFile<impl Read + Seek>) -> Result<Self, BuildInfoError> {
         let section = file.sections().iter().copied().find(is_data).ok_or(BuildInfoError::NotGo)?;
-        let at = file.find(section, MARKER_ALIGN, MARKER.len(), |piece| piece == MARKER)?.ok_or(BuildInfoError::NotGo)?;
+        let at = file.find(section, MARKER_ALIGN, MARKER, MARKER.len(), |_| true)?.ok_or(BuildInfoError::NotGo)?;
         let mut header = [0; HEADER_BYTES as usize];
         file.read(at, &mut header)?;
         if header[FLAGS] & FLAG_INLINE == 0 {

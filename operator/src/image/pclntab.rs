@@ -70,7 +70,7 @@ fn names(file: &mut PeFile<impl Read + Seek>) -> Result<Option<(u64, u64)>, PeEr
         |characteristics: u32| characteristics & IMAGE_SCN_CNT_INITIALIZED_DATA != 0 && characteristics & IMAGE_SCN_MEM_EXECUTE == 0;
     let sections: Vec<_> = file.sections().iter().copied().filter(|section| constant(section.characteristics)).collect();
     for section in sections {
-        let found = file.find(section, ALIGN, HEADER_BYTES, |piece| offsets(piece, section.size.into()).is_some())?;
+        let found = file.find(section, ALIGN, &BEGINNING, HEADER_BYTES, |piece| offsets(piece, section.size.into()).is_some())?;
         if let Some(at) = found {
             let mut header = [0; HEADER_BYTES];
             file.read(at, &mut header)?;

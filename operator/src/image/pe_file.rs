@@ -4,6 +4,7 @@
 //! the program. Whether the program can run is `pe`'s question; here a file only has to be readable. What a section has in
 //! memory but not in the file (zeroes) counts as absent.
 
+use memchr::memmem;
 use object::LittleEndian as LE;
 use object::pe::{IMAGE_NT_OPTIONAL_HDR64_MAGIC, ImageDataDirectory, ImageDosHeader, ImageNtHeaders64, ImageSectionHeader};
 use object::pod;
@@ -124,20 +125,27 @@ impl<F: Read + Seek> PeFile<F> {
         Ok(end.map(|end| String::from_utf8_lossy(&bytes[..end]).into_owned()))
     }
 
-    /// The addresses in a section, `align` apart, at which `fits` likes the next `window` bytes. Stops at the first.
+    /// The first address in a section, a multiple of `align` from its begin, at which `start` stands and `fits` likes these and the bytes
+    /// that follow, `window` in all.
     ///
     /// # Errors
     /// Reading failed.
-    pub fn find(&mut self, section: Section, align: usize, window: usize, fits: impl Fn(&[u8]) -> bool) -> Result<Option<u64>, PeError> {
-        let mut buffer = vec![0; CHUNK + window];
+    pub fn find(
+        &mut self,
+        section: Section,
+        align: usize,
+        start: &[u8],
+        window: usize,
+        fits: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<u64>, PeError> {
+        let (start, mut buffer) = (memmem::Finder::new(start), vec![0; CHUNK + window]);
         let size = section.size as usize;
-        for start in (0..size).step_by(CHUNK) {
-            let length = (size - start).min(buffer.len());
-            let address = u64::from(section.address) + start as u64;
+        for begin in (0..size).step_by(CHUNK) {
+            let length = (size - begin).min(buffer.len());
+            let address = u64::from(section.address) + begin as u64;
             self.read(address, &mut buffer[..length])?;
-            let mut places = (0..length.min(CHUNK)).step_by(align);
-            let found = places.find(|at| buffer.get(*at..at + window).is_some_and(|piece| at + window <= length && fits(piece)));
-            if let Some(at) = found {
+            let mut places = start.find_iter(&buffer[..length]).filter(|at| at % align == 0 && *at < CHUNK);
+            if let Some(at) = places.find(|at| buffer[..length].get(*at..at + window).is_some_and(&fits)) {
                 return Ok(Some(address + at as u64));
             }
         }
@@ -243,9 +251,9 @@ pub(crate) mod tests {
             let bytes = program(&[(".data", DATA, 0x1000, &data)], &[]);
             let mut file = PeFile::open(Cursor::new(&bytes)).expect("a PE file");
             let section = file.sections()[0];
-            let found = file.find(section, 16, 8, |piece| piece == b"here it ").expect("readable");
+            let found = file.find(section, 16, b"here it ", 8, |_| true).expect("readable");
             assert_eq!(found, Some(0x1000 + at as u64));
-            assert_eq!(file.find(section, 16, 8, |piece| piece == b"not here").expect("readable"), None);
+            assert_eq!(file.find(section, 16, b"not here", 8, |_| true).expect("readable"), None);
         }
     }
 

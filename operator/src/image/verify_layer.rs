@@ -1,12 +1,13 @@
 //! Is an application layer one that a Windows node can import, and is the program in it?
 //!
 //! Reads a tar once, from start to end. What a layer unpacks to is limited, so that a small download cannot keep us busy for
-//! long. Ours is held to the letter ([`read`]); in a layer of another tool ([`tree`]) what may work is a warning.
+//! long. Ours is held to the letter ([`Tree::findings_of_ours`]); in a layer of another tool what may work is a warning.
 
 mod entry;
+mod unpacked;
 
-use super::compression;
-use super::digest::{Digest, Hashing};
+pub use unpacked::{Unpacked, unpacked};
+
 use super::layer::ProgramName;
 use super::pe;
 use super::verify::{Finding, Rule, Verdict};
@@ -16,45 +17,6 @@ use std::io::{self, Read, Write};
 
 /// No layer of ours holds more than four entries; one that someone else wrote may hold assets.
 const MOST_ENTRIES: usize = 100_000;
-
-/// What was read of a layer of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LayerFacts {
-    /// Digest of the compressed bytes.
-    pub digest: Digest,
-    /// Compressed size in bytes.
-    pub size: u64,
-    /// Digest of the tar.
-    pub diff_id: Digest,
-    /// Size of the program, if it is there.
-    pub program_size: Option<u64>,
-    /// The rules.
-    pub findings: Vec<Finding>,
-}
-
-/// Reads a layer of ours, of a media type, which should hold `program`; unpacks at most `most_bytes`.
-///
-/// # Errors
-/// Reading failed, or it is not compressed as it should be, or no tar, or too large.
-pub fn read(media_type: &str, layer: impl Read, program: &ProgramName, most_bytes: u64) -> io::Result<LayerFacts> {
-    let mut compressed = Hashing::new(layer);
-    let mut unpacked = Hashing::new(compression::reader(media_type, &mut compressed)?.take(most_bytes));
-    let tree = tree(&mut unpacked, Some(&program.layer_path()), &mut io::sink())?;
-    let (diff_id, bytes, limited) = unpacked.finish();
-    drop(limited);
-    if bytes == most_bytes {
-        return Err(io::Error::other(format!("the layer unpacks to more than {most_bytes} bytes")));
-    }
-    io::copy(&mut compressed, &mut io::sink())?;
-    let (digest, size, _) = compressed.finish();
-    let mut findings = tree.findings();
-    findings.push(tree.program_finding(&program.layer_path()));
-    // What may work in a layer of somebody else must not stand in ours.
-    for finding in findings.iter_mut().filter(|finding| finding.verdict == Verdict::Warning) {
-        finding.verdict = Verdict::Failed;
-    }
-    Ok(LayerFacts { digest, size, diff_id, program_size: tree.program.map(|program| program.size), findings })
-}
 
 /// What was read of any layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -182,6 +144,16 @@ impl Tree {
             if findings.len() == before {
                 findings.push(Finding::of(rule, true, good));
             }
+        }
+        findings
+    }
+
+    /// The rules about a layer of ours, which holds a program. What may work in a layer of somebody else must not stand in it.
+    pub fn findings_of_ours(&self, program: &ProgramName) -> Vec<Finding> {
+        let mut findings = self.findings();
+        findings.push(self.program_finding(&program.layer_path()));
+        for finding in findings.iter_mut().filter(|finding| finding.verdict == Verdict::Warning) {
+            finding.verdict = Verdict::Failed;
         }
         findings
     }

@@ -18,7 +18,7 @@ use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::sbom::Contents;
 use crate::image::verify::{self, Author, Finding, ReadBack, Rule};
-use crate::image::verify_layer;
+use crate::image::verify_layer::{self, Unpacked};
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
 use crate::image::{Assembly, Digest, sizes};
@@ -185,16 +185,25 @@ impl Prepared<'_> {
         tags: &[String],
         say: Say<'_>,
     ) -> Result<Published, AssembleError> {
+        // Of what is written, no byte is believed unread: the layer is unpacked here while it is pushed, and what the registry then
+        // gives for it has to be the same to the byte.
+        let here = self.layer_file.path();
+        let untagged = self.push_untagged(registry, repository, say);
+        let (published, ()) = tokio::try_join!(untagged, self.check_layer("the file to be pushed", here))?;
+        for tag in tags {
+            set_tag(registry, repository, &published.digest, tag).await?;
+        }
+        Ok(published)
+    }
+
+    async fn push_untagged(&self, registry: &Registry, repository: &Reference, say: Say<'_>) -> Result<Published, AssembleError> {
         let mut blobs = vec![self.push_layer(registry, repository, say).boxed()];
         blobs.extend(self.files.iter().map(|files| files.push(registry, repository, say).boxed()));
         blobs.extend(self.image.platforms.iter().map(|platform| push_config(registry, repository, &platform.config).boxed()));
         blobs.extend(
             self.base_layers().into_iter().map(|(layer, base)| self.place_base_layer(registry, repository, layer, base, say).boxed()),
         );
-        // Of what is written, no byte is believed unread: the layer is unpacked here while it is uploaded, and what the registry then
-        // gives for it has to be the same to the byte.
-        let here = self.layer_file.path();
-        tokio::try_join!(side_by_side(blobs), self.check_layer("the file to be pushed", here))?;
+        side_by_side(blobs).await?;
         let manifests = self.image.platforms.iter().map(|platform| &platform.manifest);
         side_by_side(manifests.map(|manifest| registry.push_manifest(repository, manifest, None).err_into().boxed()).collect()).await?;
         if let Some(index) = &self.image.index {
@@ -203,9 +212,6 @@ impl Prepared<'_> {
         let bills = async { Ok(self.bills.attach(registry, repository, say).await?) };
         let (mut published, sbom) = tokio::try_join!(self.read_back(registry, repository), bills)?;
         published.status.sbom = sbom;
-        for tag in tags {
-            set_tag(registry, repository, &published.digest, tag).await?;
-        }
         Ok(published)
     }
 
@@ -338,18 +344,18 @@ impl Prepared<'_> {
     /// Unpacks the layer and holds it against what was written and every rule for layers.
     async fn check_layer(&self, place: &str, path: &Path) -> Result<(), AssembleError> {
         let file = File::open(path).map_err(AssembleError::ReadLayer)?;
-        let (program, most) = (self.program.clone(), self.layer.program_size + TAR_OVERHEAD);
-        let media_type = self.layer.media_type;
         let file = std::io::BufReader::with_capacity(64 * 1024, file);
-        let read = tokio::task::spawn_blocking(move || verify_layer::read(media_type, file, &program, most));
+        let (program, layer) = (self.program.layer_path(), self.layer.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let most = layer.program_size + TAR_OVERHEAD;
+            verify_layer::unpacked(layer.form(), file, most, Some(&program), &mut std::io::sink())
+        });
         let damaged = |error: std::io::Error| read_back(&place, format!("layer {} is damaged: {error}", self.layer.digest));
-        let facts = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)?;
+        let Unpacked { digest, size, diff_id, tree } = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)?;
         // Equal tars have equal programs.
-        let Layer { media_type: _, digest, size, diff_id, program: _, program_size } = &self.layer;
-        let same_blob = facts.digest == *digest && facts.size == *size && facts.diff_id == *diff_id;
-        let same_program = facts.program_size == Some(*program_size);
-        let mut findings = facts.findings;
-        findings.push(Finding::of(Rule::LayerContent, same_blob && same_program, "the layer should be the one that was written"));
+        let same = digest == self.layer.digest && size == self.layer.size && diff_id == self.layer.diff_id;
+        let mut findings = tree.findings_of_ours(&self.program);
+        findings.push(Finding::of(Rule::LayerContent, same, "the layer should be the one that was written"));
         verify::complaint(&findings).map_or(Ok(()), |complaint| Err(read_back(&place, complaint)))
     }
 }

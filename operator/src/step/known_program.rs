@@ -6,13 +6,12 @@ use super::AssembleError;
 use super::assemble_request::KnownProgram;
 use super::program::Program;
 use crate::clients::oci::{OciError, Registry, Source};
-use crate::image::compression;
 use crate::image::digest::{Digest, Hashing};
 use crate::image::manifest::{Descriptor, media_type};
 use crate::image::verify::program_path;
-use crate::image::verify_layer;
+use crate::image::verify_layer::{self, Unpacked};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// No program of ours unpacks further (HR5).
@@ -52,12 +51,9 @@ impl KnownProgram {
 
 /// Writes the program of a layer to a file. Returns the digest of what was written, if anything was: a layer may have a path twice.
 fn unpack(file: File, layer: &Descriptor, form: &str, program: &str, to: &Path) -> io::Result<Option<Digest>> {
-    let mut compressed = Hashing::new(io::BufReader::with_capacity(64 * 1024, file));
-    let unpacked = compression::reader(form, &mut compressed)?.take(MOST_UNPACKED);
+    let file = io::BufReader::with_capacity(64 * 1024, file);
     let mut written = Hashing::new(File::create_new(to)?);
-    verify_layer::tree(unpacked, Some(program), &mut written)?;
-    io::copy(&mut compressed, &mut io::sink())?;
-    let (digest, ..) = compressed.finish();
+    let Unpacked { digest, .. } = verify_layer::unpacked(form, file, MOST_UNPACKED, Some(program), &mut written)?;
     if digest != layer.digest {
         return Err(io::Error::other(format!("its layer has the digest {digest}, not {}", layer.digest)));
     }

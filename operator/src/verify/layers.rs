@@ -3,19 +3,17 @@
 
 use crate::clients::oci::{OciError, Source};
 use crate::image::Digest;
-use crate::image::compression;
 use crate::image::config::ImageConfig;
-use crate::image::digest::Hashing;
 use crate::image::manifest::{Descriptor, media_type};
 use crate::image::verify::{Finding, ReadBack, Rule, Verdict, program_path};
-use crate::image::verify_layer::{self, Tree};
+use crate::image::verify_layer::{self, Tree, Unpacked};
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{AbsentApi, WindowsApis, flavor_of};
 use crate::step::assemble_pipeline::megabytes;
 use gowindows_crds::v1alpha1::BaseFlavor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 
 /// No layer is unpacked further (HR5).
 const MOST_UNPACKED: u64 = 4 << 30;
@@ -156,16 +154,8 @@ pub(crate) fn whole(
     program: Option<&str>,
     sink: &mut impl Write,
 ) -> io::Result<Result<(Tree, Digest), String>> {
-    let mut compressed = Hashing::new(io::BufReader::with_capacity(64 * 1024, file));
-    let mut unpacked = Hashing::new(compression::reader(form, &mut compressed)?.take(MOST_UNPACKED));
-    let tree = verify_layer::tree(&mut unpacked, program, sink)?;
-    let (diff_id, bytes, decoder) = unpacked.finish();
-    drop(decoder);
-    if bytes == MOST_UNPACKED {
-        return Ok(Err(format!("it unpacks to more than {}", megabytes(MOST_UNPACKED))));
-    }
-    io::copy(&mut compressed, &mut io::sink())?;
-    let (digest, size, _) = compressed.finish();
+    let file = io::BufReader::with_capacity(64 * 1024, file);
+    let Unpacked { digest, size, diff_id, tree } = verify_layer::unpacked(form, file, MOST_UNPACKED, program, sink)?;
     if digest != layer.digest || size != layer.size {
         return Ok(Err(format!("its content has digest {digest} and {size} bytes, not {} and {} bytes", layer.digest, layer.size)));
     }

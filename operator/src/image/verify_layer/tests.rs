@@ -1,6 +1,6 @@
 //! Layers of ours, and layers as other tools make them.
 
-use super::super::compression::Compression;
+use super::super::compression::{Compression, Form};
 use super::super::descriptor::{STRICT_DIRECTORY, STRICT_FILE};
 use super::super::layer::{self, Packing};
 use super::super::manifest::media_type::LAYER_GZIP;
@@ -21,9 +21,13 @@ fn packed(program: &[u8], compression: Compression) -> (layer::Layer, Vec<u8>) {
     (layer, blob)
 }
 
+fn unpacked_of<'a>(form: impl Into<Form<'a>>, blob: &[u8]) -> io::Result<Unpacked> {
+    unpacked(form, blob, 1 << 20, Some(&name().layer_path()), &mut io::sink())
+}
+
 fn failed(blob: &[u8]) -> Vec<Rule> {
-    let facts = read(LAYER_GZIP, blob, &name(), 1 << 20).expect("a layer");
-    facts.findings.into_iter().filter(|finding| !finding.passed()).map(|finding| finding.rule).collect()
+    let tree = unpacked_of(LAYER_GZIP, blob).expect("a layer").tree;
+    tree.findings_of_ours(&name()).into_iter().filter(|finding| !finding.passed()).map(|finding| finding.rule).collect()
 }
 
 fn gzip(tar: &[u8]) -> Vec<u8> {
@@ -83,10 +87,13 @@ fn what_the_writer_wrote_is_read_back_the_same() {
     let program = [pe::tests::program(), vec![7; 100_000]].concat();
     for compression in [Compression::default(), Compression::Zstd(3)] {
         let (layer, blob) = packed(&program, compression);
-        let facts = read(layer.media_type, blob.as_slice(), &name(), 1 << 20).expect("a layer");
-        assert_eq!((&facts.digest, facts.size, &facts.diff_id), (&layer.digest, layer.size, &layer.diff_id));
-        assert_eq!(facts.program_size, Some(layer.program_size));
-        assert!(facts.findings.iter().all(|finding| finding.verdict == Verdict::Passed), "{compression}: {:?}", facts.findings);
+        let read = unpacked_of(layer.form(), &blob).expect("a layer");
+        assert_eq!(read, unpacked_of(layer.media_type, &blob).expect("a layer"));
+        let Unpacked { digest, size, diff_id, tree } = read;
+        assert_eq!((&digest, size, &diff_id), (&layer.digest, layer.size, &layer.diff_id));
+        assert_eq!(tree.program.as_ref().map(|program| program.size), Some(layer.program_size));
+        let findings = tree.findings_of_ours(&name());
+        assert!(findings.iter().all(|finding| finding.verdict == Verdict::Passed), "{compression}: {findings:?}");
     }
 }
 
@@ -177,17 +184,17 @@ fn a_layer_of_windows_itself_is_not_judged() {
 #[test]
 fn a_layer_that_unpacks_to_too_much_is_an_error() {
     let (_, blob) = written(&vec![0; 2 << 20]);
-    assert!(blob.len() < 10_000 && read(LAYER_GZIP, blob.as_slice(), &name(), 1 << 20).is_err());
+    assert!(blob.len() < 10_000 && unpacked_of(LAYER_GZIP, &blob).is_err());
 }
 
 #[test]
 fn no_cut_and_no_changed_byte_makes_it_panic() {
     let (_, blob) = written(&pe::tests::program());
     for at in 0..blob.len() {
-        let _ = read(LAYER_GZIP, &blob[..at], &name(), 1 << 20);
+        let _ = unpacked_of(LAYER_GZIP, &blob[..at]);
         let mut changed = blob.clone();
         changed[at] ^= 0x55;
-        let _ = read(LAYER_GZIP, changed.as_slice(), &name(), 1 << 20);
+        let _ = unpacked_of(LAYER_GZIP, &changed);
     }
     let layer = tar(&[&ROOTS[..], &[("Files/a/", FOLDER, ""), ("Files/a/b", FILE, "x"), ("Files/c", &[], "=Files/a/b")]].concat());
     for at in 0..layer.len() {
