@@ -92,6 +92,8 @@ reasons! {
     ReleaseWithoutNode,
     /// The claim of `build.workspace` is absent, or pods of both systems cannot share it.
     WorkspaceUnusable,
+    /// The claim that `build.cache.volume` names is absent.
+    CacheUnusable,
     /// There is no Windows node that can run the Windows pods of a build.
     NodeUnavailable,
     /// The toolchain image could not be resolved.

@@ -1,6 +1,8 @@
 //! Does it make no difference which engine compiles? The same sources through the go command, a buildkitd behind mutual TLS and Kaniko's
 //! executor, in namespaces that enforce the level of Pod Security that each is promised to pass.
 
+#[path = "lab_engines/caches.rs"]
+mod caches;
 #[path = "lab_engines/dockerfile.rs"]
 mod dockerfile;
 #[path = "lab_engines/failures.rs"]
@@ -54,6 +56,7 @@ fn main() {
         dockerfile::a_dockerfile_of_ones_own_makes_the_image,
         memory::a_compiler_that_runs_out_of_memory,
         windows::tests_and_mistakes_on_a_windows_node,
+        caches::two_objects_share_a_cache,
         failures::kaniko_where_pods_must_be_restricted,
         failures::buildkitd_down_dying_and_untrusted,
         engines::a_pruned_buildkitd_downloads_no_module_again,

@@ -193,7 +193,7 @@ pub struct BuildTimeouts {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildCache {
-    /// A volume of this object's own: claimed with the first build, deleted with the object. Without it, every build starts cold.
+    /// A volume of this object's own, or one that several objects share. Without it, every build starts cold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<CacheVolume>,
     /// Layers of engine BuildKit at a registry, of this object alone: they outlive what its buildkitd keeps. Default: none.
@@ -210,10 +210,18 @@ pub struct CacheRegistry {
     pub repository: String,
 }
 
-/// The cache's PersistentVolumeClaim (ReadWriteOnce).
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+/// The cache's PersistentVolumeClaim: one of the object's own (ReadWriteOnce; claimed with the first build, deleted with the object), or `claimName`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.claimName) || !(has(self.size) || has(self.storageClassName))")
+    .message("build.cache.volume.claimName names a claim that is there; leave size and storageClassName out"))]
 #[serde(rename_all = "camelCase")]
 pub struct CacheVolume {
+    /// Name of an existing PersistentVolumeClaim in the same namespace, which may be the cache of several objects: what one has compiled or
+    /// downloaded, none does again. Whoever builds with the same claim could change what others build: give it to objects that trust each
+    /// other. With builds on several nodes it needs access mode ReadWriteMany. Tests never see it, and begin with nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::OBJECT_NAME))]
+    pub claim_name: Option<String>,
     /// Its size. Default: `10Gi`. A later change does not resize an existing claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = patterns::CLAIM_SIZE))]

@@ -35,7 +35,7 @@ pub use plan::{
 };
 pub use queue::admitted;
 pub use request::{
-    BuildKit, BuildRequest, Engine, Flavored, MemoryRequest, ModulesRequest, Reach, Request, SizeBudget, TargetRequest, TestRequest,
+    BuildKit, BuildRequest, CacheClaim, Engine, Flavored, MemoryRequest, ModulesRequest, Reach, Request, SizeBudget, TargetRequest, TestRequest,
 };
 
 use crate::observe::World;

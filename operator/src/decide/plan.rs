@@ -35,6 +35,8 @@ pub enum Question {
     Base(String),
     /// Can the claim be used that hands files from one pod of a build to the next?
     Workspace,
+    /// Is the claim there that the object has named for its caches?
+    CacheClaim,
     /// Can the Secret with the certificates for buildkitd be used?
     Builder,
     /// Can the Secret with the credentials for modules be used?

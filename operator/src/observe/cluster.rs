@@ -179,6 +179,10 @@ impl Cluster {
                     let answer = self.workspace(world, request).await;
                     world.answers.workspace = seen(&world.answers.workspace, answer, world.now);
                 }
+                Question::CacheClaim => {
+                    let answer = self.cache_claim(world, request).await;
+                    world.answers.cache_claim = seen(&world.answers.cache_claim, answer, world.now);
+                }
                 Question::Modules => {
                     let answer = self.modules(world, request).await;
                     world.answers.modules = seen(&world.answers.modules, answer, world.now);

@@ -3,6 +3,7 @@
 mod build;
 mod build_secrets;
 mod builder;
+mod claims;
 mod cluster;
 mod downloads;
 mod facts;
@@ -23,7 +24,6 @@ mod starved;
 mod test_output;
 mod tested;
 mod workload;
-mod workspace;
 mod world;
 
 pub use build::{build, run};

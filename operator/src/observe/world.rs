@@ -65,6 +65,8 @@ pub struct Answers {
     pub modules: Seen<Credentials>,
     /// Whether the claim of `build.workspace` can be used.
     pub workspace: Seen<()>,
+    /// Whether the claim that `build.cache.volume` names can be used.
+    pub cache_claim: Seen<()>,
     /// Images found at the registry, by `gw-` tag; `None` where the registry has none.
     pub published: BTreeMap<String, Seen<Option<Published>>>,
 }

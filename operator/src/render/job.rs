@@ -15,7 +15,7 @@ use super::modules::Credentials;
 use super::stages::{ForBuilder, assemble, identity_token, source};
 use super::workspace::Workspace;
 use super::{KeptOn, claim_name, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
-use crate::decide::{Engine, Inputs, Request};
+use crate::decide::{CacheClaim, Engine, Inputs, Request};
 use crate::settings::Settings;
 use crate::step::assemble_request::KnownProgram;
 use gowindows_crds::v1alpha1::{MemoryStatus, NodeSystem};
@@ -183,18 +183,19 @@ pub(super) fn job_spec(
     }
 }
 
-/// The claim of the object's cache, where it wants one.
+/// The claim of the object's own cache, where it wants one.
 pub fn cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
     claim(object, request, claim_name(&object.name_any(), &object.uid().unwrap_or_default(), request.build.system))
 }
 
-/// The claim of its tests' cache. What they write no compiler reads; and a volume of one node would make one pod wait for the other.
+/// The claim of its tests' cache: none where the other one is shared. What they write no compiler reads; and a volume of one node would make
+/// one pod wait for the other.
 pub fn test_cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
     claim(object, request, test_claim_name(&object.name_any(), &object.uid().unwrap_or_default(), request.test.system))
 }
 
 fn claim(object: &GoWindowsImage, request: &Request, name: String) -> Option<PersistentVolumeClaim> {
-    let (size, class) = request.build.cache.clone()?;
+    let Some(CacheClaim::Own { size, class }) = request.build.cache.clone() else { return None };
     let labels = BTreeMap::from([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())]);
     Some(PersistentVolumeClaim {
         metadata: ObjectMeta {
@@ -251,7 +252,7 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
                 Engine::BuildKit(buildkit) => Buildctl { object, buildkit, request, settings, order }.on_linux(),
                 Engine::Kaniko { image } => engine_kaniko::compile(image, request, settings, order),
             };
-            volumes.push(cache(cache_claim(object, request)));
+            volumes.push(cache(object, request));
             volumes.extend(stage.volumes);
             (Some(stage.container), stage.builder, stage.program)
         }
@@ -301,9 +302,21 @@ pub(super) fn scratch(name: &str) -> Volume {
 }
 
 /// Of compiler and modules.
-pub(super) fn cache(claim: Option<PersistentVolumeClaim>) -> Volume {
-    let Some(claim) = claim else { return scratch("cache") };
-    let claim = PersistentVolumeClaimVolumeSource { claim_name: claim.name_any(), read_only: None };
+pub(super) fn cache(object: &GoWindowsImage, request: &Request) -> Volume {
+    cache_in(match &request.build.cache {
+        Some(CacheClaim::Shared(name)) => Some(name.clone()),
+        Some(CacheClaim::Own { .. }) | None => cache_claim(object, request).map(|claim| claim.name_any()),
+    })
+}
+
+/// Of tests.
+pub(super) fn test_cache(object: &GoWindowsImage, request: &Request) -> Volume {
+    cache_in(test_cache_claim(object, request).map(|claim| claim.name_any()))
+}
+
+fn cache_in(claim: Option<String>) -> Volume {
+    let Some(claim_name) = claim else { return scratch("cache") };
+    let claim = PersistentVolumeClaimVolumeSource { claim_name, read_only: None };
     Volume { name: "cache".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
 }
 

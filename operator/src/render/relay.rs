@@ -11,7 +11,7 @@
 
 use super::engine_buildkit::Buildctl;
 use super::job::{BuildOrder, COMPILE, CompileStage, Program, SOURCE, TEST, build_job, cache, git_secret, job, pod_spec};
-use super::job::{cache_claim, registry_secrets, scratch, test_cache_claim, with_identity};
+use super::job::{registry_secrets, scratch, test_cache, with_identity};
 use super::stages::{ForBuilder, assemble, mount, source};
 use super::test_job::role_job;
 use super::windows_pod::{self, CACHE, TMP};
@@ -84,7 +84,7 @@ impl Relay<'_> {
             volume_mounts: Some(vec![workspace.mount_on_windows(), mount("cache", CACHE), mount("tmp", TMP)]),
             ..self.go(COMPILE, &argv, compile.environment())
         };
-        let volumes = vec![workspace.volume(), cache(cache_claim(object, request)), scratch("tmp")];
+        let volumes = vec![workspace.volume(), cache(object, request), scratch("tmp")];
         CompileStage { container, volumes, builder: ForBuilder::default(), program: Program::File }
     }
 
@@ -99,7 +99,7 @@ impl Relay<'_> {
             volume_mounts: Some(vec![workspace.read_on_windows(), mount("cache", CACHE), mount("tmp", TMP)]),
             ..self.go(TEST, &argv, compile.test_environment(NodeSystem::Windows))
         };
-        let volumes = vec![workspace.volume(), cache(test_cache_claim(object, request)), scratch("tmp")];
+        let volumes = vec![workspace.volume(), test_cache(object, request), scratch("tmp")];
         windows_pod::pod_spec(request, container, volumes, &order.tests_kept_on)
     }
 

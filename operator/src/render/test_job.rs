@@ -12,7 +12,7 @@
 //! compiler reads the cache that they write: private modules are there before a test runs. So they can do no more to the image than to hold it back.
 
 use super::engine_go::FIXED;
-use super::job::{BuildOrder, MODULES, SOURCE, TEST, cache, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache_claim};
+use super::job::{BuildOrder, MODULES, SOURCE, TEST, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache};
 use super::modules::{self, Credentials};
 use super::relay::{self, Relay};
 use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, source, variable};
@@ -71,7 +71,7 @@ pub(super) fn role_job(
 }
 
 fn on_linux(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> PodSpec {
-    let volumes = [Workspace::OfPod.volume(), scratch("tmp"), cache(test_cache_claim(object, request))].into_iter();
+    let volumes = [Workspace::OfPod.volume(), scratch("tmp"), test_cache(object, request)].into_iter();
     let volumes = volumes.chain(git_secret(request)).chain(order.secrets(request)).collect();
     let private = order.credentials.map(|credentials| private_modules(request, settings, order, credentials));
     let first = [source(request, settings, order, Workspace::OfPod, ForBuilder::default())].into_iter().chain(private).collect();

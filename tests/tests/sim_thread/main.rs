@@ -1,7 +1,7 @@
 //! Does the thread hold whatever goes wrong? The product's controller runs unchanged on an in-memory API server, under a paused clock,
 //! from one seed: thousands of lives of objects, each with other faults, every invariant checked after every write.
 //!
-//! `SEEDS=100000 cargo test --package gowindows-tests --test sim_thread` runs more of them; `SEED=17` replays one.
+//! `SEEDS=100000 cargo test --package gowindows-tests --test sim_thread` leads so many, all kinds together; `SEED=17` replays one.
 
 mod admission;
 mod bad_inputs;
@@ -29,11 +29,11 @@ fn main() {
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let trial = |name: &str, test: fn() -> Result<(), String>| Trial::test(name, move || test().map_err(Failed::from));
     let trials = vec![
-        trial("one_object_lives", || run::many("one_object_lives", 1, (|stage| Box::pin(lives::one_object(stage)), 1, None))),
-        trial("three_objects_live", || run::many("three_objects_live", 1, (|stage| Box::pin(lives::three_objects(stage)), 1, None))),
-        trial("three_objects_queue", || run::many("three_objects_queue", 3, (|stage| Box::pin(lives::three_objects(stage)), 1, Some(1)))),
+        trial("one_object_lives", || run::many("one_object_lives", 40, (|stage| Box::pin(lives::one_object(stage)), 1, None))),
+        trial("three_objects_live", || run::many("three_objects_live", 40, (|stage| Box::pin(lives::three_objects(stage)), 1, None))),
+        trial("three_objects_queue", || run::many("three_objects_queue", 13, (|stage| Box::pin(lives::three_objects(stage)), 1, Some(1)))),
         // Two replicas ask for their Lease every two seconds: these lives take longer.
-        trial("two_replicas_live", || run::many("two_replicas_live", 5, (|stage| Box::pin(lives::one_object(stage)), 2, None))),
+        trial("two_replicas_live", || run::many("two_replicas_live", 7, (|stage| Box::pin(lives::one_object(stage)), 2, None))),
         trial("a_seed_replays", run::a_seed_replays),
         trial("job_deleted_by_someone", bad_inputs::job_deleted_by_someone),
         trial("namespace_terminating", bad_inputs::namespace_terminating),

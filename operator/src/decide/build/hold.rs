@@ -1,7 +1,7 @@
 //! What must be there before there is a Job? A pod waits in silence for a Secret that is absent or lacks the mounted key, for an identity, for a
 //! claim and for a node.
 
-use super::super::{BuildVerdict, Effect, Engine, Need, Plan, Question, Request, backoff, windows};
+use super::super::{BuildVerdict, CacheClaim, Effect, Engine, Need, Plan, Question, Request, backoff, windows};
 use super::LONGEST_BACKOFF;
 use crate::observe::{Trouble, World};
 use crate::render;
@@ -35,6 +35,10 @@ pub(super) fn back(world: &World, request: &Request, plan: &mut Plan) -> Result<
     if request.modules.secret.is_some() && !jobs.is_empty() {
         world.ask(vec![Question::Modules])?;
         trouble = trouble.or_else(|| of_secrets(world.answers.modules.trouble()));
+    }
+    if matches!(request.build.cache, Some(CacheClaim::Shared(_))) && compiles {
+        world.ask(vec![Question::CacheClaim])?;
+        trouble = trouble.or_else(|| world.answers.cache_claim.trouble().cloned());
     }
     let on_windows = |of_tests: bool| jobs.iter().any(|job| render::is_on_windows(job) && tests(job) == of_tests);
     let build = windows::of_build(request, &inputs).filter(|_| on_windows(false));

@@ -12,7 +12,7 @@ use super::{MINUTE, Refusal, object_name};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, NodeSystem, SecretReference};
+use gowindows_crds::v1alpha1::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, CacheVolume, NodeSystem, SecretReference};
 use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,8 +44,8 @@ pub struct BuildRequest {
     pub push: Duration,
     /// Tries after the first.
     pub retries: i32,
-    /// Size and storage class of the cache's claim.
-    pub cache: Option<(String, Option<String>)>,
+    /// Where its caches are kept.
+    pub cache: Option<CacheClaim>,
 }
 
 /// What compiles, with what it needs.
@@ -185,6 +185,36 @@ fn configured(engine: BuildEngine, setting: &str, image: Option<&String>) -> Res
     })
 }
 
+/// The claim of a cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CacheClaim {
+    /// The object's own.
+    Own {
+        /// Its size, as a quantity.
+        size: String,
+        /// Its storage class; the cluster's default where there is none.
+        class: Option<String>,
+    },
+    /// One that is there, by its name.
+    Shared(String),
+}
+
+impl CacheClaim {
+    fn new(volume: CacheVolume) -> Result<Self, Refusal> {
+        let CacheVolume { claim_name, size, storage_class_name: class } = volume;
+        let Some(name) = claim_name else {
+            let size = size.unwrap_or_else(|| "10Gi".into());
+            let size = Check::new("build.cache.volume.size", &size, "use a whole number of Mi, Gi or Ti").form(patterns::CLAIM_SIZE)?;
+            return Ok(Self::Own { size, class });
+        };
+        if size.is_some() || class.is_some() {
+            let remedy = "it names a claim that is there; leave size and storageClassName out";
+            return Err(invalid("build.cache.volume.claimName", &name, remedy));
+        }
+        object_name("build.cache.volume.claimName", &name).map(Self::Shared)
+    }
+}
+
 impl BuildRequest {
     pub(super) fn new(spec: BuildSpec, settings: &Settings) -> Result<Self, Refusal> {
         let BuildSpec { engine, buildkit, nodes, workspace, resources, timeouts, retries, cache } = spec;
@@ -225,14 +255,7 @@ impl BuildRequest {
             push: checks::positive("build.timeouts.push", timeouts.push.as_deref(), 10 * MINUTE)?,
             retries: i32::try_from(checks::count("build.retries", retries, 2, 0..=10)?).unwrap_or(2),
             engine,
-            cache: volume
-                .map(|volume| {
-                    let size = volume.size.unwrap_or_else(|| "10Gi".into());
-                    let size =
-                        Check::new("build.cache.volume.size", &size, "use a whole number of Mi, Gi or Ti").form(patterns::CLAIM_SIZE)?;
-                    Ok::<_, Refusal>((size, volume.storage_class_name))
-                })
-                .transpose()?,
+            cache: volume.map(CacheClaim::new).transpose()?,
         })
     }
 

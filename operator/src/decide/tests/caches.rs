@@ -78,6 +78,46 @@ fn where_no_volume_is_left_from_build_to_build_nothing_is_looked_at() {
     assert_eq!((containers(pod).count(), seen_by(pod), looks_at(pod)), (2, vec![], None));
 }
 
+const SHARED: &str = "go-cache";
+
+fn shared(engine: &str) -> World {
+    world(build_with(json!({"engine": engine, "cache": {"volume": {"claimName": SHARED}}})))
+}
+
+#[test]
+fn a_claim_that_objects_share_is_used_as_it_is_and_by_no_test() {
+    for engine in ["Go", "Kaniko"] {
+        let mut world = shared(engine);
+        world.answers.cache_claim = Seen::Fresh((), at(0));
+        assert!(!effects(&settle(&mut world, None)).contains(&"EnsureClaim"), "it is not the operator's to make");
+        let [tests, pod] = &pods(&mut world)[..] else { panic!("two Jobs") };
+        let volume = |pod: &PodSpec| pod.volumes.iter().flatten().find(|volume| volume.name == "cache").cloned().expect("a volume");
+        let claim = volume(pod).persistent_volume_claim.expect("a claim");
+        assert_eq!((claim.claim_name.as_str(), claim.read_only), (SHARED, None), "{engine}");
+        assert!(volume(tests).empty_dir.is_some(), "what tests write no compiler reads");
+        assert_eq!(seen_by(pod), [("source", false), ("compile", true)], "{engine}");
+    }
+}
+
+#[test]
+fn no_pod_waits_for_a_claim_that_is_not_there() {
+    let mut world = shared("Go");
+    let trouble = Trouble { reason: Reason::CacheUnusable, message: "there is no claim go-cache".into(), at: at(1), times: 1 };
+    world.answers.cache_claim = Seen::Unknown(trouble.clone());
+    let plan = settle(&mut world, None);
+    assert_eq!(effects(&plan), Vec::<&str>::new());
+    assert!(matches!(&plan.conclusion.build, BuildVerdict::Blocked(found) if *found == trouble), "{:?}", plan.conclusion.build);
+    // Nothing is compiled where the program is known.
+    let mut labelled = settled_world();
+    let status = labelled.object.status.clone();
+    let spec = json!({"image": {"labels": {"team": "shop"}}, "build": {"cache": {"volume": {"claimName": SHARED}}}});
+    let mut edited = object(json!({"metadata": {"generation": 2}, "spec": spec}));
+    edited.status = status;
+    labelled.object = Arc::new(edited);
+    assert_eq!(effects(&settle(&mut labelled, None)), ["CreateJob"]);
+    assert!(!labelled.answers.asked.contains(&Question::CacheClaim));
+}
+
 fn facts() -> SourceFacts {
     let cache = CacheStatus { hit: true, bytes: 150_000_000, since: Some(Time(at(-86_400))), at_least: false };
     SourceFacts { context_bytes: Some(40_000), cache: Some(cache) }
