@@ -108,25 +108,28 @@ impl Layer {
 /// Reading or writing failed, the program is not exactly `size` bytes long, or it is too large for a layer (8 GiB).
 pub fn write(name: &ProgramName, program: impl Read, size: u64, packing: Packing, out: impl Write) -> io::Result<Layer> {
     let Packing { epoch, compression, threads } = packing;
-    let compressor = compression.writer(tar_size(name, size)?, threads, Hashing::new(out))?;
-    let mut tar = Hashing::new(compressor);
-    let program = write_tar(name, program, size, epoch, &mut tar)?;
-    let (diff_id, _, compressor) = tar.finish();
+    let overhead = io::copy(&mut tar(name, io::empty(), 0, epoch)?, &mut io::sink())?;
+    let mut content = Hashing::new(compression.writer(overhead + size.next_multiple_of(BLOCK as u64), threads, Hashing::new(out))?);
+    // One byte more than promised shows a program that is still being written.
+    let mut program = Hashing::new(program.take(size + 1));
+    copy_in_equal_pieces(&mut tar(name, &mut program, size, epoch)?, &mut content)?;
+    let (program, read, _) = program.finish();
+    if read != size {
+        let message = format!("the program changed while it was read: {size} bytes were expected, {read} came");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    let (diff_id, _, compressor) = content.finish();
     let (written, members) = compressor.finish()?;
     let (digest, compressed, mut out) = written.finish();
     out.flush()?;
     Ok(Layer { media_type: compression.media_type(), members, digest, size: compressed, diff_id, program, program_size: size })
 }
 
-fn tar_size(name: &ProgramName, size: u64) -> io::Result<u64> {
-    let mut without_program = Hashing::new(io::sink());
-    write_tar(name, io::empty(), 0, 0, &mut without_program)?;
-    let (_, overhead, _) = without_program.finish();
-    Ok(overhead + size.next_multiple_of(BLOCK as u64))
-}
-
-/// The same layer without compression. Returns the program's digest.
-fn write_tar(name: &ProgramName, program: impl Read, size: u64, epoch: i64, tar: &mut impl Write) -> io::Result<Digest> {
+/// The same layer without compression, to be read. `program` gives `size` bytes.
+///
+/// # Errors
+/// The program is too large for a layer (8 GiB).
+pub fn tar<R: Read>(name: &ProgramName, program: R, size: u64, epoch: i64) -> io::Result<impl Read + use<R>> {
     let epoch = clamped(epoch);
     if size > LARGEST_PROGRAM {
         return Err(io::Error::new(
@@ -134,21 +137,14 @@ fn write_tar(name: &ProgramName, program: impl Read, size: u64, epoch: i64, tar:
             format!("a program of {size} bytes does not fit into a layer (8 GiB at most)"),
         ));
     }
-    write_entry(tar, &Entry { path: "Hives", epoch, size: None, rawsd: None })?;
-    write_entry(tar, &Entry { path: "Files", epoch, size: None, rawsd: None })?;
-    write_entry(tar, &Entry { path: "Files/app", epoch, size: None, rawsd: Some(STRICT_DIRECTORY) })?;
-    write_entry(tar, &Entry { path: &name.layer_path(), epoch, size: Some(size), rawsd: Some(STRICT_FILE) })?;
-    // One byte more than promised shows a program that is still being written.
-    let mut program = Hashing::new(program.take(size + 1));
-    copy_in_equal_pieces(&mut program, tar)?;
-    let (digest, read, _) = program.finish();
-    if read != size {
-        let message = format!("the program changed while it was read: {size} bytes were expected, {read} came");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-    }
-    pad(tar, size)?;
-    tar.write_all(&[0; 2 * BLOCK])?;
-    Ok(digest)
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    write_entry(&mut head, &Entry { path: "Hives", epoch, size: None, rawsd: None })?;
+    write_entry(&mut head, &Entry { path: "Files", epoch, size: None, rawsd: None })?;
+    write_entry(&mut head, &Entry { path: "Files/app", epoch, size: None, rawsd: Some(STRICT_DIRECTORY) })?;
+    write_entry(&mut head, &Entry { path: &name.layer_path(), epoch, size: Some(size), rawsd: Some(STRICT_FILE) })?;
+    pad(&mut tail, size)?;
+    tail.write_all(&[0; 2 * BLOCK])?;
+    Ok(io::Cursor::new(head).chain(program).chain(io::Cursor::new(tail)))
 }
 
 /// Before 1970 a tar header has no number, after 2242 neither.
@@ -259,10 +255,9 @@ mod tests {
     }
 
     fn tar_of(program: &[u8], epoch: i64) -> Vec<u8> {
-        let mut tar = Vec::new();
-        write_tar(&name(), program, program.len() as u64, epoch, &mut tar).expect("a layer");
-        assert_eq!(tar_size(&name(), program.len() as u64).expect("a size"), tar.len() as u64);
-        tar
+        let mut bytes = Vec::new();
+        tar(&name(), program, program.len() as u64, epoch).and_then(|mut tar| tar.read_to_end(&mut bytes)).expect("a layer");
+        bytes
     }
 
     #[test]
@@ -373,7 +368,7 @@ mod tests {
     #[test]
     fn a_program_that_shrinks_or_grows_is_an_error() {
         for (bytes, size) in [(3, 4), (5, 4)] {
-            let result = write_tar(&name(), vec![0; bytes].as_slice(), size, 0, &mut io::sink());
+            let result = write(&name(), vec![0; bytes].as_slice(), size, packing(Compression::default()), io::sink());
             assert!(result.is_err_and(|error| error.to_string().contains("changed while it was read")));
         }
     }

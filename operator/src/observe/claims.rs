@@ -41,7 +41,8 @@ impl Cluster {
     /// Whether the claim that `build.cache.volume` names is there and can be written to. How many nodes mount it is its owner's affair.
     pub(super) async fn cache_claim(&self, world: &World, request: &Request) -> Result<(), Miss> {
         let Some(CacheClaim::Shared(name)) = &request.build.cache else { return Ok(()) };
-        let remedy = "create it, with ReadWriteMany where builds run on several nodes, or leave claimName out for a claim of this object's own";
+        let remedy =
+            "create it, with ReadWriteMany where builds run on several nodes, or leave claimName out for a claim of this object's own";
         let modes = self.access_modes(world, &CACHE, name, remedy).await?;
         if modes.iter().any(|mode| mode == "ReadWriteMany" || mode == "ReadWriteOnce") {
             return Ok(());

@@ -17,8 +17,8 @@ use crate::image::beside::Beside;
 use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::sbom::Contents;
-use crate::image::verify::{self, Author, Finding, ReadBack, Rule};
-use crate::image::verify_layer::{self, Unpacked};
+use crate::image::verify::{self, Author, Finding, ReadBack};
+use crate::image::verify_layer;
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
 use crate::image::{Assembly, Digest, sizes};
@@ -27,6 +27,7 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -37,8 +38,6 @@ const SHOW_EVERY: Duration = Duration::from_secs(2);
 const MOST_THREADS: usize = 8;
 /// So many transfers at a time: more do not fill a line any better, and registries count connections.
 const STREAMS: usize = 4;
-/// What a layer holds beside the program.
-const TAR_OVERHEAD: u64 = 64 * 1024;
 
 /// Takes lines for people.
 pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);
@@ -66,6 +65,9 @@ pub struct Prepared<'a> {
     files: Option<FilesBlob>,
     found: FoundBases<'a>,
     program: ProgramName,
+    /// Stays readable when its folder is gone.
+    program_file: File,
+    epoch: i64,
     bills: Bills,
 }
 
@@ -125,7 +127,10 @@ pub async fn prepare<'a>(
             let (digest, info) = (&layer.program, program.build_info.as_ref().ok());
             let contents = Contents { program: program.name.as_str(), digest, info, epoch: assembly.epoch };
             let bills = Bills::of(&image, &found.bases, &contents)?;
-            Ok(Prepared { image, layer, layer_file, files, found, program: program.name.clone(), bills })
+            let failed = |source| AssembleError::ReadProgram { path: program.path.clone(), source };
+            let program_file = File::open(&program.path).map_err(failed)?;
+            let (program, epoch) = (program.name.clone(), assembly.epoch);
+            Ok(Prepared { image, layer, layer_file, files, found, program, program_file, epoch, bills })
         }
     }
 }
@@ -226,8 +231,13 @@ impl Prepared<'_> {
         }
         let own = self.files.as_ref().map(|files| (&files.file, &files.layer.digest));
         for (file, digest) in own.into_iter().chain([(&self.layer_file, &self.layer.digest)]) {
-            let kept = std::fs::copy(file.path(), layout.path(digest));
+            let path = layout.path(digest);
+            let kept = std::fs::copy(file.path(), &path);
             kept.map_err(|error| OciError::Local { attempt: format!("write layer {digest} to {layout}"), detail: error.to_string() })?;
+            let written = digest_of_file(path).await?;
+            if written != *digest {
+                return Err(read_back(&layout, format!("layer {digest} has content of digest {written}")));
+            }
         }
         for platform in &self.image.platforms {
             layout.write_blob(&platform.config.digest, &platform.config.bytes)?;
@@ -341,22 +351,20 @@ impl Prepared<'_> {
         }
     }
 
-    /// Unpacks the layer and holds it against what was written and every rule for layers.
+    /// Unpacks the layer and holds it against the program and every rule for layers.
     async fn check_layer(&self, place: &str, path: &Path) -> Result<(), AssembleError> {
         let file = File::open(path).map_err(AssembleError::ReadLayer)?;
-        let file = std::io::BufReader::with_capacity(64 * 1024, file);
-        let (program, layer) = (self.program.layer_path(), self.layer.clone());
+        let mut program = self.program_file.try_clone().map_err(AssembleError::ReadLayer)?;
+        let (name, layer, epoch) = (self.program.clone(), self.layer.clone(), self.epoch);
         let read = tokio::task::spawn_blocking(move || {
-            let most = layer.program_size + TAR_OVERHEAD;
-            verify_layer::unpacked(layer.form(), file, most, Some(&program), &mut std::io::sink())
+            program.rewind()?;
+            let [file, program] = [file, program].map(|file| BufReader::with_capacity(64 * 1024, file));
+            let content = layer::tar(&name, program, layer.program_size, epoch)?;
+            verify_layer::unpacks_to(layer.form(), file, content, &name.layer_path())
         });
         let damaged = |error: std::io::Error| read_back(&place, format!("layer {} is damaged: {error}", self.layer.digest));
-        let Unpacked { digest, size, diff_id, tree } = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)?;
-        // Equal tars have equal programs.
-        let same = digest == self.layer.digest && size == self.layer.size && diff_id == self.layer.diff_id;
-        let mut findings = tree.findings_of_ours(&self.program);
-        findings.push(Finding::of(Rule::LayerContent, same, "the layer should be the one that was written"));
-        verify::complaint(&findings).map_or(Ok(()), |complaint| Err(read_back(&place, complaint)))
+        let tree = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)?;
+        verify::complaint(&tree.findings_of_ours(&self.program)).map_or(Ok(()), |complaint| Err(read_back(&place, complaint)))
     }
 }
 

@@ -98,6 +98,33 @@ fn what_the_writer_wrote_is_read_back_the_same() {
 }
 
 #[test]
+fn only_what_was_put_into_it_may_come_out() {
+    let program = [pe::tests::program(), vec![7; 100_000]].concat();
+    let path = name().layer_path();
+    for compression in [Compression::default(), Compression::Zstd(3)] {
+        let (layer, blob) = packed(&program, compression);
+        let same = |blob: &[u8], program: &[u8]| {
+            let content = layer::tar(&name(), program, program.len() as u64, 0).expect("a tar");
+            unpacks_to(layer.form(), blob, content, &path).map(|tree| tree.findings_of_ours(&name()))
+        };
+        let findings = same(&blob, &program).expect("the same");
+        assert!(findings.iter().all(|finding| finding.verdict == Verdict::Passed), "{compression}: {findings:?}");
+        let other = [&program[..60_000], &[8], &program[60_001..]].concat();
+        let longer = [&program[..], &[7]].concat();
+        for wrong in [&other[..], &longer, &program[..90_000]] {
+            assert!(same(&blob, wrong).is_err_and(|error| error.to_string().contains("something else")), "{compression}");
+        }
+        assert!(same(&[&blob[..], b"more"].concat(), &program).is_err(), "{compression}: something behind it");
+        for at in (0..blob.len()).step_by(blob.len() / 50) {
+            let mut changed = blob.clone();
+            changed[at] ^= 0x10;
+            let unpacks = same(&changed, &program);
+            assert!(unpacks.is_err() || at < 10, "{compression}: byte {at} of {}", blob.len());
+        }
+    }
+}
+
+#[test]
 fn a_linux_layer_fails_on_tree_and_program() {
     assert_eq!(failed(&gzip(&tar(&[("app/hello.exe", &[], "abc")]))), [Rule::LayerTree, Rule::LayerProgram]);
     let bare = failed(&gzip(&tar(&[("Files/app/hello.exe", &[], "abc")])));

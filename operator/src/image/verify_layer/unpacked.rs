@@ -1,16 +1,9 @@
-//! How is a layer unpacked and looked at without one waiting for the other?
+//! What does a layer unpack to?
 
 use super::{Tree, tree};
 use crate::image::compression::{self, Form};
 use crate::image::digest::{Digest, Hashing};
 use std::io::{self, Read, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
-
-/// Small enough to stay in a processor's cache between the two threads.
-const PIECE: usize = 64 * 1024;
-/// So many pieces are unpacked before they are looked at.
-const AHEAD: usize = 8;
 
 /// A layer that was read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,82 +20,61 @@ pub struct Unpacked {
 
 /// Reads a layer to its end, unpacking at most `most_bytes`. The bytes of `program`, a path in the layer, also go to `sink`.
 ///
-/// Unpacks on a thread of its own: hashing the tar takes half as long as that.
-///
 /// # Errors
 /// Reading or writing failed, it is not compressed as it should be, or no tar, or too large.
 pub fn unpacked<'a>(
     form: impl Into<Form<'a>>,
-    layer: impl Read + Send,
+    layer: impl Read,
     most_bytes: u64,
     program: Option<&str>,
     sink: &mut impl Write,
 ) -> io::Result<Unpacked> {
     let form = form.into();
-    thread::scope(|scope| {
-        let (pieces, arriving) = sync_channel(AHEAD);
-        let unpacking = scope.spawn(move || unpack(form, layer, most_bytes, &pieces));
-        let mut tar = Hashing::new(Arriving { pieces: arriving, piece: io::Cursor::default() });
-        let tree = tree(&mut tar, program, sink);
-        // Whoever still unpacks for a reader that gave up ends with this.
-        let (diff_id, bytes, arriving) = tar.finish();
-        drop(arriving);
-        let ended = unpacking.join();
-        let tree = tree?;
-        let (digest, size) = ended.map_err(|_| io::Error::other("unpacking the layer ended early"))??;
-        if bytes == most_bytes {
-            return Err(io::Error::other(format!("it unpacks to more than {most_bytes} bytes")));
-        }
-        Ok(Unpacked { digest, size, diff_id, tree })
-    })
-}
-
-/// Sends the content piece by piece, or why there is no more. Gives digest and size of the compressed bytes.
-fn unpack(form: Form<'_>, layer: impl Read, most_bytes: u64, pieces: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<(Digest, u64)> {
     let mut compressed = Hashing::new(layer);
-    let mut content = match compression::reader(form, &mut compressed) {
-        Ok(reader) => reader.take(most_bytes),
-        Err(error) => {
-            let _ = pieces.send(Err(error));
-            return Err(abandoned());
-        }
-    };
-    loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = (&mut content).take(PIECE as u64).read_to_end(&mut piece);
-        let (failed, last) = (read.is_err(), piece.is_empty());
-        if last && !failed {
-            break;
-        }
-        if pieces.send(read.map(|_| piece)).is_err() || failed {
-            return Err(abandoned());
-        }
+    let mut content = Hashing::new(compression::reader(form, &mut compressed)?.take(most_bytes));
+    let tree = tree(&mut content, program, sink)?;
+    let (diff_id, bytes, limited) = content.finish();
+    drop(limited);
+    if bytes == most_bytes {
+        return Err(io::Error::other(format!("it unpacks to more than {most_bytes} bytes")));
     }
-    drop(content);
     // What follows the content belongs to the blob too.
     io::copy(&mut compressed, &mut io::sink())?;
     let (digest, size, _) = compressed.finish();
-    Ok((digest, size))
+    Ok(Unpacked { digest, size, diff_id, tree })
 }
 
-fn abandoned() -> io::Error {
-    io::Error::other("the layer was not read to its end")
+/// Reads a layer to its end, which has to unpack to `content` and nothing else. Much faster than hashing what it unpacks to.
+///
+/// # Errors
+/// It does not, or as [`unpacked`].
+pub fn unpacks_to<'a>(form: impl Into<Form<'a>>, layer: impl Read, content: impl Read, program: &str) -> io::Result<Tree> {
+    let (form, mut layer, mut content) = (form.into(), layer, content);
+    let mut same = Same { unpacked: compression::reader(form, &mut layer)?, content: &mut content, piece: Vec::new() };
+    let tree = tree(&mut same, Some(program), &mut io::sink())?;
+    drop(same);
+    if content.read(&mut [0])? == 0 && layer.read(&mut [0])? == 0 { Ok(tree) } else { Err(differs()) }
 }
 
-/// Gives what the other thread has unpacked.
-struct Arriving {
-    pieces: Receiver<io::Result<Vec<u8>>>,
-    piece: io::Cursor<Vec<u8>>,
+/// Gives what is unpacked, as long as it is the same as the content.
+struct Same<'a, C> {
+    unpacked: Box<dyn Read + 'a>,
+    content: C,
+    piece: Vec<u8>,
 }
 
-impl Read for Arriving {
+impl<C: Read> Read for Same<'_, C> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.piece.read(buffer)?;
-        if read > 0 || buffer.is_empty() {
-            return Ok(read);
-        }
-        let Ok(piece) = self.pieces.recv() else { return Ok(0) };
-        self.piece = io::Cursor::new(piece?);
-        self.piece.read(buffer)
+        let read = self.unpacked.read(buffer)?;
+        self.piece.resize(read, 0);
+        self.content.read_exact(&mut self.piece).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => differs(),
+            _ => error,
+        })?;
+        if self.piece == buffer[..read] { Ok(read) } else { Err(differs()) }
     }
+}
+
+fn differs() -> io::Error {
+    io::Error::other("it unpacks to something else than what was put into it")
 }

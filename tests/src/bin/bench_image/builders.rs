@@ -24,6 +24,8 @@ const KO_SETTINGS: &str = "defaultFlags: [-trimpath, -tags, timetzdata]\ndefault
 pub enum Builder {
     /// `gowindows build`
     Ours,
+    /// The same with `--compression gzip:1`, which is what ko does.
+    OursGzip1,
     /// The same with `--compression zstd:3`.
     OursZstd,
     /// `ko build`
@@ -49,6 +51,7 @@ impl Builder {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "gowindows",
+            Self::OursGzip1 => "gowindows, gzip:1",
             Self::OursZstd => "gowindows, zstd:3",
             Self::Ko => "ko",
             Self::KoStripping => "ko, our compile flags",
@@ -63,6 +66,7 @@ impl Builder {
     pub fn repository(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::OursGzip1 => "ours-gzip1",
             Self::OursZstd => "ours-zstd",
             Self::Ko => "ko",
             Self::KoStripping => "ko-stripping",
@@ -88,12 +92,14 @@ pub async fn build(
     let base = format!("{host}/windows/nanoserver:ltsc2022");
     let folder = stand.folder()?;
     match builder {
-        Builder::Ours | Builder::OursZstd => {
+        Builder::Ours | Builder::OursGzip1 | Builder::OursZstd => {
             copy(&program.module, &folder)?;
             let mut command = ours(stand, &folder, program, &base, &format!("{image}:{TAG}"), host);
-            if builder == Builder::OursZstd {
-                command.args(["--compression", "zstd:3"]);
-            }
+            match builder {
+                Builder::OursGzip1 => command.args(["--compression", "gzip:1"]),
+                Builder::OursZstd => command.args(["--compression", "zstd:3"]),
+                _ => &mut command,
+            };
             stand.go.cost(command).await
         }
         Builder::Ko | Builder::KoStripping => {

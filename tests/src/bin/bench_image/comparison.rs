@@ -96,6 +96,8 @@ pub async fn large(stand: &Stand, repeats: usize, results: &mut Results) -> Resu
         "program",
         "gowindows",
         "beside ko",
+        "with gzip:1",
+        "beside ko",
         "with zstd:3",
         "beside ko",
         "ko (gzip:1)",
@@ -105,16 +107,18 @@ pub async fn large(stand: &Stand, repeats: usize, results: &mut Results) -> Resu
     ];
     let mut table = Table::new(columns);
     for program in [stand.storefront(), stand.large("25 MB", 18)?, stand.large("100 MB", 93)?] {
-        let made = all(stand, &[Builder::Ours, Builder::OursZstd, Builder::KoStripping], &program, repeats).await?;
-        let [ours, zstd, ko] = [&made[0].runs, &made[1].runs, &made[2].runs];
+        let made = all(stand, &[Builder::Ours, Builder::OursGzip1, Builder::OursZstd, Builder::KoStripping], &program, repeats).await?;
+        let [ours, gzip, zstd, ko] = [&made[0].runs, &made[1].runs, &made[2].runs, &made[3].runs];
         let beside = |runs: &Runs| runs.median() / ko.median().max(1e-9);
-        let ratio = beside(ours);
+        let told = |runs: &Runs| format!("{:.2}", beside(runs));
         table.row([
             program.name.to_owned(),
             seconds(&ours.took),
-            format!("{ratio:.2}"),
+            told(ours),
+            seconds(&gzip.took),
+            told(gzip),
             seconds(&zstd.took),
-            format!("{:.2}", beside(zstd)),
+            told(zstd),
             seconds(&ko.took),
             megabytes(ours.peak),
             megabytes(zstd.peak),
@@ -122,7 +126,9 @@ pub async fn large(stand: &Stand, repeats: usize, results: &mut Results) -> Resu
         ]);
         match program.name {
             "25 MB" => {
-                results.goal("time without compiling beside ko's, 25 MB program", "<= 1/3", format!("{ratio:.2}"), ratio <= TIME_GOAL)
+                let met = |runs: &Runs| beside(runs) <= TIME_GOAL;
+                results.goal("time without compiling beside ko's, 25 MB program, both with gzip:1", "<= 1/3", told(gzip), met(gzip));
+                results.goal("the same, ours with its default, gzip:4", "<= 1/3", told(ours), met(ours));
             }
             "100 MB" => {
                 let peak = format!("{:.1} MiB", ours.peak as f64 / f64::from(1 << 20));
