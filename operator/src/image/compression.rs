@@ -187,7 +187,7 @@ impl<W: Write> Write for Compressor<W> {
 pub struct Form<'a> {
     /// Its OCI media type.
     pub media_type: &'a str,
-    /// The sizes of its gzip members, if it was written here: see [`Members`].
+    /// The sizes of its gzip members, if it was written here: see `image::gzip::Members`.
     pub members: Option<&'a [u32]>,
 }
 

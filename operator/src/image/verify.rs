@@ -1,7 +1,7 @@
 //! Is what a registry serves a Windows image that will run? (From manifests and configurations; the layer: `verify_layer`.)
 //!
 //! Asked of every image, whoever wrote it: each rule stands for a way in which some tool's Windows images are broken. Images of
-//! ours are held to the letter ([`image`]); of others' images ([`any`]) is asked what Windows needs, and what is only our custom
+//! ours are held to the letter ([`image`]); of others' images (`any`) is asked what Windows needs, and what is only our custom
 //! is a warning. A rule that cannot be checked (the base is not known) gives no finding, or one that says so; nothing passes
 //! that was not looked at.
 

@@ -1,7 +1,7 @@
 //! What is the lab doing right now, and for how long already?
 //!
 //! A cold start takes many minutes. Nobody should wonder whether it hangs: every step prints when it ends, and one that takes
-//! longer than [`HEARTBEAT`] says again and again that it still runs.
+//! longer than `HEARTBEAT` says again and again that it still runs.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Progress {
         (self.print)(&format!("lab {:>5.1}s  {}", self.began.elapsed().as_secs_f64(), text.as_ref()));
     }
 
-    /// Runs `work` and prints what it was and how long it took; while it runs, a line at least every [`HEARTBEAT`].
+    /// Runs `work` and prints what it was and how long it took; while it runs, a line at least every `HEARTBEAT`.
     pub async fn step<T, E>(&self, what: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let started = Instant::now();
         let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);

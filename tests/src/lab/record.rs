@@ -1,7 +1,7 @@
 //! What has this lab put on the machine that would outlive it?
 //!
 //! One text file, `record`, in the lab's run directory: one line per thing, appended before or right after the thing is made.
-//! Whoever finds the file of a lab that is gone can take everything away by it (see [`super::cleaning`]).
+//! Whoever finds the file of a lab that is gone can take everything away by it (see `super::cleaning`).
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
