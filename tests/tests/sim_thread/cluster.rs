@@ -374,10 +374,14 @@ fn is_gated(stage: &Stage, pod: &Value) -> bool {
     inputs(stage, pod)["tests"].is_array()
 }
 
-/// The inputs of the build whose Job has this pod.
+/// The inputs of the build whose Job has, or had, this pod: a pod outlives its Job by a moment, and what it makes is what it was made for.
 fn inputs(stage: &Stage, pod: &Value) -> Value {
     let owner = pod["metadata"]["ownerReferences"][0]["name"].as_str().unwrap_or_default().to_owned();
-    let job = stage.server.within(|store| store.get(&(by_name("Job"), NAMESPACE.into(), owner)).map(|stored| stored.object.clone()));
+    let key = (by_name("Job"), NAMESPACE.to_owned(), owner);
+    let job = stage.server.within(|store| {
+        let deleted = || store.changes_after(0).iter().rev().find(|change| change.key == key)?.old.clone();
+        store.get(&key).cloned().or_else(deleted).map(|stored| stored.object.clone())
+    });
     let inputs = job.and_then(|job| serde_json::from_str(job["metadata"]["annotations"][names::ANNOTATION_INPUTS].as_str()?).ok());
     inputs.unwrap_or_default()
 }
