@@ -92,7 +92,7 @@ reasons! {
     ReleaseWithoutNode,
     /// The claim of `build.workspace` is absent, or pods of both systems cannot share it.
     WorkspaceUnusable,
-    /// The claim that `build.cache.volume` names is absent.
+    /// The claim that `build.cache.volume` names is absent, or builds of several objects cannot write to it.
     CacheUnusable,
     /// There is no Windows node that can run the Windows pods of a build.
     NodeUnavailable,
