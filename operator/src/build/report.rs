@@ -1,7 +1,7 @@
 //! How is the result shown?
 
 use crate::image::warnings;
-use crate::step::assemble_pipeline::megabytes;
+use crate::step::progress::megabytes;
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! How is the program compiled on this machine?
 
 use crate::render::compile::{AMBIENT, Compile};
-use crate::step::assemble_pipeline::Say;
+use crate::step::progress::Say;
 use anyhow::{Context as _, anyhow, bail};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};

@@ -170,7 +170,7 @@ impl Request {
         }
         let namespace = object.namespace().unwrap_or_default();
         let identity = identity.map(|spec| identity::identity(spec, &namespace, &repository, settings)).transpose()?;
-        let request = Self {
+        let mut request = Self {
             interval,
             url: Check::new(
                 "source.git.url",
@@ -250,6 +250,9 @@ impl Request {
         request.check_identity()?;
         if request.build.engine.dockerfile().is_some() {
             own_dockerfile::check(spec)?;
+            if compression.as_ref().is_none_or(|compression| compression.level.is_none()) {
+                request.content.compression = own_dockerfile::COMPRESSION;
+            }
         }
         request.check_dockerfile(settings)?;
         request.check_windows()?;

@@ -1,9 +1,10 @@
 //! The `assemble` step: the compiled program of this pod becomes a verified image in the registry.
 
 use super::assemble_error::AssembleError;
-use super::assemble_pipeline::{Program, find_bases, megabytes, prepare};
+use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use super::identity::Identity;
+use super::progress::megabytes;
 use super::{program_check, program_image, pushed};
 use crate::clients::identity::{Exchanger, IdentityError};
 use crate::clients::oci::{Credentials, Registry, parse_reference};

@@ -10,7 +10,9 @@ use super::assemble_error::AssembleError;
 use super::bills::Bills;
 use super::files_blob::FilesBlob;
 pub use super::program::Program;
-use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest, at_tag};
+use super::progress::{Say, megabytes, shown};
+use super::read_back::{digest_of_file, layer_read_back, place, read_back, set_tag};
+use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest};
 use crate::image::assemble::{Blob, Image, assemble};
 use crate::image::base::{self, Base};
 use crate::image::beside::Beside;
@@ -21,26 +23,19 @@ use crate::image::verify::{self, Author, Finding, ReadBack};
 use crate::image::verify_layer;
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
-use crate::image::{Assembly, Digest, sizes};
+use crate::image::{Assembly, sizes};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Seek};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::path::Path;
 
-/// Somebody waits: no silence is longer than this.
-const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// More threads would only need more memory: hashing and writing cannot keep up with them.
 const MOST_THREADS: usize = 8;
 /// So many transfers at a time: more do not fill a line any better, and registries count connections.
 const STREAMS: usize = 4;
-
-/// Takes lines for people.
-pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);
 
 /// The bases that an image will stand on, and where their layers are.
 pub struct FoundBases<'a> {
@@ -365,75 +360,5 @@ impl Prepared<'_> {
         let damaged = |error: std::io::Error| read_back(&place, format!("layer {} is damaged: {error}", self.layer.digest));
         let tree = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)?;
         verify::complaint(&tree.findings_of_ours(&self.program)).map_or(Ok(()), |complaint| Err(read_back(&place, complaint)))
-    }
-}
-
-/// Points a tag at a digest, and sees that it does.
-pub(super) async fn set_tag(registry: &Registry, repository: &Reference, digest: &Digest, tag: &str) -> Result<(), AssembleError> {
-    registry.tag(repository, digest, tag).await?;
-    let resolved = registry.resolve(&at_tag(repository, tag)).await?.digest;
-    if resolved == *digest {
-        return Ok(());
-    }
-    let complaint = format!("tag {tag} points at {resolved} right after it was set to {digest} (does somebody else move it?)");
-    Err(read_back(&place(repository), complaint))
-}
-
-/// A repository without the tag that a reference always has.
-pub(super) fn place(repository: &Reference) -> String {
-    format!("{}/{}", repository.registry(), repository.repository())
-}
-
-/// What a registry gives for a layer has to be what was written, to the byte.
-pub(super) async fn layer_read_back(registry: &Registry, repository: &Reference, layer: &Descriptor) -> Result<(), AssembleError> {
-    let digest = registry.digest_of_blob(repository, layer).await?;
-    if digest == layer.digest {
-        return Ok(());
-    }
-    Err(read_back(&place(repository), format!("layer {} has content of digest {digest}", layer.digest)))
-}
-
-pub(super) fn read_back(place: &impl ToString, complaint: String) -> AssembleError {
-    AssembleError::ReadBack { place: place.to_string(), complaint }
-}
-
-pub(super) async fn digest_of_file(path: PathBuf) -> Result<Digest, AssembleError> {
-    let hashed = tokio::task::spawn_blocking(move || {
-        let mut file = crate::image::digest::Hashing::new(File::open(path)?);
-        std::io::copy(&mut file, &mut std::io::sink())?;
-        Ok(file.finish().0)
-    });
-    hashed.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)
-}
-
-/// Waits for a transfer and says every two seconds how far it is.
-pub(super) async fn shown<T, E>(
-    label: &str,
-    total: u64,
-    progress: &Progress,
-    say: Say<'_>,
-    transfer: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    tokio::pin!(transfer);
-    loop {
-        match tokio::time::timeout(SHOW_EVERY, &mut transfer).await {
-            Ok(result) => {
-                if result.is_ok() {
-                    say(format!("{label}: {}", megabytes(total)));
-                }
-                return result;
-            }
-            Err(_) => say(format!("{label}: {} of {}", megabytes(progress.load(Ordering::Relaxed)), megabytes(total))),
-        }
-    }
-}
-
-/// `2.4 MB`: decimal, as registries and networks count.
-pub fn megabytes(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
     }
 }

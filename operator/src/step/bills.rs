@@ -1,6 +1,6 @@
 //! How does the bill of an image's parts get beside the image? One for each of its digests, with the bases that it stands on.
 
-use super::assemble_pipeline::Say;
+use super::progress::Say;
 use crate::clients::oci::{Layout, OciError, Reference, Registry};
 use crate::image::artifact::Artifact;
 use crate::image::assemble::{Blob, Image};

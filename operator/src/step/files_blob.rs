@@ -1,8 +1,10 @@
 //! How does the layer of `image.files` get from the source into the registry?
 
 use super::assemble_error::AssembleError;
-use super::assemble_pipeline::{Program, Say, layer_read_back, megabytes, shown};
 use super::files::{self, FilesError};
+use super::program::Program;
+use super::progress::{Say, megabytes, shown};
+use super::read_back::layer_read_back;
 use crate::clients::oci::{Progress, Reference, Registry};
 use crate::image::Assembly;
 use crate::image::beside::Beside;

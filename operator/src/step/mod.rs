@@ -12,8 +12,10 @@ mod known_program;
 mod program;
 pub mod program_check;
 mod program_image;
+pub mod progress;
 mod pushed;
 mod pushed_before;
+mod read_back;
 pub mod source;
 pub mod source_request;
 

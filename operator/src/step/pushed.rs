@@ -8,9 +8,10 @@
 //! a warning. No tag leads to the image before.
 
 use super::assemble_error::AssembleError;
-use super::assemble_pipeline::{Say, megabytes, place, read_back, set_tag};
 use super::assemble_request::AssembleResult;
 use super::bills::Bills;
+use super::progress::{Say, megabytes};
+use super::read_back::{place, read_back, set_tag};
 use crate::clients::oci::{Reference, Registry, Source, at_digest};
 use crate::image::Digest;
 use crate::image::base::Base;

@@ -9,7 +9,7 @@ use crate::image::verify::{Finding, ReadBack, Rule, Verdict, program_path};
 use crate::image::verify_layer::{self, Tree, Unpacked};
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{AbsentApi, WindowsApis, flavor_of};
-use crate::step::assemble_pipeline::megabytes;
+use crate::step::progress::megabytes;
 use gowindows_crds::v1alpha1::BaseFlavor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

@@ -2,7 +2,11 @@
 
 use super::Refusal;
 use super::checks::invalid;
+use crate::image::Compression;
 use gowindows_crds::v1alpha1::{BaseSpec, CompressionAlgorithm, GoSpec, GoWindowsImageSpec, ImageSpec};
+
+/// Where no level is asked for: BuildKit packs with Go's gzip, whose own level is 6, and whose levels are not those of our writer.
+pub(super) const COMPRESSION: Compression = Compression::Gzip(6);
 
 /// # Errors
 /// The first field that has no effect there.

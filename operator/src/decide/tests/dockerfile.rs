@@ -66,6 +66,15 @@ fn mounts(container: &Container) -> Vec<&str> {
 }
 
 #[test]
+fn the_level_of_buildkits_gzip_is_its_own_unless_one_is_asked_for() {
+    for (compression, level) in [(json!(null), 6), (json!({"algorithm": "gzip"}), 6), (json!({"level": 1}), 1)] {
+        let (pod, _) = pods(&own(json!({"spec": {"image": {"compression": compression}}})));
+        let told = arguments(&container(&pod, "compile")).join(" ");
+        assert!(told.contains(&format!("compression=gzip,compression-level={level},")), "{told}");
+    }
+}
+
+#[test]
 fn buildkit_is_told_all_of_it_in_words_of_their_own() {
     let (pod, _) = pods(&own(
         json!({"spec": {"image": {"labels": {"team": "a, b=c"}, "compression": {"level": 9}}, "go": {"modules": {"proxy": "https://modules.example.com|direct"}}}}),
