@@ -146,6 +146,8 @@ impl Inputs {
     /// The parts of the specification in which two inputs differ, as field paths; the commit is not one of them.
     pub fn differing_fields(&self, other: &Self) -> Vec<&'static str> {
         let Self { format, sub_path, dockerfile, toolchain, test_toolchain, compile, assembly, tests, .. } = self;
+        // Who packs the layer has a level of its own, which nobody asked for.
+        let other_packer = dockerfile.is_some() != other.dockerfile.is_some();
         let pairs = [
             ("format", *format == other.format),
             ("source.subPath", *sub_path == other.sub_path),
@@ -161,7 +163,7 @@ impl Inputs {
             ("image.annotations", assembly.annotations == other.assembly.annotations),
             ("image.files", assembly.files == other.assembly.files),
             ("source.git.url", self.repository() == other.repository()),
-            ("image.compression", assembly.compression == other.assembly.compression),
+            ("image.compression", other_packer || assembly.compression == other.assembly.compression),
         ];
         pairs.iter().filter(|(_, same)| !same).map(|(field, _)| *field).collect()
     }
