@@ -144,7 +144,8 @@ pub struct CompressionSpec {
     /// Windows nodes since 1.6. Default: `gzip`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<CompressionAlgorithm>,
-    /// 0 to 9 for gzip (default 4), 1 to 19 for zstd (default 3). Above 15, zstd needs some 100 MB of memory in the build pod.
+    /// 0 to 9 for gzip (default 4; with `build.buildkit.dockerfile` BuildKit packs, and its own is 6), 1 to 19
+    /// for zstd (default 3). Above 15, zstd needs some 100 MB of memory in the build pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 19))]
     pub level: Option<i32>,
