@@ -15,9 +15,9 @@ mod paper;
 
 use anyhow::Result;
 use futures::FutureExt;
-use gowindows_tests::lab::Lab;
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Sizes};
+use gowindows_tests::lab::{GO_CACHE, Lab};
 use gowindows_tests::scenarios;
 use gowindows_tests::thread::{Operator, Stage, run};
 use k8s_openapi::api::core::v1::Taint;
@@ -62,6 +62,7 @@ async fn set_up() -> Result<Stage> {
         lab.paper_node("paper-2022", "10.0.20348.5499", &[]).await?,
         lab.paper_node("paper-2025", "10.0.26100.33296", &[]).await?,
     ];
+    lab.with_warm_caches(&[GO_CACHE]).await?;
     let operator = Operator::install_for(&lab, &NAMESPACES, &progress).await?;
     Ok(Stage { lab, operator, nodes })
 }

@@ -14,7 +14,7 @@ use gowindows_crds::v1alpha1::{GoWindowsImageStatus, ImageStatus};
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Base, Flavor, Sizes};
-use gowindows_tests::lab::{Lab, host, registry};
+use gowindows_tests::lab::{GO_CACHE, Lab, host, registry};
 use gowindows_tests::scenarios;
 use gowindows_tests::thread::{LIMIT, Operator, Stage, Storefront, Tenant, is_for, is_ready, message, page, run, until};
 use k8s_openapi::api::core::v1::Taint;
@@ -61,6 +61,7 @@ async fn set_up() -> Result<Stage> {
     for (name, version, containerd, _) in PAPERS {
         nodes.push(lab.paper_node_with(name, version, containerd, std::slice::from_ref(&on_paper)).await?);
     }
+    lab.with_warm_caches(&[GO_CACHE]).await?;
     let operator = Operator::install_with(&lab, &json!({"slots": {"linux": 1}}), &progress).await?;
     Ok(Stage { lab, operator, nodes })
 }
@@ -105,6 +106,7 @@ mod releases {
         }
         let mut object: Value = serde_norway::from_str(&tenant.sample("smallest.yaml", "storefront")?)?;
         object["spec"]["go"] = json!({"package": "./cmd/storefront"});
+        object["spec"]["build"] = json!({"cache": {"volume": {"size": "1Gi"}}});
         object["spec"]["image"]["base"] = json!({"releases": ["ltsc2019", "ltsc2022", "ltsc2025"]});
         object["spec"]["image"]["args"] = json!(["-listen", ":8080"]);
         object["spec"]["image"]["files"] = json!([{"from": "cmd", "to": "C:\\app\\files"}]);
@@ -203,6 +205,7 @@ mod fences {
         let mut object: Value = serde_norway::from_str(&tenant.sample("smallest.yaml", "storefront")?)?;
         object["spec"]["interval"] = json!("5s");
         object["spec"]["go"] = json!({"package": "./cmd/storefront"});
+        object["spec"]["build"] = json!({"cache": {"volume": {"size": "1Gi"}}});
         object["spec"]["rollout"] = json!({"mode": "StatusOnly"});
         object["spec"]["image"]["base"] = json!({"image": format!("{private}/bases/nano:1"), "pullSecretRef": {"name": "base-auth"}});
         tenant.kubectl.apply(&tenant.sample("secret-access.yaml", "storefront")?).await?;

@@ -1,8 +1,10 @@
 //! Which Go is on this machine, and how does it reach modules?
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -71,18 +73,28 @@ impl Toolchain {
 const STANDARD: [&str; 5] = ["encoding/json", "html/template", "log/slog", "net/http", "time/tzdata"];
 
 impl Toolchain {
-    /// A build cache that holds the standard library for Windows. Compiled once per toolchain. Blocks.
-    pub fn standard_library(&self) -> Result<PathBuf> {
-        let kept = run::cache()?.join(format!("standard-library-for-windows-{}", self.version()));
+    /// A build cache that holds the standard library as programs and their tests need it, tests of both systems. Compiled once per toolchain.
+    /// Blocks.
+    pub fn warm_cache(&self) -> Result<PathBuf> {
+        let kept = run::cache()?.join(format!("warm-go-cache-{}", self.version()));
         if kept.exists() {
+            touch(&kept)?;
             return Ok(kept);
         }
         let whole = kept.with_extension(std::process::id().to_string());
-        let mut command = go(&Path::new(MODULES).join("pause"))?;
-        // As builds do it, or nothing of it would be of use to them.
-        let environment = [("CGO_ENABLED", "0"), ("GOOS", "windows"), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOFLAGS", "")];
-        command.envs(environment).env("GOCACHE", &whole);
-        host::run(command.args(["build", "-trimpath", "-tags", "timetzdata"]).args(STANDARD))?;
+        let module = tempfile::tempdir()?;
+        let imports: String = STANDARD.iter().map(|package| format!("import _ \"{package}\"\n")).collect();
+        std::fs::write(module.path().join("go.mod"), "module example.test/warm\n\ngo 1.24\n")?;
+        std::fs::write(module.path().join("main.go"), format!("package main\n\n{imports}\nfunc main() {{}}\n"))?;
+        std::fs::write(module.path().join("main_test.go"), "package main\n\nimport \"testing\"\n\nfunc TestNothing(*testing.T) {}\n")?;
+        // As the operator has it done, or nothing of it would be of use to builds.
+        let program: &[&str] = &["build", "-trimpath", "-tags", "timetzdata", "-o", "warm.exe"];
+        let test: &[&str] = &["test", "-exec", "true", "-tags", "timetzdata"];
+        for (system, arguments) in [("windows", program), ("linux", test), ("windows", test)] {
+            let mut command = go(module.path())?;
+            command.envs([("CGO_ENABLED", "0"), ("GOOS", system), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOTOOLCHAIN", "local")]);
+            host::run(command.args(arguments).env("GOFLAGS", "-buildvcs=false").env("GOCACHE", &whole))?;
+        }
         // Another lab may have been faster.
         std::fs::rename(&whole, &kept).or_else(|error| if kept.exists() { Ok(()) } else { Err(error) })?;
         Ok(kept)
@@ -96,6 +108,15 @@ impl Toolchain {
         let answer: serde_json::Value = serde_json::from_str(&super::host::run_async(command).await?)?;
         answer["Dir"].as_str().map(PathBuf::from).with_context(|| format!("go names no folder for {module}"))
     }
+}
+
+/// The go command takes what it has not used for some days out of a cache, and cannot note in files of others that it used them.
+fn touch(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { touch(&path)? } else { File::options().write(true).open(&path)?.set_modified(SystemTime::now())? }
+    }
+    Ok(())
 }
 
 /// The `go` command, in the module directory `module`.

@@ -245,13 +245,20 @@ impl Lab {
         windows_go::publish(self.registry(), &self.toolchain, os_version).await
     }
 
-    /// From now on the volumes of build caches begin with the standard library compiled for Windows, as far as servers use it:
+    /// From now on the volumes of build caches begin with the standard library compiled for programs and for tests, as far as servers use it:
     /// a cluster that has built before. Only a first compile takes long, and few tests are about that. `places` are the folders in which
     /// builders keep it: [`GO_CACHE`], [`GO_CACHE_BY_ROOT`].
     pub async fn with_warm_caches(&self, places: &'static [&'static str]) -> Result<()> {
         let toolchain = self.toolchain.clone();
-        self.volumes.begin_with(tokio::task::spawn_blocking(move || toolchain.standard_library()).await??, places);
+        self.volumes.begin_with(tokio::task::spawn_blocking(move || toolchain.warm_cache()).await??, places);
         Ok(())
+    }
+
+    /// Pushes an image with the same cache in `/cache`, for Dockerfiles, and returns its reference by digest.
+    pub async fn warm_cache_image(&self) -> Result<String> {
+        let toolchain = self.toolchain.clone();
+        let layout = tokio::task::spawn_blocking(move || images::go_cache(&toolchain.warm_cache()?)).await??;
+        self.pusher.push(&layout, "go-cache").await
     }
 
     /// Pushes an image with `binary`, the libraries that it needs, and the certificate authorities of the machine and of the

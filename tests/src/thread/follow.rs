@@ -1,14 +1,17 @@
 //! How does a `GoWindowsImage` get on? Follows its status, and tells each change once.
 
 use anyhow::{Context, Result, bail};
+use futures::StreamExt;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::{ConditionType, find};
 use gowindows_crds::v1alpha1::{GoWindowsImageStatus, StageStatus};
+use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client};
+use std::pin::pin;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
-/// How often it is looked at.
+/// After this time an API server that did not answer is asked again.
 const PERIOD: Duration = Duration::from_millis(200);
 
 /// One condition as `(status, reason, message)`.
@@ -28,30 +31,30 @@ pub async fn follow(
     pleases: impl Fn(&GoWindowsImageStatus) -> bool,
 ) -> Result<GoWindowsImage> {
     let api: Api<GoWindowsImage> = Api::namespaced(client.clone(), namespace);
+    let mut states = pin!(watch_object(api, name));
+    let mut last = GoWindowsImageStatus::default();
     let deadline = Instant::now() + limit;
     loop {
-        let object = match api.get(name).await {
+        let object = match timeout_at(deadline, states.next()).await {
+            Err(_) => bail!("gwi/{name} did not get there within {limit:?}:\n{}", serde_norway::to_string(&last)?),
             // The API server may be away for a while, by a test's own doing.
-            Err(error) if passes(&error) && Instant::now() < deadline => {
+            Ok(Some(Err(error))) if passes(&error) => {
                 sleep(PERIOD).await;
                 continue;
             }
-            answer => answer.with_context(|| format!("get gwi/{name}"))?,
+            Ok(Some(state)) => state.with_context(|| format!("watch gwi/{name}"))?.with_context(|| format!("gwi/{name} is not there"))?,
+            Ok(None) => bail!("the watch of gwi/{name} ended"),
         };
-        let status = object.status.clone().unwrap_or_default();
-        for line in lines(&status) {
+        last = object.status.clone().unwrap_or_default();
+        for line in lines(&last) {
             if !told.contains(&line) {
                 tell(&line);
                 told.push(line);
             }
         }
-        if pleases(&status) {
+        if pleases(&last) {
             return Ok(object);
         }
-        if Instant::now() > deadline {
-            bail!("gwi/{name} did not get there within {limit:?}:\n{}", serde_norway::to_string(&status)?);
-        }
-        sleep(PERIOD).await;
     }
 }
 
@@ -67,8 +70,8 @@ pub async fn until(
 }
 
 /// Whether the API server did not answer, or could not yet.
-fn passes(error: &kube::Error) -> bool {
-    !matches!(error, kube::Error::Api(status) if status.code < 500)
+fn passes(error: &watcher::Error) -> bool {
+    !matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code < 500)
 }
 
 /// What is worth telling of a status.

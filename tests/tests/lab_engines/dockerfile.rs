@@ -26,17 +26,18 @@ const IGNORES_IT: (&str, &str) = ("build/Dockerfile.dockerignore", "**/broken_*\
 /// It imports little: with this engine nothing that tests compile is kept.
 const TESTED: (&str, &str) = ("bread/bread_test.go", "package bread\n\nimport \"testing\"\n\nfunc TestBread(*testing.T) {}\n");
 
-/// `toolchain` and `base` are named without a digest: both are pinned for each build.
-fn good(toolchain: &str, base: &str) -> String {
+/// `toolchain` and `base` are named without a digest: both are pinned for each build. `warm` has what a compiler's cache begins with.
+fn good(toolchain: &str, base: &str, warm: &str) -> String {
     format!(
         r#"# The storefront, as its team builds it.
+FROM --platform=$BUILDPLATFORM {warm} AS warm
 FROM --platform=$BUILDPLATFORM {toolchain} AS build
 ARG REVISION
 ENV HOME=/tmp GOCACHE=/cache GOTOOLCHAIN=local CGO_ENABLED=0 GOOS=windows GOARCH=amd64
 ENV GOFLAGS="-trimpath -buildvcs=false -tags=timetzdata -ldflags=-X=main.version=${{REVISION}}"
 WORKDIR /src
 COPY . .
-RUN --mount=type=cache,target=/cache ["go", "build", "-o", "/out/app/", "./cmd/storefront"]
+RUN --mount=type=cache,target=/cache,from=warm,source=/cache ["go", "build", "-o", "/out/app/", "./cmd/storefront"]
 
 FROM {base}
 COPY --from=build /out/ /
@@ -90,9 +91,10 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
     let login = Access::Password { user: "git".into(), password: "sesame".into() };
     let storefront = Storefront::create(&stage.lab, "own/storefront", login).await?;
     let (toolchain, base) = names(&stage);
+    let warm = stage.lab.warm_cache_image().await?;
     let commit = storefront
         .repository
-        .commit_files(&[(PATH, &good(&toolchain, &base)), BROKEN, IGNORES_IT, TESTED], "Build it ourselves", DATE)
+        .commit_files(&[(PATH, &good(&toolchain, &base, &warm)), BROKEN, IGNORES_IT, TESTED], "Build it ourselves", DATE)
         .await?;
     let tenant = tenant(&stage, "own", BuildEngine::BuildKit, &builders).await?;
     tenant.kubectl.apply(&tenant.sample("storefront-deployment.yaml", "program")?).await?;
@@ -151,7 +153,7 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
     ensure!(status.image.is_some_and(|now| now.digest == image.digest), "what was published stays");
 
     // What only BuildKit can know is told with its words.
-    let lost = good(&toolchain, &base).replace("/out/ /", "/nowhere/ /");
+    let lost = good(&toolchain, &base, &warm).replace("/out/ /", "/nowhere/ /");
     storefront.repository.commit_files(&[(PATH, &lost)], "Copy what is not there", DATE).await?;
     let unfound = |status: &GoWindowsImageStatus| {
         let told = message(status, ConditionType::Built);

@@ -12,6 +12,8 @@ pub struct App {
     pub name: String,
     /// Its first commit.
     pub first: String,
+    /// Whether it is given little of a processor.
+    slow: bool,
     repository: Repository,
 }
 
@@ -19,28 +21,21 @@ impl App {
     /// A new repository with one commit.
     pub async fn create(git: &GitServer, name: &str) -> Result<Self> {
         let login = Access::Password { user: "git".into(), password: "sesame".into() };
-        let mut app = Self { name: name.to_owned(), first: String::new(), repository: git.create(name, login).await? };
+        let mut app = Self { name: name.to_owned(), first: String::new(), slow: false, repository: git.create(name, login).await? };
         app.first = app.say("first").await?;
         Ok(app)
     }
 
-    /// A new repository whose program takes some seconds to compile: time to do something meanwhile.
+    /// The same for a program that takes some seconds to compile: time to do something meanwhile.
     pub async fn create_slow(git: &GitServer, name: &str) -> Result<Self> {
-        let mut app = Self::create(git, name).await?;
-        let main = "package main\n\nimport _ \"encoding/json\"\n\nfunc main() {\n\tselect {}\n}\n";
-        app.first = app.commit(main, "slow").await?;
-        Ok(app)
+        Ok(Self { slow: true, ..Self::create(git, name).await? })
     }
 
     /// Commits a program that says something else. Returns the commit.
     pub async fn say(&self, text: &str) -> Result<String> {
         let name = &self.name;
         let main = format!("package main\n\nfunc main() {{\n\tprintln(\"{name}\", {text:?})\n\tselect {{}}\n}}\n");
-        self.commit(&main, text).await
-    }
-
-    async fn commit(&self, main: &str, text: &str) -> Result<String> {
-        let files = [("go.mod", "module example.test/app\n\ngo 1.24\n"), ("main.go", main)];
+        let files = [("go.mod", "module example.test/app\n\ngo 1.24\n"), ("main.go", &main)];
         self.repository.commit_files(&files, text, "2026-01-02T03:04:05Z").await
     }
 
@@ -51,13 +46,17 @@ impl App {
 
     /// Its `GoWindowsImage`, looked at every few seconds.
     pub fn object(&self, tenant: &Tenant, registry: &str) -> Value {
+        let mut build = json!({"cache": {"volume": {"size": "1Gi"}}});
+        if self.slow {
+            build["resources"] = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "100m"}});
+        }
         json!({
             "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": self.name},
             "spec": {
                 "interval": "5s",
                 "source": {"git": {"url": self.repository.url(), "secretRef": {"name": "git-auth"}}},
                 "image": {"repository": format!("{registry}/{}/{}", tenant.namespace, self.name)},
-                "build": {"cache": {"volume": {"size": "1Gi"}}},
+                "build": build,
                 "rollout": {"targets": [{"name": self.name}]},
             },
         })

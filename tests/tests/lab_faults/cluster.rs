@@ -23,7 +23,7 @@ pub async fn the_api_server_restarts_in_mid_build(stage: Arc<Stage>) -> Result<(
     let _broken = broken().await;
     let (client, ledger) = (stage.lab.client(), Ledger::open(stage.lab.client()));
     let tenant = tenant(&stage, RESTART, None).await?;
-    let app = App::create(stage.lab.git(), "app").await?;
+    let app = App::create_slow(stage.lab.git(), "app").await?;
     app.apply(&tenant, stage.lab.registry()).await?;
     until(&client, RESTART, "app", LIMIT, builds).await?;
     stage.lab.take_away(Part::ApiServer).await?;

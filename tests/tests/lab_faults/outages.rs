@@ -24,7 +24,7 @@ pub async fn a_minute_without_git_and_registry(stage: Arc<Stage>) -> Result<()> 
     let git = stage.lab.start_git("spare-git").await?;
     let registry = stage.lab.start_spare_registry().await?;
     let tenant = tenant(&stage, NAMESPACE, Some(&git)).await?;
-    let (idle, busy) = (App::create(&git, "idle").await?, App::create(&git, "busy").await?);
+    let (idle, busy) = (App::create(&git, "idle").await?, App::create_slow(&git, "busy").await?);
     idle.apply(&tenant, &registry).await?;
     let before = until(&client, NAMESPACE, "idle", LIMIT, is_ready).await?;
     let pods_before = running(&stage, "idle").await?;

@@ -26,6 +26,7 @@ pub async fn builds_queue_for_the_one_slot(stage: Arc<Stage>) -> Result<()> {
                 // Three programs: none finds its own at the registry.
                 "go": {"package": "./cmd/storefront", "ldflags": [format!("-X main.version={name}")]},
                 "image": {"repository": format!("{}/queue/{name}", stage.lab.registry())},
+                "build": {"cache": {"volume": {"size": "1Gi"}}},
             },
         });
         tenant.kubectl.apply(&object.to_string()).await?;

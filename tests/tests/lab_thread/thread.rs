@@ -26,11 +26,11 @@ pub fn object(tenant: &Tenant) -> Result<String> {
     Ok(tenant.sample("storefront.yaml", "storefront")?.replace("interval: 1m", "interval: 5s"))
 }
 
-/// The same without a cache, so that there is time to do something while its build runs.
+/// The same with a twentieth of a processor, so that there is time to do something while its build runs.
 pub fn slow_object(tenant: &Tenant) -> Result<String> {
     let object = object(tenant)?;
-    let slow = object.replace("  build:\n    cache:\n      volume: {size: 5Gi}\n", "");
-    ensure!(slow != object, "the sample's cache was not found: {object}");
+    let slow = object.replace("  build:\n", "  build:\n    resources: {requests: {cpu: 50m}, limits: {cpu: 50m}}\n");
+    ensure!(slow != object, "the sample's build was not found: {object}");
     Ok(slow)
 }
 
@@ -152,9 +152,9 @@ pub async fn another_program_goes_the_same_way(stage: Arc<Stage>) -> Result<()> 
     repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
     let deployment = tenant.sample("storefront-deployment.yaml", "storefront")?.replace("/healthz", "/status/200");
     tenant.kubectl.apply(&deployment).await?;
-    // The smallest object, with another url and a package.
+    // The smallest object, with another url, a package and a cache.
     let object = tenant.sample("smallest.yaml", "storefront")?.replace("another/storefront.git", "another/httpbin.git");
-    let object = format!("{object}  go: {{package: ./cmd/go-httpbin}}\n");
+    let object = format!("{object}  go: {{package: ./cmd/go-httpbin}}\n  build: {{cache: {{volume: {{size: 1Gi}}}}}}\n");
     tenant.kubectl.apply(&object).await?;
     let status = until(&stage.lab.client(), "another", "storefront", LIMIT, is_ready).await?;
     let answer = page(&format!("{}get?bread=fresh", service(&tenant).await?)).await?;
