@@ -3,6 +3,8 @@
 
 #[path = "lab_engines/caches.rs"]
 mod caches;
+#[path = "lab_engines/deployed.rs"]
+mod deployed;
 #[path = "lab_engines/dockerfile.rs"]
 mod dockerfile;
 #[path = "lab_engines/failures.rs"]
@@ -57,6 +59,7 @@ fn main() {
         memory::a_compiler_that_runs_out_of_memory,
         windows::tests_and_mistakes_on_a_windows_node,
         caches::two_objects_share_a_cache,
+        deployed::the_buildkitd_of_config_builds_and_keeps_its_caches,
         failures::kaniko_where_pods_must_be_restricted,
         failures::buildkitd_down_dying_and_untrusted,
         engines::a_pruned_buildkitd_downloads_no_module_again,
@@ -94,6 +97,27 @@ fn seconds(stage: &StageStatus) -> String {
     taken.map_or_else(String::new, |(from, to)| format!("{} {} s", stage.name, to.0.duration_since(from.0).as_secs()))
 }
 
+/// Waits until the image of a commit, or any where none is given, is published, and tells how long its stages took.
+pub async fn made(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
+    let status = published(stage, tenant, commit).await?;
+    let image = status.image.context("an image")?;
+    let stages: Vec<String> = status.build.iter().flat_map(|build| &build.stages).map(seconds).collect();
+    eprintln!("{}: {} in all; {}", tenant.namespace, image.duration.clone().unwrap_or_default(), stages.join(", "));
+    Ok(image)
+}
+
+/// What BuildKit said of a step in the newest build.
+pub async fn of_step(tenant: &Tenant, command: &str) -> Result<Vec<String>> {
+    let newest = ["get", "pods", "--sort-by=.metadata.creationTimestamp", "--output", "name"];
+    let pods = tenant.kubectl.run(&newest).await?;
+    let pod = pods.lines().next_back().context("a pod")?;
+    let log = tenant.kubectl.run(&["logs", pod, "--container", "compile"]).await?;
+    let line = log.lines().find(|line| line.contains(command)).with_context(|| format!("no step is {command}:\n{log}"))?;
+    let step = line.split_once(' ').context("a step has a number")?.0;
+    let of_it = log.lines().filter_map(|line| line.strip_prefix(step)?.strip_prefix(' '));
+    Ok(of_it.map(str::to_owned).collect())
+}
+
 mod engines {
     use super::*;
 
@@ -106,15 +130,6 @@ mod engines {
     type Cell = (BuildEngine, bool);
     const ON_LINUX: [Cell; 3] = [(BuildEngine::Go, false), (BuildEngine::BuildKit, false), (BuildEngine::Kaniko, false)];
     const ON_WINDOWS: [Cell; 2] = [(BuildEngine::Go, true), (BuildEngine::BuildKit, true)];
-
-    /// Waits until the image of a commit, or any where none is given, is published, and tells how long its stages took.
-    async fn made(stage: &Stage, tenant: &Tenant, commit: &str) -> Result<ImageStatus> {
-        let status = published(stage, tenant, commit).await?;
-        let image = status.image.context("an image")?;
-        let stages: Vec<String> = status.build.iter().flat_map(|build| &build.stages).map(seconds).collect();
-        eprintln!("{}: {} in all; {}", tenant.namespace, image.duration.clone().unwrap_or_default(), stages.join(", "));
-        Ok(image)
-    }
 
     async fn same_in(cells: &[Cell], stage: &Stage, builders: &Builders, (name, url, package): (&str, &str, &str)) -> Result<()> {
         let make = |&(engine, windows): &Cell| async move {
@@ -186,16 +201,8 @@ mod engines {
         Ok(())
     }
 
-    /// What BuildKit said of the download of modules in the newest build.
     async fn of_download(tenant: &Tenant) -> Result<Vec<String>> {
-        let newest = ["get", "pods", "--sort-by=.metadata.creationTimestamp", "--output", "name"];
-        let pods = tenant.kubectl.run(&newest).await?;
-        let pod = pods.lines().next_back().context("a pod")?;
-        let log = tenant.kubectl.run(&["logs", pod, "--container", "compile"]).await?;
-        let download = |line: &&str| line.contains(r#"RUN ["go","mod","download"]"#);
-        let step = log.lines().find(download).and_then(|line| line.split_once(' ')).context("no module is downloaded")?.0;
-        let of_it = log.lines().filter_map(|line| line.strip_prefix(step)?.strip_prefix(' '));
-        Ok(of_it.map(str::to_owned).collect())
+        of_step(tenant, r#"RUN ["go","mod","download"]"#).await
     }
 
     /// The step did not run: it was there, or a layer with modules was unpacked for it. Had it run, there would be those below it alone.

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
     .message("build.buildkit: engine BuildKit needs the address and tlsSecretRef of a buildkitd"))]
 #[x_kube(validation = Rule::new("!has(self.buildkit) || (has(self.engine) && self.engine == 'BuildKit')")
     .message("build.buildkit is for engine BuildKit alone; set build.engine to BuildKit, or leave build.buildkit out"))]
-#[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.cache) && has(self.cache.volume))")
-    .message("build.cache.volume is of no use to engine BuildKit, whose buildkitd keeps the caches; leave it out"))]
+#[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.cache) && has(self.cache.volume) && has(self.cache.volume.claimName))")
+    .message("build.cache.volume.claimName is of no use to engine BuildKit, whose buildkitd keeps the caches; leave it out"))]
 #[x_kube(validation = Rule::new("!(has(self.cache) && has(self.cache.registry)) || (has(self.engine) && self.engine == 'BuildKit')")
     .message("build.cache.registry is for engine BuildKit alone; use build.cache.volume"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.resources))")
@@ -211,6 +211,7 @@ pub struct CacheRegistry {
 }
 
 /// The cache's PersistentVolumeClaim: one of the object's own (ReadWriteOnce; claimed with the first build, deleted with the object), or `claimName`.
+/// Tests have one of their own beside it. With engine BuildKit, whose buildkitd keeps what builds compile, there is that of the tests alone.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[x_kube(validation = Rule::new("!has(self.claimName) || !(has(self.size) || has(self.storageClassName))")
     .message("build.cache.volume.claimName names a claim that is there; leave size and storageClassName out"))]

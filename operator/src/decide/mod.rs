@@ -35,8 +35,8 @@ pub use plan::{
 };
 pub use queue::admitted;
 pub use request::{
-    BuildKit, BuildRequest, CacheClaim, Engine, Flavored, MemoryRequest, ModulesRequest, Reach, Request, SizeBudget, TargetRequest,
-    TestRequest,
+    BuildKit, BuildRequest, CacheClaim, Engine, Flavored, MemoryRequest, ModulesRequest, OwnClaim, Reach, Request, SizeBudget,
+    TargetRequest, TestRequest,
 };
 
 use crate::observe::World;

@@ -14,7 +14,7 @@ mod resources;
 mod test;
 
 pub use budget::SizeBudget;
-pub use build::{BuildKit, BuildRequest, CacheClaim, Engine, Reach};
+pub use build::{BuildKit, BuildRequest, CacheClaim, Engine, OwnClaim, Reach};
 pub use modules::ModulesRequest;
 pub use resources::MemoryRequest;
 pub use test::TestRequest;

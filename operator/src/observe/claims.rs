@@ -55,7 +55,7 @@ impl Cluster {
     pub(super) async fn cache_claim(&self, world: &World, request: &Request) -> Result<(), Miss> {
         match &request.build.cache {
             Some(CacheClaim::Shared(name)) => self.claim(world, name, &CACHE).await,
-            Some(CacheClaim::Own { .. }) | None => Ok(()),
+            Some(CacheClaim::Own(_)) | None => Ok(()),
         }
     }
 

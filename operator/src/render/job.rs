@@ -15,7 +15,7 @@ use super::modules::Credentials;
 use super::stages::{ForBuilder, assemble, identity_token, source};
 use super::workspace::Workspace;
 use super::{KeptOn, claim_name, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
-use crate::decide::{CacheClaim, Engine, Inputs, Request};
+use crate::decide::{CacheClaim, Engine, Inputs, OwnClaim, Request};
 use crate::settings::Settings;
 use crate::step::assemble_request::KnownProgram;
 use gowindows_crds::v1alpha1::{MemoryStatus, NodeSystem};
@@ -185,19 +185,19 @@ pub(super) fn job_spec(
 
 /// The claim of the object's own cache, where it wants one.
 pub fn cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
-    claim(object, request, claim_name(&object.name_any(), &object.uid().unwrap_or_default(), request.build.system))
+    let own = request.build.cache.as_ref()?.own()?;
+    Some(claim(object, own, claim_name(&object.name_any(), &object.uid().unwrap_or_default(), request.build.system)))
 }
 
-/// The claim of its tests' cache: none where the other one is shared. What they write no compiler reads; and a volume of one node would make
-/// one pod wait for the other.
+/// The claim of its tests' cache. What they write no compiler reads; and a volume of one node would make one pod wait for the other.
 pub fn test_cache_claim(object: &GoWindowsImage, request: &Request) -> Option<PersistentVolumeClaim> {
-    claim(object, request, test_claim_name(&object.name_any(), &object.uid().unwrap_or_default(), request.test.system))
+    let own = request.build.test_cache.as_ref()?;
+    Some(claim(object, own, test_claim_name(&object.name_any(), &object.uid().unwrap_or_default(), request.test.system)))
 }
 
-fn claim(object: &GoWindowsImage, request: &Request, name: String) -> Option<PersistentVolumeClaim> {
-    let Some(CacheClaim::Own { size, class }) = request.build.cache.clone() else { return None };
+fn claim(object: &GoWindowsImage, own: &OwnClaim, name: String) -> PersistentVolumeClaim {
     let labels = BTreeMap::from([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())]);
-    Some(PersistentVolumeClaim {
+    PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(name),
             namespace: object.namespace(),
@@ -208,14 +208,14 @@ fn claim(object: &GoWindowsImage, request: &Request, name: String) -> Option<Per
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
             resources: Some(VolumeResourceRequirements {
-                requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(size))])),
+                requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(own.size.clone()))])),
                 ..VolumeResourceRequirements::default()
             }),
-            storage_class_name: class,
+            storage_class_name: own.class.clone(),
             ..PersistentVolumeClaimSpec::default()
         }),
         status: None,
-    })
+    }
 }
 
 fn owner(object: &GoWindowsImage) -> Option<Vec<OwnerReference>> {
@@ -305,7 +305,7 @@ pub(super) fn scratch(name: &str) -> Volume {
 pub(super) fn cache(object: &GoWindowsImage, request: &Request) -> Volume {
     cache_in(match &request.build.cache {
         Some(CacheClaim::Shared(name)) => Some(name.clone()),
-        Some(CacheClaim::Own { .. }) | None => cache_claim(object, request).map(|claim| claim.name_any()),
+        Some(CacheClaim::Own(_)) | None => cache_claim(object, request).map(|claim| claim.name_any()),
     })
 }
 

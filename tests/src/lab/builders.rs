@@ -54,6 +54,16 @@ impl Lab {
         Ok(Builders { buildctl, kaniko, buildkitd })
     }
 
+    /// Pushes an image like BuildKit's own and returns its reference by digest.
+    pub async fn buildkitd_image(&self, progress: &Progress) -> Result<String> {
+        packages::ensure(packages::BUILDERS, progress).await?;
+        let tools = Tools::ensure(&[BUILDKIT], progress).await?;
+        let layout = self.site.folder("images")?.join("buildkitd");
+        let runc = packages::program("runc").context("runc is not installed")?;
+        images::buildkitd([tools.path("buildkitd")?, tools.path("buildctl")?, &runc], &layout)?;
+        self.pusher.push(&layout, "buildkitd").await
+    }
+
     /// Pushes an image with `buildctl.exe` in its path for this version of Windows and returns its reference by digest.
     pub async fn windows_buildctl_image(&self, os_version: &str, progress: &Progress) -> Result<String> {
         let tools = Tools::ensure(&[BUILDCTL_FOR_WINDOWS], progress).await?;

@@ -113,6 +113,21 @@ pub(super) fn buildctl(program: &Path, layout: &Path) -> Result<()> {
     })
 }
 
+/// An image like BuildKit's own: the daemon, its client, and the runc of this machine. As an OCI layout in `layout`. Blocks.
+pub(super) fn buildkitd([daemon, client, runc]: [&Path; 3], layout: &Path) -> Result<()> {
+    let config = Config { entrypoint: vec!["buildkitd".into()], env: vec!["PATH=/usr/bin".into()], user: "0:0" };
+    let authorities = fs::read(AUTHORITIES)?;
+    write(layout, &config, |tree| {
+        system_files(tree, &authorities)?;
+        for library in libraries(runc)? {
+            tree.copy(&library, library.to_string_lossy().trim_start_matches('/'), 0o755)?;
+        }
+        tree.copy(runc, "usr/bin/buildkit-runc", 0o755)?;
+        tree.copy(client, "usr/bin/buildctl", 0o755)?;
+        tree.copy(daemon, "usr/bin/buildkitd", 0o755)
+    })
+}
+
 /// An image like Kaniko's own: the executor, authorities, and nothing else, as root. As an OCI layout in `layout`. Blocks.
 pub(super) fn kaniko(executor: &Path, layout: &Path) -> Result<()> {
     let env = ["HOME=/root", "PATH=/usr/local/bin:/kaniko", "SSL_CERT_DIR=/kaniko/ssl/certs", "DOCKER_CONFIG=/kaniko/.docker/"];

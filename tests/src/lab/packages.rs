@@ -53,6 +53,9 @@ pub const FAKE_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.s
 /// What the daemon of another image builder needs.
 pub const BUILDERS: &[Package] = &[package("runc", "runc"), package("util-linux", "unshare")];
 
+/// What documentation has people make certificates with.
+pub const CERTIFICATES: &[Package] = &[package("openssl", "openssl")];
+
 /// Another image builder, for comparisons.
 pub const BUILDAH: &[Package] = &[package("buildah", "buildah"), package("netavark", "/usr/lib/podman/netavark")];
 

@@ -39,11 +39,9 @@ pub fn tls_secret(data: &Value) -> String {
 
 /// An object named `program`, the storefront's, that is built by an engine, from `url`, to a repository of its own.
 pub fn object(stage: &Stage, tenant: &Tenant, url: &str, engine: BuildEngine, buildkitd: &str) -> Value {
-    let mut build = json!({"engine": format!("{engine:?}")});
+    let mut build = json!({"engine": format!("{engine:?}"), "cache": {"volume": {"size": "2Gi"}}});
     if engine == BuildEngine::BuildKit {
         build["buildkit"] = json!({"address": buildkitd, "tlsSecretRef": {"name": "buildkit-tls"}});
-    } else {
-        build["cache"] = json!({"volume": {"size": "2Gi"}});
     }
     json!({
         "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": "program"},

@@ -144,7 +144,7 @@ pub(super) fn repository() -> PathBuf {
 }
 
 /// kustomize refuses absolute paths.
-fn relative(from: &Path, to: &Path) -> String {
+pub(super) fn relative(from: &Path, to: &Path) -> String {
     let up = "../".repeat(from.components().count().saturating_sub(1));
     format!("{up}{}", to.strip_prefix("/").unwrap_or(to).display())
 }

@@ -2,6 +2,7 @@
 //! `bench_engines`.
 
 mod answer;
+pub mod buildkitd;
 pub mod engines;
 mod follow;
 mod install;

@@ -23,7 +23,6 @@ const DATE: &str = "2026-01-04T03:04:05Z";
 /// A file of the program for Windows alone that does not compile, and what leaves it out.
 const BROKEN: (&str, &str) = ("cmd/storefront/broken_windows.go", "package broken\n");
 const IGNORES_IT: (&str, &str) = ("build/Dockerfile.dockerignore", "**/broken_*\n");
-/// It imports little: with this engine nothing that tests compile is kept.
 const TESTED: (&str, &str) = ("bread/bread_test.go", "package bread\n\nimport \"testing\"\n\nfunc TestBread(*testing.T) {}\n");
 
 /// `toolchain` and `base` are named without a digest: both are pinned for each build. `warm` has what a compiler's cache begins with.

@@ -4,7 +4,7 @@ use super::*;
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_tests::thread::{is_for, message};
 
-/// Not of the program's own package: all that this one imports would be compiled for Linux, three times.
+/// Not of the program's own package, whose tests are those of `lab_thread`.
 const TEST: &str = "bread/bread_test.go";
 const DATE: &str = "2026-01-04T03:04:05Z";
 const FAILS: &str = "package bread\n\nimport \"testing\"\n\nfunc TestBread(t *testing.T) { t.Fatal(\"it is stale\") }\n";

@@ -44,8 +44,10 @@ pub struct BuildRequest {
     pub push: Duration,
     /// Tries after the first.
     pub retries: i32,
-    /// Where its caches are kept.
+    /// Where what compiles keeps its caches; nowhere with engine BuildKit, whose buildkitd has them.
     pub cache: Option<CacheClaim>,
+    /// Where tests keep theirs. No compiler reads what they write, so what is shared is not for them.
+    pub test_cache: Option<OwnClaim>,
 }
 
 /// What compiles, with what it needs.
@@ -189,14 +191,18 @@ fn configured(engine: BuildEngine, setting: &str, image: Option<&String>) -> Res
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CacheClaim {
     /// The object's own.
-    Own {
-        /// Its size, as a quantity.
-        size: String,
-        /// Its storage class; the cluster's default where there is none.
-        class: Option<String>,
-    },
+    Own(OwnClaim),
     /// One that is there, by its name.
     Shared(String),
+}
+
+/// A claim that the operator makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnClaim {
+    /// Its size, as a quantity.
+    pub size: String,
+    /// Its storage class; the cluster's default where there is none.
+    pub class: Option<String>,
 }
 
 impl CacheClaim {
@@ -205,13 +211,21 @@ impl CacheClaim {
         let Some(name) = claim_name else {
             let size = size.unwrap_or_else(|| "10Gi".into());
             let size = Check::new("build.cache.volume.size", &size, "use a whole number of Mi, Gi or Ti").form(patterns::CLAIM_SIZE)?;
-            return Ok(Self::Own { size, class });
+            return Ok(Self::Own(OwnClaim { size, class }));
         };
         if size.is_some() || class.is_some() {
             let remedy = "it names a claim that is there; leave size and storageClassName out";
             return Err(invalid("build.cache.volume.claimName", &name, remedy));
         }
         object_name("build.cache.volume.claimName", &name).map(Self::Shared)
+    }
+
+    /// Where it is one that the operator makes.
+    pub fn own(&self) -> Option<&OwnClaim> {
+        match self {
+            Self::Own(claim) => Some(claim),
+            Self::Shared(_) => None,
+        }
     }
 }
 
@@ -222,9 +236,12 @@ impl BuildRequest {
         let system = nodes.os.unwrap_or_default();
         let BuildCache { volume, registry } = cache.unwrap_or_default();
         let mut engine = Engine::new(engine.unwrap_or_default(), buildkit, system, settings)?;
+        let cache = volume.map(CacheClaim::new).transpose()?;
+        let shared = matches!(cache, Some(CacheClaim::Shared(_)));
         let elsewhere =
-            [("build.cache.volume", volume.is_some(), "keeps the caches"), ("build.resources", resources.is_some(), "has its own")];
-        let unheard = elsewhere.into_iter().find(|(_, set, _)| *set).filter(|_| matches!(engine, Engine::BuildKit(_)));
+            [("build.cache.volume.claimName", shared, "keeps the caches"), ("build.resources", resources.is_some(), "has its own")];
+        let is_buildkit = matches!(engine, Engine::BuildKit(_));
+        let unheard = elsewhere.into_iter().find(|(_, set, _)| *set).filter(|_| is_buildkit);
         match (&mut engine, registry) {
             (_, None) => {}
             (Engine::BuildKit(buildkit), Some(registry)) => {
@@ -255,7 +272,8 @@ impl BuildRequest {
             push: checks::positive("build.timeouts.push", timeouts.push.as_deref(), 10 * MINUTE)?,
             retries: i32::try_from(checks::count("build.retries", retries, 2, 0..=10)?).unwrap_or(2),
             engine,
-            cache: volume.map(CacheClaim::new).transpose()?,
+            test_cache: cache.as_ref().and_then(CacheClaim::own).cloned(),
+            cache: cache.filter(|_| !is_buildkit),
         })
     }
 

@@ -100,6 +100,22 @@ fn a_claim_that_objects_share_is_used_as_it_is_and_by_no_test() {
 }
 
 #[test]
+fn with_buildkit_the_volume_is_for_tests_alone() {
+    let build =
+        json!({"engine": "BuildKit", "buildkit": {"address": "tcp://b:1234", "tlsSecretRef": {"name": "tls"}}, "cache": {"volume": {}}});
+    let mut world = world(build_with(build.clone()));
+    let claims = effects(&settle(&mut world, None)).into_iter().filter(|effect| *effect == "EnsureClaim").count();
+    assert_eq!(claims, 1);
+    let [tests, pod] = &pods(&mut world)[..] else { panic!("two Jobs") };
+    let claim = |pod: &PodSpec| pod.volumes.iter().flatten().find_map(|volume| volume.persistent_volume_claim.clone());
+    assert!(claim(tests).is_some() && claim(pod).is_none() && looks_at(pod).is_none());
+    let mut shared = build;
+    shared["cache"] = json!({"volume": {"claimName": SHARED}});
+    let refusal = Request::new(&object(build_with(shared)), &settings()).expect_err("a claim that nobody would mount");
+    assert!(refusal.message.contains("build.cache.volume.claimName"), "{refusal:?}");
+}
+
+#[test]
 fn no_pod_waits_for_a_claim_that_is_not_there() {
     let mut world = shared("Go");
     let trouble = Trouble { reason: Reason::CacheUnusable, message: "there is no claim go-cache".into(), at: at(1), times: 1 };
