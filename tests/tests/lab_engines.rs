@@ -58,6 +58,7 @@ fn main() {
         dockerfile::a_dockerfile_of_ones_own_makes_the_image,
         memory::a_compiler_that_runs_out_of_memory,
         windows::tests_and_mistakes_on_a_windows_node,
+        windows::a_build_that_its_windows_node_loses_is_tried_again,
         caches::two_objects_share_a_cache,
         deployed::the_buildkitd_of_config_builds_and_keeps_its_caches,
         failures::kaniko_where_pods_must_be_restricted,

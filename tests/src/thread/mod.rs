@@ -25,4 +25,4 @@ pub use private_module::PrivateModule;
 pub use stage::{LIMIT, Scenario, Stage, run};
 pub use storefront::Storefront;
 pub use tenant::Tenant;
-pub use verdict::{is_for, is_ready, is_ready_on, is_rolled_out, is_true, message};
+pub use verdict::{compiles, is_for, is_ready, is_ready_on, is_rolled_out, is_true, message};

@@ -1,7 +1,7 @@
 //! What does a status say, in one word?
 
 use gowindows_crds::conditions::{ConditionType, Reason, find};
-use gowindows_crds::v1alpha1::{GoWindowsImageStatus, RolloutPhase};
+use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus, RolloutPhase};
 
 /// The newest image runs in every target.
 pub fn is_rolled_out(status: &GoWindowsImageStatus) -> bool {
@@ -33,4 +33,11 @@ pub fn is_for(status: &GoWindowsImageStatus, kind: ConditionType, reason: Reason
 /// What a condition says; empty where there is none.
 pub fn message(status: &GoWindowsImageStatus, kind: ConditionType) -> String {
     find(&status.conditions, kind).map(|condition| condition.message.clone()).unwrap_or_default()
+}
+
+/// Its compiler runs at this moment.
+pub fn compiles(status: &GoWindowsImageStatus) -> bool {
+    let build = status.build.as_ref().filter(|build| build.phase == BuildPhase::Running);
+    let mut stages = build.into_iter().flat_map(|build| &build.stages);
+    stages.any(|stage| stage.name == "compile" && stage.started_at.is_some() && stage.finished_at.is_none())
 }

@@ -8,7 +8,7 @@ use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
 use gowindows_tests::lab::builders::Buildkitd;
 use gowindows_tests::lab::git::Access;
-use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_for, message, until};
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, compiles, is_for, message, until};
 use std::sync::Arc;
 
 async fn storefront(stage: &Stage, name: &str) -> Result<Storefront> {
@@ -77,11 +77,7 @@ pub async fn buildkitd_down_dying_and_untrusted(stage: Arc<Stage>) -> Result<()>
 
     // It dies while it compiles: the next attempt is under way by itself.
     builders.buildkitd.start_again().await?;
-    let compiling = |status: &GoWindowsImageStatus| {
-        let stages = status.build.iter().flat_map(|build| &build.stages);
-        stages.into_iter().any(|stage| stage.name == "compile" && stage.started_at.is_some() && stage.finished_at.is_none())
-    };
-    until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, compiling).await?;
+    until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, compiles).await?;
     builders.buildkitd.kill().await?;
     says(&stage, &tenant, Reason::BuilderUnreachable, &["build.buildkit.address"]).await?;
 

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
 use gowindows_tests::lab::git::Access;
-use gowindows_tests::thread::{LIMIT, Stage, Tenant, is_for, message, until};
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, compiles, is_for, message, until};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -84,5 +84,23 @@ pub async fn tests_and_mistakes_on_a_windows_node(stage: Arc<Stage>) -> Result<(
     repository.commit_files(&[("main.go", with_c)], "Use C", "2026-01-05T03:04:05Z").await?;
     says(&stage, &tenant, Reason::CompileError, "go.cgo: the toolchain image has no C compiler").await?;
     ran_on_windows(&tenant, "test").await?;
+    ran_on_windows(&tenant, "compile").await
+}
+
+/// What becomes of the pod of a node that is gone: somebody takes it away, and nobody knows how far it came.
+pub async fn a_build_that_its_windows_node_loses_is_tried_again(stage: Arc<Stage>) -> Result<()> {
+    let _alone = crate::GO_ON_WINDOWS.lock().await;
+    let tenant = namespace(&stage, "lost", BuildEngine::Go).await?;
+    let storefront = Storefront::create(&stage.lab, "lost/storefront", Access::Public).await?;
+    share(&tenant, "shared", "ReadWriteMany").await?;
+    let mut object = object(&stage, &tenant, storefront.repository.url(), BuildEngine::Go, "");
+    on_windows(&mut object);
+    tenant.kubectl.apply(&object.to_string()).await?;
+    until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, compiles).await?;
+    let on_node = ["delete", "pods", "--field-selector", "spec.nodeName=windows-1", "--force", "--wait=false"];
+    tenant.kubectl.run(&on_node).await?;
+    says(&stage, &tenant, Reason::Lost, "is tried again").await?;
+    let status = published(&stage, &tenant, "").await?;
+    ensure!(status.build.as_ref().is_some_and(|build| build.attempt == 2), "{:?}", status.build);
     ran_on_windows(&tenant, "compile").await
 }

@@ -1,7 +1,6 @@
 //! What is built while things break: the smallest program that differs from commit to commit, its Deployment and its object.
 
 use anyhow::{Context, Result};
-use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
 use gowindows_tests::lab::git::{Access, GitServer, Repository};
 use gowindows_tests::thread::{Stage, Tenant};
 use serde_json::{Value, json};
@@ -67,13 +66,6 @@ impl App {
         tenant.kubectl.apply(&self.deployment(tenant)?.to_string()).await?;
         tenant.kubectl.apply(&self.object(tenant, registry).to_string()).await.map(drop)
     }
-}
-
-/// Its compiler runs at this moment.
-pub fn compiles(status: &GoWindowsImageStatus) -> bool {
-    let build = status.build.as_ref().filter(|build| build.phase == BuildPhase::Running);
-    let mut stages = build.into_iter().flat_map(|build| &build.stages);
-    stages.any(|stage| stage.name == "compile" && stage.started_at.is_some() && stage.finished_at.is_none())
 }
 
 /// The sample's Deployment, without its Service.

@@ -1,12 +1,12 @@
 //! What the cluster itself stands on goes away in mid build: the API server, and the node's kubelet.
 
-use crate::app::{App, compiles, tenant};
+use crate::app::{App, tenant};
 use crate::broken;
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
 use gowindows_tests::lab::outage::Part;
-use gowindows_tests::thread::{LIMIT, Ledger, Stage, is_for, is_ready, is_ready_on, until};
+use gowindows_tests::thread::{LIMIT, Ledger, Stage, compiles, is_for, is_ready, is_ready_on, until};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
