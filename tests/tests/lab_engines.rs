@@ -35,35 +35,38 @@ use reqwest::StatusCode;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::Mutex;
 
-/// Read by who builds with them, written by who takes the buildkitd away.
-static BUILDERS: OnceLock<RwLock<Builders>> = OnceLock::new();
+/// Who takes a buildkitd away, or has to find nothing in it, starts one of its own ([`BUILDKITDS`]).
+static BUILDERS: OnceLock<Builders> = OnceLock::new();
+
+/// Name and port of each.
+pub const BUILDKITDS: [(&str, u16); 3] = [("buildkitd-own", 1235), ("buildkitd-away", 1236), ("buildkitd-pruned", 1237)];
 
 /// Held while a Go compiler runs under Wine, which fails to start programs ("Internal error") when several compile there and on all the rest of the machine.
 pub static GO_ON_WINDOWS: Mutex<()> = Mutex::const_new(());
 
-/// Those that take the buildkitd away wait until they have it for themselves.
-const AT_A_TIME: usize = 3;
+/// They wait for pods as often as they compile.
+const AT_A_TIME: usize = 4;
 /// The node's version of Windows.
 const WINDOWS: &str = "10.0.20348.5499";
 
 fn main() {
     let scenarios = scenarios![
-        // Those beside which nobody may take the buildkitd away; then those that do, one after another, beside those that need none.
+        // The longest first, so that none of them is left over in the end.
         engines::all_make_the_same_program_and_image,
-        tests::a_failing_test_blocks_every_engine,
-        modules::a_private_module_by_every_engine,
-        engines::a_program_that_does_not_compile_reads_the_same,
         dockerfile::a_dockerfile_of_ones_own_makes_the_image,
+        failures::buildkitd_down_dying_and_untrusted,
+        tests::a_failing_test_blocks_every_engine,
+        engines::a_pruned_buildkitd_downloads_no_module_again,
+        modules::a_private_module_by_every_engine,
         memory::a_compiler_that_runs_out_of_memory,
+        engines::a_program_that_does_not_compile_reads_the_same,
         windows::tests_and_mistakes_on_a_windows_node,
         windows::a_build_that_its_windows_node_loses_is_tried_again,
-        caches::two_objects_share_a_cache,
         deployed::the_buildkitd_of_config_builds_and_keeps_its_caches,
+        caches::two_objects_share_a_cache,
         failures::kaniko_where_pods_must_be_restricted,
-        failures::buildkitd_down_dying_and_untrusted,
-        engines::a_pruned_buildkitd_downloads_no_module_again,
     ];
     run(|| set_up().boxed(), AT_A_TIME, scenarios)
 }
@@ -83,12 +86,12 @@ async fn set_up() -> Result<Stage> {
     settings["windowsToolchains"] = json!({release.join("."): golang});
     let operator = Operator::install_with(&lab, &settings, &progress).await?;
     lab.with_warm_caches(&[GO_CACHE, GO_CACHE_BY_ROOT]).await?;
-    ensure!(BUILDERS.set(RwLock::new(builders)).is_ok(), "the stage is set once");
+    ensure!(BUILDERS.set(builders).is_ok(), "the stage is set once");
     Ok(Stage { lab, operator, nodes })
 }
 
 /// The builders of the stage.
-pub fn builders() -> Result<&'static RwLock<Builders>> {
+pub fn builders() -> Result<&'static Builders> {
     BUILDERS.get().context("the stage is set")
 }
 
@@ -134,7 +137,8 @@ mod engines {
 
     async fn same_in(cells: &[Cell], stage: &Stage, builders: &Builders, (name, url, package): (&str, &str, &str)) -> Result<()> {
         let make = |&(engine, windows): &Cell| async move {
-            let tenant = tenant(stage, &if windows { format!("{name}-windows") } else { name.to_owned() }, engine, builders).await?;
+            let tenant =
+                tenant(stage, &if windows { format!("{name}-windows") } else { name.to_owned() }, engine, &builders.buildkitd).await?;
             let mut object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
             object["spec"]["go"]["package"] = json!(package);
             if windows {
@@ -162,8 +166,7 @@ mod engines {
 
     pub async fn all_make_the_same_program_and_image(stage: Arc<Stage>) -> Result<()> {
         let login = Access::Password { user: "git".into(), password: "sesame".into() };
-        // Kept for all three: in between others would take the buildkitd away, with its standard library.
-        let builders = &*builders()?.read().await;
+        let builders = builders()?;
         let everywhere = [ON_LINUX.as_slice(), &ON_WINDOWS].concat();
         // One with an embedded file, below the module's root; one in it, with modules that are downloaded; one with modules that are vendored.
         let storefront = Storefront::create(&stage.lab, "engines/storefront", login).await?;
@@ -178,23 +181,23 @@ mod engines {
     }
 
     pub async fn a_pruned_buildkitd_downloads_no_module_again(stage: Arc<Stage>) -> Result<()> {
-        let builders = builders()?.write().await;
+        let [.., (name, port)] = BUILDKITDS;
+        let buildkitd = stage.lab.start_buildkitd(name, port, &Progress::stderr()).await?;
         let module = stage.lab.toolchain().download(GRON).await?;
         let repository = stage.lab.git().create("pruned/gron", Access::Public).await?;
         repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
-        let tenant = tenant(&stage, "pruned", BuildEngine::BuildKit, &builders).await?;
-        let mut object = object(&stage, &tenant, repository.url(), BuildEngine::BuildKit, &builders.buildkitd.address());
+        let tenant = tenant(&stage, "pruned", BuildEngine::BuildKit, &buildkitd).await?;
+        let mut object = object(&stage, &tenant, repository.url(), BuildEngine::BuildKit, &buildkitd.address());
         object["spec"]["go"]["package"] = json!(".");
         object["spec"]["image"]["pushSecretRef"] = json!({"name": "registry-auth"});
         object["spec"]["build"]["cache"] = json!({"registry": {"repository": format!("{}/pruned/cache", stage.lab.registry())}});
         let cache = format!("{}/v2/pruned/cache", stage.lab.registry());
         // A build that starts with nothing, and one that has the registry alone.
-        builders.buildkitd.prune().await?;
         tenant.kubectl.apply(&object.to_string()).await?;
         made(&stage, &tenant, "").await?;
         let first = of_download(&tenant).await?;
         ensure!(!was_taken_over(&cache, &first).await?, "{first:?}");
-        builders.buildkitd.prune().await?;
+        buildkitd.prune().await?;
         let commit = repository.commit_files(&[("note.go", "package main\n")], "Change only source", "2026-01-05T03:04:05Z").await?;
         made(&stage, &tenant, &commit).await?;
         let second = of_download(&tenant).await?;
@@ -232,13 +235,13 @@ mod engines {
     }
 
     pub async fn a_program_that_does_not_compile_reads_the_same(stage: Arc<Stage>) -> Result<()> {
-        let builders = builders()?.read().await;
+        let builders = builders()?;
         let login = Access::Password { user: "git".into(), password: "sesame".into() };
         let storefront = Storefront::create(&stage.lab, "broken/storefront", login).await?;
         storefront.break_build().await?;
-        let (stage, builders, url) = (&stage, &*builders, storefront.repository.url());
+        let (stage, url) = (&stage, storefront.repository.url());
         let say = |engine| async move {
-            let tenant = tenant(stage, "broken", engine, builders).await?;
+            let tenant = tenant(stage, "broken", engine, &builders.buildkitd).await?;
             let object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
             tenant.kubectl.apply(&object.to_string()).await?;
             let failed =

@@ -19,6 +19,7 @@ use super::windows_base::{self, WindowsLayer};
 use super::{Lab, host, images, packages};
 use crate::peers::buildkit::Setup;
 
+/// Of the buildkitd that all share.
 const PORT: u16 = 1234;
 
 /// What builds in place of the go command.
@@ -50,8 +51,14 @@ impl Lab {
         images::buildctl(tools.path("buildctl")?, &buildctl)?;
         images::kaniko(tools.path("executor")?, &kaniko)?;
         let (buildctl, kaniko) = tokio::try_join!(self.pusher.push(&buildctl, "buildctl"), self.pusher.push(&kaniko, "kaniko"))?;
-        let buildkitd = progress.step("buildkitd", self.buildkitd(&tools)).await?;
+        let buildkitd = progress.step("buildkitd", self.buildkitd("buildkitd", PORT, &tools)).await?;
         Ok(Builders { buildctl, kaniko, buildkitd })
+    }
+
+    /// Starts another buildkitd, for who takes one away or has to find nothing in it. `port` is nobody else's.
+    pub async fn start_buildkitd(&self, name: &str, port: u16, progress: &Progress) -> Result<Buildkitd> {
+        let tools = Tools::ensure(&[BUILDKIT], progress).await?;
+        self.buildkitd(name, port, &tools).await
     }
 
     /// Pushes an image like BuildKit's own and returns its reference by digest.
@@ -76,19 +83,19 @@ impl Lab {
         windows_base::publish_tools(self.registry(), "lab/buildctl-windows", os_version, layer.finish()?, path).await
     }
 
-    async fn buildkitd(&self, tools: &Tools) -> Result<Buildkitd> {
-        let folder = self.site.folder("buildkitd")?;
-        let (address, authority) = (self.network().address(), Authority::new("gowindows lab buildkitd")?);
-        let (certificate, key) = authority.server("buildkitd", &[], &[address.into()])?.write(&folder, "buildkitd")?;
+    async fn buildkitd(&self, name: &str, port: u16, tools: &Tools) -> Result<Buildkitd> {
+        let folder = self.site.folder(name)?;
+        let (address, authority) = (self.network().address(), Authority::new(&format!("gowindows lab {name}"))?);
+        let (certificate, key) = authority.server(name, &[], &[address.into()])?.write(&folder, "server")?;
         let trusted = super::pki::write_private(folder.join("ca.crt"), authority.certificate())?;
-        let host = format!("{address}:{PORT}");
+        let host = format!("{address}:{port}");
         let setup =
             Setup { folder: &folder, address: &format!("tcp://{host}"), registries: &[self.registry()], cgroup: &self.network().name() };
         let mut command = setup.command(tools, |program| self.network().command(program))?;
         command.arg("--tlscert").arg(certificate).arg("--tlskey").arg(key).arg("--tlscacert").arg(trusted);
-        let mut process = self.spawn("buildkitd", command)?;
+        let mut process = self.spawn(name, command)?;
         listens(&mut process, &host).await?;
-        let certificates = self.site.folder("buildkitd/client")?;
+        let certificates = self.site.folder(&format!("{name}/client"))?;
         authority.client("lab", None)?.write(&certificates, "tls")?;
         super::pki::write_private(certificates.join("ca.crt"), authority.certificate())?;
         Ok(Buildkitd { process, buildctl: tools.path("buildctl")?.to_owned(), certificates, host, authority })

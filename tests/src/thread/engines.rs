@@ -1,7 +1,7 @@
 //! How does a team have its program built by each engine, in a namespace that enforces what the engine is promised to pass?
 
 use super::{LIMIT, Stage, Tenant, until};
-use crate::lab::builders::Builders;
+use crate::lab::builders::{Builders, Buildkitd};
 use anyhow::Result;
 use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
 use serde_json::{Value, json};
@@ -24,10 +24,10 @@ pub async fn namespace(stage: &Stage, name: &str, engine: BuildEngine) -> Result
 }
 
 /// The same, with what opens the buildkitd.
-pub async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, builders: &Builders) -> Result<Tenant> {
+pub async fn tenant(stage: &Stage, name: &str, engine: BuildEngine, buildkitd: &Buildkitd) -> Result<Tenant> {
     let tenant = namespace(stage, name, engine).await?;
     if engine == BuildEngine::BuildKit {
-        tenant.kubectl.apply(&tls_secret(&builders.buildkitd.secret()?)).await?;
+        tenant.kubectl.apply(&tls_secret(&buildkitd.secret()?)).await?;
     }
     Ok(tenant)
 }

@@ -1,7 +1,7 @@
 //! A Dockerfile of the team's own: a real buildkitd makes and pushes the Windows image, which is verified and rolled as any other; and one with
 //! all that cannot be in it, of which nothing is built.
 
-use crate::{builders, object, tenant, windows};
+use crate::{BUILDKITDS, object, tenant, windows};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gowindows_crds::conditions::{ConditionType, Reason};
@@ -10,8 +10,9 @@ use gowindows_operator::clients::oci::{Credentials, Registry, Source};
 use gowindows_operator::image::verify::{Rule, Verdict};
 use gowindows_operator::settings::RegistrySettings;
 use gowindows_operator::verify::{VerifyArgs, verify};
-use gowindows_tests::lab::builders::Builders;
+use gowindows_tests::lab::builders::Buildkitd;
 use gowindows_tests::lab::git::Access;
+use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::thread::engines::names;
 use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_for, is_ready_on, is_true, message, until};
 use serde_json::{Value, json};
@@ -85,8 +86,8 @@ struct Command {
 }
 
 pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Result<()> {
-    // For itself alone: what buildkitd keeps is thrown away on the way.
-    let builders = builders()?.write().await;
+    let [(name, port), ..] = BUILDKITDS;
+    let buildkitd = stage.lab.start_buildkitd(name, port, &Progress::stderr()).await?;
     let login = Access::Password { user: "git".into(), password: "sesame".into() };
     let storefront = Storefront::create(&stage.lab, "own/storefront", login).await?;
     let (toolchain, base) = names(&stage);
@@ -95,9 +96,9 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
         .repository
         .commit_files(&[(PATH, &good(&toolchain, &base, &warm)), BROKEN, IGNORES_IT, TESTED], "Build it ourselves", DATE)
         .await?;
-    let tenant = tenant(&stage, "own", BuildEngine::BuildKit, &builders).await?;
+    let tenant = tenant(&stage, "own", BuildEngine::BuildKit, &buildkitd).await?;
     tenant.kubectl.apply(&tenant.sample("storefront-deployment.yaml", "program")?).await?;
-    let object = own(&stage, &tenant, storefront.repository.url(), &builders.buildkitd.address());
+    let object = own(&stage, &tenant, storefront.repository.url(), &buildkitd.address());
     tenant.kubectl.apply(&object.to_string()).await?;
     let client = stage.lab.client();
     let ready = |status: &GoWindowsImageStatus| is_ready_on(status, &commit);
@@ -109,10 +110,10 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
     ensure!(image.sbom.is_some() && image.provenance.is_some(), "{image:?}");
     ensure!(image.platforms.len() == 1 && image.platforms[0].app_bytes < binary.bytes, "{:?}", image.platforms);
     is_as_it_should_be(&stage, &image.reference, &commit).await?;
-    from_a_windows_node(&stage, &builders, storefront.repository.url(), &commit, &binary.sha256).await?;
+    from_a_windows_node(&stage, &buildkitd, storefront.repository.url(), &commit, &binary.sha256).await?;
 
     // The same once more, from nothing: BuildKit's digest is another one, and what is in it is not.
-    builders.buildkitd.prune().await?;
+    buildkitd.prune().await?;
     tenant.kubectl.run(&["annotate", "gwi", "program", "gowindows.dev/rebuild=again"]).await?;
     let again = |status: &GoWindowsImageStatus| {
         let handled = status.handled.as_ref().and_then(|handled| handled.rebuild.as_deref()) == Some("again");
@@ -166,10 +167,10 @@ pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Resu
 }
 
 /// `buildctl.exe` asks for the same, and gets the same program.
-async fn from_a_windows_node(stage: &Stage, builders: &Builders, url: &str, commit: &str, sha256: &str) -> Result<()> {
-    let tenant = tenant(stage, "own-windows", BuildEngine::BuildKit, builders).await?;
+async fn from_a_windows_node(stage: &Stage, buildkitd: &Buildkitd, url: &str, commit: &str, sha256: &str) -> Result<()> {
+    let tenant = tenant(stage, "own-windows", BuildEngine::BuildKit, buildkitd).await?;
     windows::share(&tenant, "shared", "ReadWriteMany").await?;
-    let mut object = own(stage, &tenant, url, &builders.buildkitd.address());
+    let mut object = own(stage, &tenant, url, &buildkitd.address());
     object["spec"]["rollout"] = Value::Null;
     windows::on_windows(&mut object);
     tenant.kubectl.apply(&object.to_string()).await?;

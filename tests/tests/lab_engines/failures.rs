@@ -1,13 +1,14 @@
 //! What a builder needs and does not find: each has a reason of its own and a sentence that says what to do, and passes by itself when its
 //! cause does.
 
-use crate::{builders, object, tls_secret, windows};
+use crate::{BUILDKITDS, object, tls_secret, windows};
 use anyhow::{Context, Result, ensure};
 use futures::try_join;
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
 use gowindows_tests::lab::builders::Buildkitd;
 use gowindows_tests::lab::git::Access;
+use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, compiles, is_for, message, until};
 use std::sync::Arc;
 
@@ -39,12 +40,10 @@ pub async fn kaniko_where_pods_must_be_restricted(stage: Arc<Stage>) -> Result<(
 }
 
 pub async fn buildkitd_down_dying_and_untrusted(stage: Arc<Stage>) -> Result<()> {
-    let mut builders = builders()?.write().await;
+    let [_, (name, port), _] = BUILDKITDS;
+    let mut buildkitd = stage.lab.start_buildkitd(name, port, &Progress::stderr()).await?;
     let storefront = storefront(&stage, "away").await?;
-    // What has been built before would be there at once, and nothing would be under way to be interrupted.
-    storefront.greet("Away.").await?;
-    builders.buildkitd.prune().await?;
-    let address = builders.buildkitd.address();
+    let address = buildkitd.address();
     let declare = |name: &'static str, windows: bool| {
         let (stage, url, address) = (&stage, storefront.repository.url(), &address);
         async move {
@@ -66,9 +65,9 @@ pub async fn buildkitd_down_dying_and_untrusted(stage: Arc<Stage>) -> Result<()>
     }
 
     // Down, with the right certificates.
-    builders.buildkitd.kill().await?;
+    buildkitd.kill().await?;
     for tenant in [&tenant, &from_windows] {
-        tenant.kubectl.apply(&tls_secret(&builders.buildkitd.secret()?)).await?;
+        tenant.kubectl.apply(&tls_secret(&buildkitd.secret()?)).await?;
     }
     says(&stage, &tenant, Reason::BuilderUnreachable, &[&address.replace("tcp://", ""), "connection refused"]).await?;
     says(&stage, &from_windows, Reason::BuilderUnreachable, &[&address.replace("tcp://", "")]).await?;
@@ -76,12 +75,12 @@ pub async fn buildkitd_down_dying_and_untrusted(stage: Arc<Stage>) -> Result<()>
     from_windows.kubectl.run(&["delete", "gwi", "program"]).await?;
 
     // It dies while it compiles: the next attempt is under way by itself.
-    builders.buildkitd.start_again().await?;
+    buildkitd.start_again().await?;
     until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, compiles).await?;
-    builders.buildkitd.kill().await?;
+    buildkitd.kill().await?;
     says(&stage, &tenant, Reason::BuilderUnreachable, &["build.buildkit.address"]).await?;
 
-    builders.buildkitd.start_again().await?;
+    buildkitd.start_again().await?;
     let published = |status: &GoWindowsImageStatus| status.image.is_some();
     let status = until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, published).await?;
     ensure!(status.image.context("an image")?.engine == Some(BuildEngine::BuildKit));

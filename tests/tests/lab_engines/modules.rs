@@ -12,12 +12,12 @@ use std::sync::Arc;
 const PASSWORD: &str = "canary-of-private-modules-2";
 
 pub async fn a_private_module_by_every_engine(stage: Arc<Stage>) -> Result<()> {
-    let builders = builders()?.read().await;
+    let builders = builders()?;
     let module = PrivateModule::publish(&stage.lab, PASSWORD).await?;
     let repository = module.program(stage.lab.git(), "engines/till", Access::Public).await?;
     let mut made = Vec::new();
     for engine in ENGINES {
-        let tenant = tenant(&stage, "till", engine, &builders).await?;
+        let tenant = tenant(&stage, "till", engine, &builders.buildkitd).await?;
         tenant.kubectl.apply(&module.right_secret()).await?;
         let mut object = object(&stage, &tenant, repository.url(), engine, &builders.buildkitd.address());
         object["spec"]["go"]["package"] = json!(".");

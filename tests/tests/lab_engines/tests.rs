@@ -11,13 +11,13 @@ const FAILS: &str = "package bread\n\nimport \"testing\"\n\nfunc TestBread(t *te
 const PASSES: &str = "package bread\n\nimport \"testing\"\n\nfunc TestBread(*testing.T) {}\n";
 
 pub async fn a_failing_test_blocks_every_engine(stage: Arc<Stage>) -> Result<()> {
-    let builders = &*builders()?.read().await;
+    let builders = builders()?;
     let login = Access::Password { user: "git".into(), password: "sesame".into() };
     let storefront = Storefront::create(&stage.lab, "gated/storefront", login).await?;
     storefront.repository.commit_files(&[(TEST, FAILS)], "Test the bread", DATE).await?;
     let (stage, url) = (&*stage, storefront.repository.url());
     let block = |engine| async move {
-        let tenant = tenant(stage, "gated", engine, builders).await?;
+        let tenant = tenant(stage, "gated", engine, &builders.buildkitd).await?;
         let mut object = object(stage, &tenant, url, engine, &builders.buildkitd.address());
         object["spec"]["go"]["test"] = json!({"packages": ["./bread"]});
         tenant.kubectl.apply(&object.to_string()).await?;

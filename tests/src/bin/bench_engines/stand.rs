@@ -83,7 +83,7 @@ impl Stand {
 
     /// A new namespace, and an object for it that nothing makes build but edits and orders.
     pub async fn tenant(&self, name: &str, engine: BuildEngine, url: &str) -> Result<(Tenant, Value)> {
-        let tenant = tenant(&self.stage, name, engine, &self.builders).await?;
+        let tenant = tenant(&self.stage, name, engine, &self.builders.buildkitd).await?;
         let mut object = object(&self.stage, &tenant, url, engine, &self.builders.buildkitd.address());
         object["spec"]["interval"] = json!("0s");
         Ok((tenant, object))
