@@ -37,11 +37,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 
-/// Who takes a buildkitd away, or has to find nothing in it, starts one of its own ([`BUILDKITDS`]).
+/// Who takes a buildkitd away, or has to find nothing in it, starts one of its own.
 static BUILDERS: OnceLock<Builders> = OnceLock::new();
-
-/// Name and port of each.
-pub const BUILDKITDS: [(&str, u16); 3] = [("buildkitd-own", 1235), ("buildkitd-away", 1236), ("buildkitd-pruned", 1237)];
 
 /// Held while a Go compiler runs under Wine, which fails to start programs ("Internal error") when several compile there and on all the rest of the machine.
 pub static GO_ON_WINDOWS: Mutex<()> = Mutex::const_new(());
@@ -181,8 +178,7 @@ mod engines {
     }
 
     pub async fn a_pruned_buildkitd_downloads_no_module_again(stage: Arc<Stage>) -> Result<()> {
-        let [.., (name, port)] = BUILDKITDS;
-        let buildkitd = stage.lab.start_buildkitd(name, port, &Progress::stderr()).await?;
+        let buildkitd = stage.lab.start_buildkitd("buildkitd-pruned", &Progress::stderr()).await?;
         let module = stage.lab.toolchain().download(GRON).await?;
         let repository = stage.lab.git().create("pruned/gron", Access::Public).await?;
         repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;

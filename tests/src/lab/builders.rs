@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,8 +20,8 @@ use super::windows_base::{self, WindowsLayer};
 use super::{Lab, host, images, packages};
 use crate::peers::buildkit::Setup;
 
-/// Of the buildkitd that all share.
-const PORT: u16 = 1234;
+/// Each buildkitd of a lab has a port of its own, from here on.
+static PORT: AtomicU16 = AtomicU16::new(1234);
 
 /// What builds in place of the go command.
 pub struct Builders {
@@ -51,14 +52,14 @@ impl Lab {
         images::buildctl(tools.path("buildctl")?, &buildctl)?;
         images::kaniko(tools.path("executor")?, &kaniko)?;
         let (buildctl, kaniko) = tokio::try_join!(self.pusher.push(&buildctl, "buildctl"), self.pusher.push(&kaniko, "kaniko"))?;
-        let buildkitd = progress.step("buildkitd", self.buildkitd("buildkitd", PORT, &tools)).await?;
+        let buildkitd = progress.step("buildkitd", self.buildkitd("buildkitd", &tools)).await?;
         Ok(Builders { buildctl, kaniko, buildkitd })
     }
 
-    /// Starts another buildkitd, for who takes one away or has to find nothing in it. `port` is nobody else's.
-    pub async fn start_buildkitd(&self, name: &str, port: u16, progress: &Progress) -> Result<Buildkitd> {
+    /// Starts another buildkitd, for who takes one away or has to find nothing in it.
+    pub async fn start_buildkitd(&self, name: &str, progress: &Progress) -> Result<Buildkitd> {
         let tools = Tools::ensure(&[BUILDKIT], progress).await?;
-        self.buildkitd(name, port, &tools).await
+        self.buildkitd(name, &tools).await
     }
 
     /// Pushes an image like BuildKit's own and returns its reference by digest.
@@ -83,12 +84,12 @@ impl Lab {
         windows_base::publish_tools(self.registry(), "lab/buildctl-windows", os_version, layer.finish()?, path).await
     }
 
-    async fn buildkitd(&self, name: &str, port: u16, tools: &Tools) -> Result<Buildkitd> {
+    async fn buildkitd(&self, name: &str, tools: &Tools) -> Result<Buildkitd> {
         let folder = self.site.folder(name)?;
         let (address, authority) = (self.network().address(), Authority::new(&format!("gowindows lab {name}"))?);
         let (certificate, key) = authority.server(name, &[], &[address.into()])?.write(&folder, "server")?;
         let trusted = super::pki::write_private(folder.join("ca.crt"), authority.certificate())?;
-        let host = format!("{address}:{port}");
+        let host = format!("{address}:{}", PORT.fetch_add(1, Ordering::Relaxed));
         let setup =
             Setup { folder: &folder, address: &format!("tcp://{host}"), registries: &[self.registry()], cgroup: &self.network().name() };
         let mut command = setup.command(tools, |program| self.network().command(program))?;

@@ -1,7 +1,7 @@
 //! A Dockerfile of the team's own: a real buildkitd makes and pushes the Windows image, which is verified and rolled as any other; and one with
 //! all that cannot be in it, of which nothing is built.
 
-use crate::{BUILDKITDS, object, tenant, windows};
+use crate::{object, tenant, windows};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gowindows_crds::conditions::{ConditionType, Reason};
@@ -86,8 +86,7 @@ struct Command {
 }
 
 pub async fn a_dockerfile_of_ones_own_makes_the_image(stage: Arc<Stage>) -> Result<()> {
-    let [(name, port), ..] = BUILDKITDS;
-    let buildkitd = stage.lab.start_buildkitd(name, port, &Progress::stderr()).await?;
+    let buildkitd = stage.lab.start_buildkitd("buildkitd-own", &Progress::stderr()).await?;
     let login = Access::Password { user: "git".into(), password: "sesame".into() };
     let storefront = Storefront::create(&stage.lab, "own/storefront", login).await?;
     let (toolchain, base) = names(&stage);

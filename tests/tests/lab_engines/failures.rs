@@ -1,7 +1,7 @@
 //! What a builder needs and does not find: each has a reason of its own and a sentence that says what to do, and passes by itself when its
 //! cause does.
 
-use crate::{BUILDKITDS, object, tls_secret, windows};
+use crate::{object, tls_secret, windows};
 use anyhow::{Context, Result, ensure};
 use futures::try_join;
 use gowindows_crds::conditions::{ConditionType, Reason};
@@ -40,8 +40,7 @@ pub async fn kaniko_where_pods_must_be_restricted(stage: Arc<Stage>) -> Result<(
 }
 
 pub async fn buildkitd_down_dying_and_untrusted(stage: Arc<Stage>) -> Result<()> {
-    let [_, (name, port), _] = BUILDKITDS;
-    let mut buildkitd = stage.lab.start_buildkitd(name, port, &Progress::stderr()).await?;
+    let mut buildkitd = stage.lab.start_buildkitd("buildkitd-away", &Progress::stderr()).await?;
     let storefront = storefront(&stage, "away").await?;
     let address = buildkitd.address();
     let declare = |name: &'static str, windows: bool| {
