@@ -193,7 +193,8 @@ pub struct BuildTimeouts {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildCache {
-    /// A volume of this object's own, or one that several objects share. Without it, every build starts cold.
+    /// A volume of this object's own, and another for its tests, or one that several objects share. Without it, every build starts cold. With engine
+    /// BuildKit, whose buildkitd keeps what is compiled, it is for the tests alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<CacheVolume>,
     /// Layers of engine BuildKit at a registry, of this object alone: they outlive what its buildkitd keeps. Default: none.
@@ -211,7 +212,7 @@ pub struct CacheRegistry {
 }
 
 /// The cache's PersistentVolumeClaim: one of the object's own (ReadWriteOnce; claimed with the first build, deleted with the object), or `claimName`.
-/// Tests have one of their own beside it. With engine BuildKit, whose buildkitd keeps what builds compile, there is that of the tests alone.
+/// Beside one of its own, tests have another. With engine BuildKit, whose buildkitd keeps what builds compile, there is that of the tests alone.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[x_kube(validation = Rule::new("!has(self.claimName) || !(has(self.size) || has(self.storageClassName))")
     .message("build.cache.volume.claimName names a claim that is there; leave size and storageClassName out"))]
