@@ -15,7 +15,7 @@ use super::job::{registry_secrets, scratch, test_cache, with_identity};
 use super::stages::{ForBuilder, assemble, mount, source};
 use super::test_job::role_job;
 use super::windows_pod::{self, CACHE, TMP};
-use super::workspace::Workspace;
+use super::workspace::{Workspace, history};
 use super::{job_name, part_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
@@ -42,7 +42,7 @@ pub fn build_jobs(object: &GoWindowsImage, request: &Request, settings: &Setting
     let Some(claim) = claim else { return vec![job(object, request, settings, order)] };
     let uid = object.uid().unwrap_or_default();
     let name = job_name(&object.name_any(), &uid, &order.inputs.fingerprint(), order.attempt, order.rebuild_token);
-    let workspace = Workspace::Shared { claim, object: &uid, build: &name, job: &name };
+    let workspace = Workspace::Shared { claim, object: &uid, build: &name, history: history(object), job: &name };
     Relay { object, request, settings, order, workspace }.build(&name)
 }
 

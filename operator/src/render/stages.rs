@@ -67,8 +67,9 @@ pub(super) fn source(
     }
     args.extend(["--dest", "/build/src", "--out", "/build/out", "--info", "/build/source.json"].map(String::from));
     let mut mounts = vec![workspace.mount(), mount("tmp", TMP)];
-    if let Some((all, Workspace::Shared { build, .. })) = workspace.mount_of_object().zip(Some(workspace)) {
-        args.extend(["--builds".to_owned(), BUILDS.to_owned(), "--build".to_owned(), build.to_owned()]);
+    if let Some(all) = workspace.mount_of_object() {
+        args.extend(["--builds", BUILDS].map(String::from));
+        args.extend(workspace.ended().into_iter().flat_map(|build| ["--over".to_owned(), build.to_owned()]));
         mounts.push(all);
     }
     if let Some(folder) = cache {

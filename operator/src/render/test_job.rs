@@ -16,7 +16,7 @@ use super::job::{BuildOrder, MODULES, SOURCE, TEST, git_secret, job_spec, owned_
 use super::modules::{self, Credentials};
 use super::relay::{self, Relay};
 use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, source, variable};
-use super::workspace::Workspace;
+use super::workspace::{Workspace, history};
 use super::{job_name, part_name, test_job_name};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
@@ -40,7 +40,7 @@ pub fn test_jobs(object: &GoWindowsImage, request: &Request, settings: &Settings
         let pod = on_linux(object, request, settings, order);
         return vec![role_job(object, request, order, (name, names::ROLE_TEST), request.build.source + limit, pod)];
     };
-    let workspace = Workspace::Shared { claim, object: &uid, build: &build, job: &name };
+    let workspace = Workspace::Shared { claim, object: &uid, build: &build, history: history(object), job: &name };
     let relay = Relay { object, request, settings, order, workspace };
     let fetch = relay.fetch(part_name(&name, SOURCE), ForBuilder::default());
     let mut test = role_job(object, request, order, (name.clone(), names::ROLE_TEST), limit, relay.tests());

@@ -11,6 +11,8 @@
 
 use super::job::scratch;
 use super::stages::{mount, read_only};
+use gowindows_crds::GoWindowsImage;
+use gowindows_crds::v1alpha1::HistoryEntry;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, Volume, VolumeMount};
 
 /// Its volume.
@@ -21,6 +23,11 @@ const LINUX: &str = "/build";
 pub(super) const BUILDS: &str = "/builds";
 /// Where Windows containers see the whole claim.
 const WINDOWS: &str = r"C:\gowindows";
+
+/// The builds of an object that have ended, as its status has them.
+pub(super) fn history(object: &GoWindowsImage) -> &[HistoryEntry] {
+    object.status.as_ref().map_or(&[], |status| &status.history)
+}
 
 /// What a build has for its files.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +42,8 @@ pub(super) enum Workspace<'a> {
         object: &'a str,
         /// The build Job, with whose name those of its parts and tests begin.
         build: &'a str,
+        /// The object's builds that have ended.
+        history: &'a [HistoryEntry],
         /// The Job for whose files it is: the build's, or that of its tests.
         job: &'a str,
     },
@@ -61,6 +70,15 @@ impl Workspace<'_> {
     pub(super) fn mount_of_object(self) -> Option<VolumeMount> {
         let Self::Shared { object, .. } = self else { return None };
         Some(VolumeMount { sub_path: Some(object.to_owned()), ..mount(VOLUME, BUILDS) })
+    }
+
+    /// The builds that need nothing any more of what they have left there.
+    pub(super) fn ended(&self) -> impl Iterator<Item = &str> {
+        let (history, build) = match self {
+            Self::OfPod => (&[][..], ""),
+            Self::Shared { history, build, .. } => (*history, *build),
+        };
+        history.iter().map(|entry| entry.job.as_str()).filter(move |job| *job != build)
     }
 
     /// What a Windows container mounts that leaves something in it.

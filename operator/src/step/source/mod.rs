@@ -58,12 +58,12 @@ pub struct SourceArgs {
     /// Folder with the caches of compiler and modules, which is looked at and not changed
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Folder with a folder for each build of the object, where these outlive their pods: all of them are deleted but those that `--build` names
-    #[arg(long, value_name = "DIR", requires = "build")]
+    /// Folder with folders of each build of the object, where these outlive their pods: those of the builds that `--over` names are deleted
+    #[arg(long, value_name = "DIR")]
     pub builds: Option<PathBuf>,
-    /// Start of the names of the folders in `--builds` that are kept
-    #[arg(long, value_name = "NAME")]
-    pub build: Option<String>,
+    /// A build that has ended; can be given several times
+    #[arg(long, value_name = "NAME", requires = "builds")]
+    pub over: Vec<String>,
     /// Docker configuration with the credentials to read the base of a Dockerfile with; anonymous without it
     #[arg(long, value_name = "FILE")]
     pub registry_config: Option<PathBuf>,
@@ -141,8 +141,8 @@ fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &S
     let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes, context, any_program, dockerfile: _ } =
         request;
     let SourceArgs { dest, out, context: context_folder, .. } = folders;
-    if let Some((builds, build)) = folders.builds.as_ref().zip(folders.build.as_ref()) {
-        remove_others(builds, build);
+    if let Some(builds) = &folders.builds {
+        remove_ended(builds, &folders.over);
     }
     make_empty(dest)?;
     make_empty(out)?;
@@ -207,13 +207,15 @@ fn make_empty(folder: &Path) -> Result<(), SourceError> {
     empty().map_err(|error| SourceError::write(folder, error))
 }
 
-/// Removes what earlier builds of the object have left. What cannot be removed, as while a pod that is being ended still has it open, is removed
-/// by the build after this one.
-fn remove_others(builds: &Path, build: &str) {
+/// Removes what builds that have ended have left. Which ones have is known where this pod is ordered, and not here: a folder that is there may be
+/// that of a build that began later, while this pod is on its way to its end. What cannot be removed, as while a pod that is being ended still has
+/// it open, is removed by a later build.
+fn remove_ended(builds: &Path, over: &[String]) {
     let Ok(entries) = fs::read_dir(builds) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(build) {
+        let of = |build: &String| name.strip_prefix(build.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        if !over.iter().any(of) {
             continue;
         }
         match fs::remove_dir_all(entry.path()) {
@@ -226,4 +228,27 @@ fn remove_others(builds: &Path, build: &str) {
 /// A line of progress.
 fn say(line: &str) {
     eprintln!("source: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_builds_have_left_is_removed_and_nothing_else() {
+        let builds = tempfile::tempdir().expect("a folder");
+        let left = || {
+            let names =
+                fs::read_dir(builds.path()).expect("read").map(|entry| entry.expect("entry").file_name().into_string().expect("a name"));
+            names.collect::<std::collections::BTreeSet<_>>()
+        };
+        for name in ["shop-11", "shop-11-test", "shop-112", "shop-22", "shop-22-test"] {
+            fs::create_dir_all(builds.path().join(name).join("src")).expect("made");
+        }
+        remove_ended(builds.path(), &["shop-11".to_owned(), "shop-33".to_owned(), String::new()]);
+        assert_eq!(left(), ["shop-112", "shop-22", "shop-22-test"].map(String::from).into());
+        remove_ended(&builds.path().join("none"), &["shop-22".to_owned()]);
+        remove_ended(builds.path(), &[]);
+        assert_eq!(left().len(), 3);
+    }
 }
