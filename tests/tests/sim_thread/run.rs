@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 /// A life, as a function of its stage.
@@ -25,6 +25,9 @@ pub type Life = fn(Arc<Stage>) -> Pin<Box<dyn Future<Output = End> + Send>>;
 
 /// Lives that `cargo test` leads, of all kinds together.
 const SEEDS: u64 = 1_000;
+
+/// How often a run that takes long tells how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// What came of one seed.
 #[derive(Debug)]
@@ -164,7 +167,12 @@ pub fn many(name: &str, share: u64, life: (Life, u64, Option<u32>)) -> Result<()
                     if let Err(why) = &verdict {
                         eprintln!("{name}: {why}");
                     }
-                    totals.lock().unwrap_or_else(PoisonError::into_inner).add(outcome, verdict);
+                    let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+                    totals.add(outcome, verdict);
+                    if began.elapsed() > TELL_EVERY * (totals.told + 1) {
+                        totals.told += 1;
+                        eprintln!("{name}: {} of {} lives, {} broken", totals.seeds, end - first, totals.failures.len());
+                    }
                 }
             });
         }
@@ -193,6 +201,8 @@ struct Totals {
     hours: f64,
     struck: BTreeMap<String, u64>,
     failures: Vec<String>,
+    /// How often it was told how far the run is.
+    told: u32,
 }
 
 impl Totals {
