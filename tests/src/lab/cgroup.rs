@@ -16,6 +16,9 @@ use nix::unistd::Pid;
 
 /// The controllers that a kubelet needs.
 const NEEDED: [&str; 4] = ["cpu", "cpuset", "memory", "pids"];
+/// What all containers of a lab weigh together where the components are not in its group for processors (cgroup v1). There a group weighs
+/// as much as one thread of the many outside, unless it is told otherwise, and compilers starve.
+const SHARES: &str = "8192";
 
 /// Makes the group `name` wherever a kubelet and runc look for it.
 pub fn create(name: &str) -> Result<()> {
@@ -26,6 +29,10 @@ pub fn create(name: &str) -> Result<()> {
         }
         for path in [root.join(name), root.join(name).join("components")] {
             fs::create_dir_all(&path).with_context(|| format!("cannot make the cgroup {}", path.display()))?;
+        }
+        let shares = root.join(name).join("cpu.shares");
+        if shares.exists() {
+            fs::write(&shares, SHARES).with_context(|| format!("cannot set {}", shares.display()))?;
         }
     }
     Ok(())

@@ -152,7 +152,7 @@ pub(super) fn relative(from: &Path, to: &Path) -> String {
 /// Builds the operator with the profile and into the folder of the program that runs now, so that nothing is compiled twice.
 pub async fn build_operator() -> Result<PathBuf> {
     let running = std::env::current_exe()?;
-    // <target>/<profile>/sandbox, or <target>/<profile>/deps/lab_thread-...
+    // <target>/<profile>/sandbox, or <target>/<profile>/deps/lab-...
     let profile = running.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("this program is in no folder")?;
     let target = profile.parent().context("this program is not in a cargo target folder")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

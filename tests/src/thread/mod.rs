@@ -1,4 +1,4 @@
-//! How is the product put into a lab and used there, as its users do? For the sandbox, for every `lab_` test of the thread, and for
+//! How is the product put into a lab and used there, as its users do? For the sandbox, for every suite of the test `lab`, and for
 //! `bench_engines`.
 
 mod answer;
@@ -22,7 +22,7 @@ pub use kubectl::Kubectl;
 pub use ledger::{Ledger, Tally};
 pub use outside::Outside;
 pub use private_module::PrivateModule;
-pub use stage::{LIMIT, Scenario, Stage, run};
+pub use stage::{LIMIT, Scenario, Stage, Suite};
 pub use storefront::Storefront;
 pub use tenant::Tenant;
 pub use verdict::{compiles, is_for, is_ready, is_ready_on, is_rolled_out, is_true, message};

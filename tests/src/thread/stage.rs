@@ -1,20 +1,22 @@
-//! How do the scenarios of one test binary share one lab?
+//! How do scenarios share a lab?
 //!
-//! The first scenario sets the stage up; each has namespaces of its own, and several run at a time. After a failure the end of
-//! the operator's log is printed and the lab's logs are kept.
+//! A suite's first scenario sets the stage up; each has namespaces of its own, and several run at a time. After the last one the lab is taken
+//! away; when one has failed, the end of the operator's log is printed before and the lab's logs are kept.
 
 use super::Operator;
+use crate::lab::Lab;
+use crate::lab::progress::Progress;
 use crate::lab::windows_node::WindowsNode;
-use crate::lab::{Lab, available};
 use anyhow::{Result, anyhow};
 use futures::future::BoxFuture;
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 
 /// A step of a scenario may take this long on a loaded machine.
-pub const LIMIT: Duration = Duration::from_secs(420);
+pub const LIMIT: Duration = Duration::from_secs(600);
 
 /// What every scenario shares.
 pub struct Stage {
@@ -28,7 +30,7 @@ pub struct Stage {
 
 /// A scenario with its name.
 pub struct Scenario {
-    /// Its name, by which it is chosen on the command line.
+    /// Its name.
     pub name: &'static str,
     /// What it does.
     pub run: fn(Arc<Stage>) -> BoxFuture<'static, Result<()>>,
@@ -42,43 +44,53 @@ macro_rules! scenarios {
     };
 }
 
-/// Runs scenarios, `at_a_time` of them unless the command line says otherwise, and ends this process.
-pub fn run(set_up: fn() -> BoxFuture<'static, Result<Stage>>, at_a_time: usize, scenarios: Vec<Scenario>) -> ! {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(at_a_time);
-    let reason = available().err();
-    if let Some(reason) = &reason {
-        eprintln!("ignored: {reason}");
-    }
-    let shared = Arc::new(Shared { set_up, stage: OnceLock::new(), turn: Mutex::new(()) });
-    let trials = scenarios.into_iter().map(|Scenario { name, run: scenario }| {
-        let shared = shared.clone();
-        let run = move || {
-            let (runtime, stage) = shared.stage().map_err(|error| Failed::from(format!("{error:#}")))?;
-            runtime.block_on(scenario(stage)).map_err(|error| Failed::from(format!("{error:#}")))
-        };
-        Trial::test(name, run).with_ignored_flag(reason.is_some())
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if let Some((runtime, stage)) = Arc::into_inner(shared).and_then(|shared| shared.stage.into_inner()) {
-        end(&runtime, stage, conclusion.has_failed());
-    }
-    conclusion.exit()
+/// Scenarios that share a lab.
+pub struct Suite {
+    /// Its name, with which those of its scenarios begin on the command line.
+    pub name: &'static str,
+    /// Makes the lab and what all scenarios need in it.
+    pub set_up: fn(Progress) -> BoxFuture<'static, Result<Stage>>,
+    /// The scenarios.
+    pub scenarios: Vec<Scenario>,
 }
 
+impl Suite {
+    /// Its scenarios as tests, in their order.
+    pub fn trials(self) -> Vec<Trial> {
+        let Self { name: suite, set_up, scenarios } = self;
+        let shared = Arc::new(Shared { suite, set_up, stage: OnceLock::new(), turn: Mutex::new(()), failed: AtomicBool::new(false) });
+        let trial = |Scenario { name, run }| {
+            let shared = shared.clone();
+            Trial::test(format!("{suite}::{name}"), move || shared.perform(run).map_err(|error| Failed::from(format!("{error:#}"))))
+        };
+        scenarios.into_iter().map(trial).collect()
+    }
+}
+
+/// What the tests of a suite hold. It goes with the last of them that is chosen and has been run.
 struct Shared {
-    set_up: fn() -> BoxFuture<'static, Result<Stage>>,
+    suite: &'static str,
+    set_up: fn(Progress) -> BoxFuture<'static, Result<Stage>>,
     stage: OnceLock<(Runtime, Arc<Stage>)>,
     turn: Mutex<()>,
+    failed: AtomicBool,
 }
 
 impl Shared {
+    fn perform(&self, scenario: fn(Arc<Stage>) -> BoxFuture<'static, Result<()>>) -> Result<()> {
+        let (runtime, stage) = self.stage()?;
+        // In a task, so that a panic is an error too.
+        let done = runtime.block_on(runtime.spawn(scenario(stage))).map_err(anyhow::Error::from).flatten();
+        self.failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        done
+    }
+
     /// The stage, set up by whichever scenario comes first.
     fn stage(&self) -> Result<(Handle, Arc<Stage>)> {
         let _one_at_a_time = self.turn.lock().map_err(|_| anyhow!("the set-up failed before"))?;
         if self.stage.get().is_none() {
-            let runtime = Runtime::new()?;
-            let set = runtime.block_on((self.set_up)())?;
+            let (runtime, suite) = (Runtime::new()?, self.suite);
+            let set = runtime.block_on((self.set_up)(Progress::new(move |line| eprintln!("{suite}: {line}"))))?;
             let _ = self.stage.set((runtime, Arc::new(set)));
         }
         let (runtime, stage) = self.stage.get().ok_or_else(|| anyhow!("no stage"))?;
@@ -86,17 +98,20 @@ impl Shared {
     }
 }
 
-fn end(runtime: &Runtime, stage: Arc<Stage>, failed: bool) {
-    if failed {
-        eprintln!("the operator's log ends with:\n{}", runtime.block_on(stage.operator.log()));
-        if let Ok(kept) = stage.lab.keep_logs() {
-            eprintln!("the lab's logs are kept in {}", kept.display());
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let Some((runtime, stage)) = self.stage.take() else { return };
+        if *self.failed.get_mut() {
+            eprintln!("{}: the operator's log ends with:\n{}", self.suite, runtime.block_on(stage.operator.log()));
+            if let Ok(kept) = stage.lab.keep_logs() {
+                eprintln!("{}: the lab's logs are kept in {}", self.suite, kept.display());
+            }
         }
-    }
-    if let Some(Stage { lab, operator: _, nodes }) = Arc::into_inner(stage) {
-        for node in nodes {
-            runtime.block_on(node.stop());
+        if let Some(Stage { lab, operator: _, nodes }) = Arc::into_inner(stage) {
+            for node in nodes {
+                runtime.block_on(node.stop());
+            }
+            drop(lab);
         }
-        drop(lab);
     }
 }

@@ -1,6 +1,6 @@
 //! What compiles and tests on a Windows node: go.exe itself, in a Job between two on the Linux node. It makes the same program.
 
-use crate::{namespace, object, published};
+use super::{namespace, object, published};
 use anyhow::{Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
@@ -43,7 +43,7 @@ async fn says(stage: &Stage, tenant: &Tenant, reason: Reason, words: &str) -> Re
 
 /// A claim that cannot be shared, a test that only Windows can fail, one that passes there, and a program that does not compile.
 pub async fn tests_and_mistakes_on_a_windows_node(stage: Arc<Stage>) -> Result<()> {
-    let _alone = crate::GO_ON_WINDOWS.lock().await;
+    let _alone = super::GO_ON_WINDOWS.lock().await;
     let tenant = namespace(&stage, "native", BuildEngine::Go).await?;
     let repository = stage.lab.git().create("native/pathless", Access::Public).await?;
     let test = |wanted: &str| {
@@ -89,7 +89,7 @@ pub async fn tests_and_mistakes_on_a_windows_node(stage: Arc<Stage>) -> Result<(
 
 /// What becomes of the pod of a node that is gone: somebody takes it away, and nobody knows how far it came.
 pub async fn a_build_that_its_windows_node_loses_is_tried_again(stage: Arc<Stage>) -> Result<()> {
-    let _alone = crate::GO_ON_WINDOWS.lock().await;
+    let _alone = super::GO_ON_WINDOWS.lock().await;
     let tenant = namespace(&stage, "lost", BuildEngine::Go).await?;
     let storefront = Storefront::create(&stage.lab, "lost/storefront", Access::Public).await?;
     share(&tenant, "shared", "ReadWriteMany").await?;

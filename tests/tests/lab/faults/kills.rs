@@ -1,8 +1,8 @@
 //! The operator is killed again and again. Every object has a twin that another operator, which nobody harms, builds from the
 //! same repository at the same time: in the end the two must be equal.
 
-use crate::WHOLE;
-use crate::app::{App, tenant};
+use super::WHOLE;
+use super::app::{App, tenant};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::GoWindowsImage;
 use gowindows_tests::thread::{LIMIT, Ledger, Outside, Stage, Tenant, is_ready_on, until};

@@ -1,7 +1,7 @@
 //! Windows nodes on paper: three releases, one of them reserved by a taint.
 
-use crate::WHOLE;
-use crate::app::{App, deployment, tenant};
+use super::WHOLE;
+use super::app::{App, deployment, tenant};
 use anyhow::{Result, bail, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_tests::lab::windows_node::EXIT;

@@ -1,7 +1,7 @@
 //! A Dockerfile of the team's own: a real buildkitd makes and pushes the Windows image, which is verified and rolled as any other; and one with
 //! all that cannot be in it, of which nothing is built.
 
-use crate::{object, tenant, windows};
+use super::{object, tenant, windows};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gowindows_crds::conditions::{ConditionType, Reason};

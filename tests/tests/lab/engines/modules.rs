@@ -1,6 +1,6 @@
 //! A private module through every engine: the same program, and nowhere the password, nor in what builders keep.
 
-use crate::{ENGINES, builders, object, tenant};
+use super::{ENGINES, builders, object, tenant};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::ConditionType;
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;

@@ -1,6 +1,6 @@
 //! The buildkitd that `config/` offers, in the cluster, with the certificates of the documentation.
 
-use crate::{made, namespace, object, of_step};
+use super::{made, namespace, object, of_step};
 use anyhow::{Result, ensure};
 use gowindows_crds::v1alpha1::BuildEngine;
 use gowindows_tests::lab::git::Access;

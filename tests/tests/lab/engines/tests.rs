@@ -1,8 +1,15 @@
 //! The gate is the same whichever engine compiles.
 
-use super::*;
+use super::{ENGINES, builders, object, tenant};
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use gowindows_crds::conditions::{ConditionType, Reason};
+use gowindows_crds::v1alpha1::GoWindowsImageStatus;
+use gowindows_tests::lab::git::Access;
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, until};
 use gowindows_tests::thread::{is_for, message};
+use serde_json::json;
+use std::sync::Arc;
 
 /// Not of the program's own package, whose tests are those of `lab_thread`.
 const TEST: &str = "bread/bread_test.go";

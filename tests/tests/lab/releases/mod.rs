@@ -4,7 +4,6 @@
 //! One lab: three nodes that run the programs, each of another release, and three on paper that are only looked at. One Job of a build runs at
 //! a time, whoever's it is.
 
-#[path = "lab_releases/queue.rs"]
 mod queue;
 
 use anyhow::{Context, Result, ensure};
@@ -16,7 +15,7 @@ use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Base, Flavor, Sizes};
 use gowindows_tests::lab::{GO_CACHE, Lab, host, registry};
 use gowindows_tests::scenarios;
-use gowindows_tests::thread::{LIMIT, Operator, Stage, Storefront, Tenant, is_for, is_ready, message, page, run, until};
+use gowindows_tests::thread::{LIMIT, Operator, Stage, Storefront, Suite, Tenant, is_for, is_ready, message, page, until};
 use k8s_openapi::api::core::v1::Taint;
 use serde_json::{Value, json};
 use std::process::Command;
@@ -37,17 +36,16 @@ const PAPERS: [(&str, &str, &str, &str); 3] = [
     ("paper-2019", "10.0.17763.8389", "2.3.0", "10.0.17763.8389"),
 ];
 
-fn main() {
+pub fn suite() -> Suite {
     let scenarios = scenarios![
         releases::every_node_runs_its_release,
         fences::private_and_mirrored_bases_are_built_on,
         queue::builds_queue_for_the_one_slot,
     ];
-    run(|| set_up().boxed(), 2, scenarios)
+    Suite { name: "lab_releases", set_up: |progress| set_up(progress).boxed(), scenarios }
 }
 
-async fn set_up() -> Result<Stage> {
-    let progress = Progress::stderr();
+async fn set_up(progress: Progress) -> Result<Stage> {
     let lab = Lab::start(&progress).await?;
     let small = Sizes { nanoserver: 1 << 20, servercore: 1 << 20 };
     progress.step("the Windows bases", windows_base::publish(lab.registry(), small)).await?;

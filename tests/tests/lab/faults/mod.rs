@@ -2,15 +2,10 @@
 //!
 //! One lab serves all scenarios. Nothing runs in their pods but on paper: what is looked at is what the operator does.
 
-#[path = "lab_faults/app.rs"]
 mod app;
-#[path = "lab_faults/cluster.rs"]
 mod cluster;
-#[path = "lab_faults/kills.rs"]
 mod kills;
-#[path = "lab_faults/outages.rs"]
 mod outages;
-#[path = "lab_faults/paper.rs"]
 mod paper;
 
 use anyhow::Result;
@@ -19,7 +14,7 @@ use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Sizes};
 use gowindows_tests::lab::{GO_CACHE, Lab};
 use gowindows_tests::scenarios;
-use gowindows_tests::thread::{Operator, Stage, run};
+use gowindows_tests::thread::{Operator, Stage, Suite};
 use k8s_openapi::api::core::v1::Taint;
 use std::time::Duration;
 use tokio::sync::{RwLock, RwLockWriteGuard};
@@ -38,7 +33,7 @@ pub async fn broken() -> RwLockWriteGuard<'static, ()> {
 /// The namespaces of the operator in the cluster; another one, outside, has those of [`kills::STORM`].
 const NAMESPACES: [&str; 6] = [kills::CALM[0], kills::CALM[1], outages::NAMESPACE, cluster::RESTART, cluster::NODE, paper::NAMESPACE];
 
-fn main() {
+pub fn suite() -> Suite {
     let scenarios = scenarios![
         kills::thirty_kills_lose_and_repeat_nothing,
         outages::a_minute_without_git_and_registry,
@@ -46,12 +41,10 @@ fn main() {
         cluster::the_api_server_restarts_in_mid_build,
         cluster::the_kubelet_is_away_in_mid_build,
     ];
-    // All at a time: they wait more than they work, and those that disturb the others wait for their turn.
-    run(|| set_up().boxed(), scenarios.len(), scenarios)
+    Suite { name: "lab_faults", set_up: |progress| set_up(progress).boxed(), scenarios }
 }
 
-async fn set_up() -> Result<Stage> {
-    let progress = Progress::stderr();
+async fn set_up(progress: Progress) -> Result<Stage> {
     let lab = Lab::start(&progress).await?;
     // Nobody downloads a base here.
     let small = Sizes { nanoserver: 1 << 20, servercore: 1 << 20 };

@@ -1,6 +1,6 @@
 //! The thread itself: what one applied object leads to.
 
-use crate::RESTARTS;
+use super::RESTARTS;
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, find};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
@@ -159,7 +159,7 @@ pub async fn another_program_goes_the_same_way(stage: Arc<Stage>) -> Result<()> 
     let status = until(&stage.lab.client(), "another", "storefront", LIMIT, is_ready).await?;
     let answer = page(&format!("{}get?bread=fresh", service(&tenant).await?)).await?;
     ensure!(answer.contains("fresh"), "httpbin answers: {answer}");
-    crate::build::same_on_this_machine(&stage, &object, &repository, &status).await
+    super::build::same_on_this_machine(&stage, &object, &repository, &status).await
 }
 
 pub async fn orders_are_obeyed_once(stage: Arc<Stage>) -> Result<()> {

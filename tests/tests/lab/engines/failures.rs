@@ -1,7 +1,7 @@
 //! What a builder needs and does not find: each has a reason of its own and a sentence that says what to do, and passes by itself when its
 //! cause does.
 
-use crate::{object, tls_secret, windows};
+use super::{object, tls_secret, windows};
 use anyhow::{Context, Result, ensure};
 use futures::try_join;
 use gowindows_crds::conditions::{ConditionType, Reason};

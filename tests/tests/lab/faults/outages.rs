@@ -1,7 +1,7 @@
 //! Git and the registry are down for a minute, while one program is built and another one only runs.
 
-use crate::WHOLE;
-use crate::app::{App, tenant};
+use super::WHOLE;
+use super::app::{App, tenant};
 use anyhow::{Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};

@@ -1,7 +1,7 @@
 //! Registries that only workload identities open: a real ServiceAccount's tokens, signed by the cluster and verified by its published keys,
 //! are exchanged by the operator and by the build pod, and no password is anywhere else.
 
-use crate::failures::fails_with;
+use super::failures::fails_with;
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;

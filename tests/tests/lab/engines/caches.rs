@@ -1,6 +1,6 @@
 //! Two objects with one cache: what the build of the first has compiled, that of the second finds.
 
-use crate::{namespace, object, windows};
+use super::{namespace, object, windows};
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use gowindows_crds::conditions::{ConditionType, Reason};

@@ -2,23 +2,14 @@
 //!
 //! One lab serves all scenarios; each has its own namespace, and several run at a time.
 
-#[path = "lab_thread/api.rs"]
 mod api;
-#[path = "lab_thread/build.rs"]
 mod build;
-#[path = "lab_thread/failures.rs"]
 mod failures;
-#[path = "lab_thread/identity.rs"]
 mod identity;
-#[path = "lab_thread/inputs.rs"]
 mod inputs;
-#[path = "lab_thread/leader.rs"]
 mod leader;
-#[path = "lab_thread/modules.rs"]
 mod modules;
-#[path = "lab_thread/tests.rs"]
 mod tests;
-#[path = "lab_thread/thread.rs"]
 mod thread;
 
 use anyhow::Result;
@@ -27,16 +18,13 @@ use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Sizes};
 use gowindows_tests::lab::{GO_CACHE, Lab};
 use gowindows_tests::scenarios;
-use gowindows_tests::thread::{Operator, Stage, run};
+use gowindows_tests::thread::{Operator, Stage, Suite};
 use tokio::sync::Mutex;
 
 /// Held by a scenario that takes the operator's replicas away: one at a time.
 pub static RESTARTS: Mutex<()> = Mutex::const_new(());
 
-/// Two cores: with more at a time they wait for each other's compilers.
-const AT_A_TIME: usize = 5;
-
-fn main() {
+pub fn suite() -> Suite {
     // The longest first, so that none of them is left over in the end.
     let scenarios = scenarios![
         inputs::registry_misbehaves,
@@ -64,11 +52,10 @@ fn main() {
         api::every_sample_is_accepted,
         api::explain_reads_like_documentation,
     ];
-    run(|| set_up().boxed(), AT_A_TIME, scenarios)
+    Suite { name: "lab_thread", set_up: |progress| set_up(progress).boxed(), scenarios }
 }
 
-async fn set_up() -> Result<Stage> {
-    let progress = Progress::stderr();
+async fn set_up(progress: Progress) -> Result<Stage> {
     let lab = Lab::start(&progress).await?;
     progress.step("the Windows bases", windows_base::publish(lab.registry(), Sizes::default())).await?;
     progress.step("the standard library, compiled", lab.with_warm_caches(&[GO_CACHE])).await?;

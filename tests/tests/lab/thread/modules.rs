@@ -1,6 +1,6 @@
 //! A private module: what is said as long as its door is shut, that it builds once a Secret opens it, and that nobody sees the password.
 
-use crate::failures::fails_with;
+use super::failures::fails_with;
 use anyhow::{Context, Result};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;

@@ -1,7 +1,7 @@
 //! What the cluster itself stands on goes away in mid build: the API server, and the node's kubelet.
 
-use crate::app::{App, tenant};
-use crate::broken;
+use super::app::{App, tenant};
+use super::broken;
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};

@@ -11,12 +11,12 @@ use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::record::{Record, Thing};
 use gowindows_tests::lab::registry::{PASSWORD, USER};
 use gowindows_tests::lab::run::Run;
-use gowindows_tests::lab::{Lab, available, go, host};
+use gowindows_tests::lab::{Lab, go, host};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use kube::Api;
 use kube::api::PostParams;
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -27,21 +27,15 @@ use tokio::time::{Instant, sleep};
 const NAMESPACE: &str = "restricted";
 const DATE: &str = "2026-01-02T03:04:05Z";
 
-fn main() {
-    let reason = available().err();
-    if let Some(reason) = &reason {
-        eprintln!("ignored: {reason}");
-    }
+/// They make labs of their own.
+pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn() -> Result<()>| {
-        let run = move || test().map_err(|error| Failed::from(format!("{error:#}")));
-        Trial::test(name, run).with_ignored_flag(reason.is_some())
+        Trial::test(format!("lab_cluster::{name}"), move || test().map_err(|error| Failed::from(format!("{error:#}"))))
     };
-    let trials = vec![
+    vec![
         trial("a_lab_is_a_cluster", a_lab_is_a_cluster),
         trial("a_crashed_lab_is_taken_away_by_the_next", a_crashed_lab_is_taken_away_by_the_next),
-    ];
-    // One after the other: the second one looks at what the machine is left with.
-    libtest_mimic::run(&Arguments { test_threads: Some(1), ..Arguments::from_args() }, trials).exit();
+    ]
 }
 
 /// One lab for all of this: its parts do not disturb each other.
@@ -117,7 +111,7 @@ async fn compiles_for_windows(lab: &Lab, golang: &str) -> Result<()> {
 
 async fn uses_service_and_volume(lab: &Lab) -> Result<()> {
     let binary = lab.dir().join("probe");
-    let mut build = go::go(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab_cluster")))?;
+    let mut build = go::go(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/cluster")))?;
     build.env("CGO_ENABLED", "0").args(["build", "-o"]).arg(&binary).arg("probe.go");
     host::run_async(build).await?;
     let image = lab.program_image(&binary, "probe").await?;

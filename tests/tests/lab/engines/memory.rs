@@ -1,6 +1,6 @@
 //! A compiler that needs more memory than it may use: a real kernel ends it, the next attempt has twice as much, and later builds start with that.
 
-use crate::{namespace, object, published};
+use super::{namespace, object, published};
 use anyhow::{Context, Result, ensure};
 use futures::try_join;
 use gowindows_crds::conditions::{ConditionType, Reason};

@@ -1,8 +1,8 @@
 //! Bad inputs from the outside world: Secrets, source, bases, registry. Each has the right condition and a sentence that names field,
 //! value and remedy, makes no build that cannot succeed, is asked for in moderation, and is over as soon as its cause is.
 
-use crate::failures::fails_with;
-use crate::thread::jobs;
+use super::failures::fails_with;
+use super::thread::jobs;
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};
