@@ -14,7 +14,7 @@ use serde::Deserialize;
 pub struct SourceFacts {
     /// Bytes of the files that are in place for what compiles.
     pub context_bytes: Option<i64>,
-    /// What the cache's volume held.
+    /// What the cache held.
     pub cache: Option<CacheStatus>,
 }
 

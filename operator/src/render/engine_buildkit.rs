@@ -17,7 +17,7 @@ use super::{relay, windows_pod};
 use crate::decide::{BuildKit, Inputs, Reach, Request};
 use crate::image::{Assembly, Compression};
 use crate::settings::Settings;
-use crate::step::source_request::DockerfileRequest;
+use crate::step::source_request::{DockerfileRequest, RegistryCacheRequest};
 use gowindows_crds::GoWindowsImage;
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, KeyToPath, Volume, VolumeMount};
 use kube::ResourceExt;
@@ -122,7 +122,7 @@ impl Buildctl<'_> {
     }
 
     fn arguments(&self, folders: &Folders) -> Vec<String> {
-        let Self { buildkit: BuildKit { address, reach, cache, dockerfile, .. }, order, .. } = self;
+        let Self { buildkit: BuildKit { address, reach, dockerfile, .. }, order, .. } = self;
         let mut arguments = vec!["--addr".to_owned(), address.clone()];
         if let Reach::Tcp { .. } = reach {
             arguments.extend(["--tlsdir".to_owned(), folders.tls.clone()]);
@@ -130,8 +130,8 @@ impl Buildctl<'_> {
         arguments.extend(["build", "--progress=plain", "--frontend=dockerfile.v0"].map(String::from));
         arguments.extend(if dockerfile.is_some() { self.to_the_registry(folders) } else { to_a_file(folders) });
         arguments.extend(order.credentials.into_iter().flat_map(Credentials::arguments));
-        if let Some(repository) = cache {
-            let place = format!("type=registry,ref={repository}:{}", self.own());
+        if let Some(reference) = self.registry_cache() {
+            let place = format!("type=registry,ref={reference}");
             // A build does not fail because its cache cannot be written, or is not there yet.
             arguments.push(format!("--export-cache={place},mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true"));
             arguments.push(format!("--import-cache={place}"));
@@ -142,6 +142,10 @@ impl Buildctl<'_> {
     /// Of this object alone: what it compiled is read by nobody else.
     fn own(&self) -> String {
         format!("gowindows-{}", self.object.uid().unwrap_or_default())
+    }
+
+    fn registry_cache(&self) -> Option<String> {
+        self.buildkit.cache.as_ref().map(|repository| format!("{repository}:{}", self.own()))
     }
 
     /// What leads to buildkitd, and how the container sees it.
@@ -169,10 +173,15 @@ impl Buildctl<'_> {
 
     fn for_builder(&self) -> ForBuilder {
         let Self { buildkit, request, settings, order, .. } = self;
-        match &buildkit.dockerfile {
+        let registry_cache = self.registry_cache().map(|reference| {
+            let registries = relevant(&settings.registries, request);
+            RegistryCacheRequest { reference, registries }
+        });
+        let builder = match &buildkit.dockerfile {
             None => ForBuilder { context: Some(context(request, settings, order, Caches::BuildKit(self.own()))), ..ForBuilder::default() },
             Some(path) => of_own(path, request, settings, order),
-        }
+        };
+        ForBuilder { registry_cache, ..builder }
     }
 
     fn program(&self) -> Program {

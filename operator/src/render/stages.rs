@@ -6,7 +6,7 @@ use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
 use crate::step::program_check::Expected;
-use crate::step::source_request::{ContextRequest, DockerfileRequest, SourceRequest};
+use crate::step::source_request::{ContextRequest, DockerfileRequest, RegistryCacheRequest, SourceRequest};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVar, ProjectedVolumeSource, ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume,
     VolumeMount, VolumeProjection,
@@ -37,6 +37,8 @@ pub(super) struct ForBuilder {
     pub(super) dockerfile: Option<DockerfileRequest>,
     /// Where the engine has its caches, where the object has a volume for them.
     pub(super) cache: Option<&'static str>,
+    /// Where it keeps layers at a registry.
+    pub(super) registry_cache: Option<RegistryCacheRequest>,
 }
 
 /// The first stage.
@@ -48,7 +50,7 @@ pub(super) fn source(
     builder: ForBuilder,
 ) -> Container {
     let Inputs { commit, sub_path, compile, .. } = order.inputs;
-    let ForBuilder { context, dockerfile, cache } = builder;
+    let ForBuilder { context, dockerfile, cache, registry_cache } = builder;
     let step = SourceRequest {
         url: request.url.clone(),
         reference: request.reference.clone(),
@@ -60,6 +62,7 @@ pub(super) fn source(
         context,
         any_program: order.inputs.dockerfile.is_some(),
         dockerfile,
+        registry_cache,
     };
     let mut args = step_args(SOURCE, &step);
     if step.context.is_some() || step.dockerfile.is_some() {
@@ -80,7 +83,7 @@ pub(super) fn source(
         args.extend(["--auth-dir".to_owned(), GIT_AUTH.to_owned()]);
         mounts.push(read_only("git-auth", GIT_AUTH));
     }
-    if step.dockerfile.is_some() && request.push_secret.is_some() {
+    if (step.dockerfile.is_some() || step.registry_cache.is_some()) && request.push_secret.is_some() {
         args.extend(["--registry-config".to_owned(), format!("{REGISTRY_AUTH}/config.json")]);
         mounts.push(read_only("registry-auth", REGISTRY_AUTH));
     }
@@ -151,7 +154,8 @@ pub(super) fn identity_token(request: &Request) -> Option<Volume> {
 /// The settings of the registries that this build talks to, with certificates in place of files.
 pub(super) fn relevant(registries: &[RegistrySettings], request: &Request) -> Vec<RegistrySettings> {
     let host = |reference: &str| reference.split('/').next().unwrap_or_default().to_owned();
-    let mut hosts: Vec<String> = request.bases.iter().chain([&request.repository]).map(|reference| host(reference)).collect();
+    let named = request.bases.iter().chain([&request.repository]).chain(request.build.engine.registry_cache());
+    let mut hosts: Vec<String> = named.map(|reference| host(reference)).collect();
     let mirrors = registries.iter().filter(|registry| hosts.contains(&registry.host)).filter_map(|registry| registry.mirror.as_deref());
     hosts.extend(mirrors.map(host).collect::<Vec<_>>());
     let talks_to = |registry: &&RegistrySettings| hosts.contains(&registry.host);

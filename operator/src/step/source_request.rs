@@ -81,6 +81,20 @@ pub struct SourceRequest {
     /// The repository's own Dockerfile, where BuildKit makes the image from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dockerfile: Option<DockerfileRequest>,
+    /// Where a container builder keeps layers at a registry. That is looked at, and not changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_cache: Option<RegistryCacheRequest>,
+}
+
+/// A cache at a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistryCacheRequest {
+    /// Repository and tag.
+    pub reference: String,
+    /// How registries are reached, certificates in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<RegistrySettings>,
 }
 
 /// The Dockerfile that is looked at, and handed to BuildKit with its base by digest.
@@ -146,7 +160,7 @@ pub struct SourceInfo {
     pub files: u64,
     /// Bytes of all that is put in place for what compiles: the work tree, and what a container builder needs beside it.
     pub context_bytes: u64,
-    /// What earlier builds have left in the cache; none where there is no volume for it, or nothing can be said.
+    /// What earlier builds have left in the cache; none where there is none, or nothing can be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheFacts>,
 }
@@ -155,11 +169,11 @@ pub struct SourceInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheFacts {
-    /// There are compiled packages.
+    /// There are compiled packages, or layers.
     pub hit: bool,
-    /// Bytes of compiled packages and modules.
+    /// Bytes of compiled packages and modules, or of layers as they are at the registry.
     pub bytes: u64,
-    /// When the oldest file was written, in seconds since 1970.
+    /// When the oldest of it was written, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<i64>,
     /// There is more: counting ended early.
@@ -170,8 +184,8 @@ pub struct CacheFacts {
 impl fmt::Display for CacheFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let more = if self.at_least { "at least " } else { "" };
-        let packages = if self.hit { "" } else { ", no compiled packages" };
-        write!(f, "{more}{} bytes{packages}", self.bytes)
+        let nothing = if self.hit { "" } else { ", nothing that is compiled" };
+        write!(f, "{more}{} bytes{nothing}", self.bytes)
     }
 }
 

@@ -41,7 +41,7 @@ pub struct BuildStatus {
     /// Bytes of the files that the `source` stage has put in place for what compiles; for a container builder that is the context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_bytes: Option<i64>,
-    /// What its cache volume held when it began; none where it has none, on Windows nodes, and where that could not be looked at.
+    /// What its cache held when it began; none where it has none, of a volume on Windows nodes, and where that could not be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheStatus>,
     /// Why it failed.
@@ -52,16 +52,16 @@ pub struct BuildStatus {
     pub retry_at: Option<Time>,
 }
 
-/// What earlier builds with the same engine have left in the object's cache volume.
+/// What earlier builds with the same engine have left in the object's cache: its volume, or its repository at a registry.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStatus {
-    /// There were compiled packages. How many of them the compiler could use is not known: those of another toolchain, of other settings and of
-    /// source that has changed since are of no use to it. Modules alone are no hit.
+    /// There were compiled packages, or layers. How many of them the compiler could use is not known: those of another toolchain, of other
+    /// settings and of source that has changed since are of no use to it. Modules alone in a volume are no hit.
     pub hit: bool,
-    /// Bytes of compiled packages and modules.
+    /// Bytes of compiled packages and modules; at a registry those of layers, compressed as they are there.
     pub bytes: i64,
-    /// When the oldest of their files was written: since when there has been something.
+    /// When the oldest file or layer was written: since when there has been something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
     /// There was more: counting ended at 200000 files and folders, or after five seconds.

@@ -115,6 +115,14 @@ impl Engine {
         }
     }
 
+    /// The repository in which it keeps layers, without tag or digest, where it does so.
+    pub fn registry_cache(&self) -> Option<&String> {
+        match self {
+            Self::BuildKit(buildkit) => buildkit.cache.as_ref(),
+            Self::Go | Self::Kaniko { .. } => None,
+        }
+    }
+
     /// Its name in the API.
     pub fn kind(&self) -> BuildEngine {
         match self {

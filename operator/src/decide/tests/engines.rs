@@ -208,6 +208,10 @@ fn layers_at_a_registry_are_of_one_object() {
     let place = "type=registry,ref=registry.example.com/cache/shop:gowindows-0000-1111";
     assert!(args.contains(&format!("--import-cache={place}")) && args.contains(&format!("--export-cache={place},mode=max,")), "{args}");
     assert!(compile.env.iter().flatten().any(|variable| variable.name == "DOCKER_CONFIG"));
+    let source = containers(&pod).into_iter().find(|container| container.name == "source").expect("a stage that fetches");
+    let args = source.args.clone().expect("arguments").join(" ");
+    assert!(args.contains(r#""registryCache":{"reference":"registry.example.com/cache/shop:gowindows-0000-1111""#), "{args}");
+    assert!(args.contains("--registry-config /var/run/gowindows/registry/config.json"), "{args}");
     assert_eq!(above_restricted(&pod), Vec::<String>::new());
 }
 

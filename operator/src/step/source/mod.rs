@@ -16,6 +16,7 @@ mod links;
 mod listing;
 mod module;
 mod own_dockerfile;
+mod registry_cache;
 
 pub use error::SourceError;
 pub(crate) use module::module_path;
@@ -24,6 +25,7 @@ use super::source_request::{SourceFailure, SourceInfo, SourceReport, SourceReque
 use crate::clients::git::{self, Fetch, GitAuth, Stop};
 use crate::redact;
 use anyhow::Context;
+use futures::future::OptionFuture;
 use listing::{Limits, Listing};
 use std::fs;
 use std::io;
@@ -112,18 +114,22 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
     let (folders, of_the_work) = (args.clone(), stop.clone());
     let dockerfile = request.dockerfile.clone();
     let (cache, of_the_look) = (args.cache.clone(), stop.clone());
+    let (registry_cache, config) = (request.registry_cache.clone(), args.registry_config.as_deref());
     let work = async {
         // It looks while the server is waited for.
         let looks = cache.map(|cache| tokio::task::spawn_blocking(move || cache::left(&cache, &of_the_look)));
         let brought = tokio::task::spawn_blocking(move || bring(&request, &auth, &folders, &of_the_work));
-        let mut info = brought.await.map_err(|error| SourceError::Crash(error.to_string()))??;
+        let asks = OptionFuture::from(registry_cache.as_ref().map(|cache| registry_cache::left(cache, config)));
+        let (brought, asked) = tokio::join!(brought, asks);
+        let mut info = brought.map_err(|error| SourceError::Crash(error.to_string()))??;
         if let Some((request, folder)) = dockerfile.zip(args.context.as_ref()) {
             info.context_bytes +=
                 own_dockerfile::write(&request, args.registry_config.as_deref(), &args.dest, folder, info.commit_time).await?;
             say(&format!("{} can make the image", request.path));
         }
-        if let Some(looks) = looks {
-            info.cache = looks.await.ok().flatten();
+        let looked = OptionFuture::from(looks).await.map(|found| found.ok().flatten());
+        if let Some(found) = looked.or(asked) {
+            info.cache = found;
             say(&format!("the cache: {}", info.cache.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string)));
         }
         Ok(info)
@@ -138,8 +144,19 @@ async fn perform(args: &SourceArgs) -> Result<SourceInfo, SourceError> {
 /// Brings the commit's tree to its folder and looks at it. The folder of the program holds the downloaded objects meanwhile: the one folder that is
 /// writable, on a volume, and not seen by the compiler as source.
 fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &Stop) -> Result<SourceInfo, SourceError> {
-    let SourceRequest { url, reference, commit, sub_path, package, timeout_seconds: _, max_bytes, context, any_program, dockerfile: _ } =
-        request;
+    let SourceRequest {
+        url,
+        reference,
+        commit,
+        sub_path,
+        package,
+        timeout_seconds: _,
+        max_bytes,
+        context,
+        any_program,
+        dockerfile: _,
+        registry_cache: _,
+    } = request;
     let SourceArgs { dest, out, context: context_folder, .. } = folders;
     if let Some(builds) = &folders.builds {
         remove_ended(builds, &folders.over);

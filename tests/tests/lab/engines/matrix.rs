@@ -4,7 +4,7 @@ use super::{ENGINES, GO_ON_WINDOWS, builders, made, object, of_step, tenant, win
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use gowindows_crds::conditions::{ConditionType, find};
-use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
+use gowindows_crds::v1alpha1::{BuildEngine, CacheStatus, GoWindowsImageStatus};
 use gowindows_tests::lab::builders::Builders;
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::progress::Progress;
@@ -84,12 +84,24 @@ pub async fn a_pruned_buildkitd_downloads_no_module_again(stage: Arc<Stage>) -> 
     made(&stage, &tenant, "").await?;
     let first = of_download(&tenant).await?;
     ensure!(!was_taken_over(&cache, &first).await?, "{first:?}");
+    let nothing = CacheStatus::default();
+    ensure!(found(&tenant).await? == nothing, "{:?} was there before the first build", found(&tenant).await?);
     buildkitd.prune().await?;
     let commit = repository.commit_files(&[("note.go", "package main\n")], "Change only source", "2026-01-05T03:04:05Z").await?;
     made(&stage, &tenant, &commit).await?;
     let second = of_download(&tenant).await?;
     ensure!(was_taken_over(&cache, &second).await?, "{second:?}");
+    let CacheStatus { hit, bytes, since, .. } = found(&tenant).await?;
+    eprintln!("pruned: {bytes} bytes of layers at the registry, since {since:?}");
+    // The compressed standard library alone has more.
+    ensure!(hit && bytes > 10_000_000 && since.is_some(), "{hit} {bytes} {since:?}");
     Ok(())
+}
+
+/// What the newest build found in its cache.
+async fn found(tenant: &Tenant) -> Result<CacheStatus> {
+    let cache = tenant.kubectl.run(&["get", "gwi", "program", "--output", "jsonpath={.status.build.cache}"]).await?;
+    serde_json::from_str(&cache).with_context(|| format!("status.build.cache is {cache:?}"))
 }
 
 async fn of_download(tenant: &Tenant) -> Result<Vec<String>> {
