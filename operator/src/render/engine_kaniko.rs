@@ -21,7 +21,7 @@ const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "S
 
 pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
     let cache = request.build.cache.as_ref().map(|_| CACHES);
-    let builder = ForBuilder { context: Some(context(request, settings, order, Caches::Mounted)), dockerfile: None, cache };
+    let builder = ForBuilder { context: Some(context(request, settings, order, Caches::Mounted)), cache, ..ForBuilder::default() };
     let container = Container {
         name: COMPILE.into(),
         image: Some(image.into()),

@@ -6,8 +6,8 @@
 //! - `lab_releases`: does each Windows node get what it can run, of bases that are chosen for it?
 //! - `lab_faults`: does the thread hold while what it hangs on breaks?
 //!
-//! `cargo test --workspace --test lab -- lab_engines` runs one of them, `-- compile_error` one scenario. All are one program, because some work
-//! while others wait: a minute's outage, thirty kills and a node that is away need time, and compilers both cores.
+//! `cargo test --workspace --test lab -- lab_engines` runs one of them, `-- compile_error` one scenario. All are one program, so that what waits
+//! (for a minute's outage, thirty kills, a node that is away) runs side by side, and a suite begins while the last scenarios of the one before it end.
 
 mod cluster;
 mod engines;
@@ -16,7 +16,7 @@ mod releases;
 mod thread;
 
 use gowindows_tests::lab::available;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 
 /// Two cores: with more at a time they wait for each other's compilers.
 const AT_A_TIME: usize = 6;
@@ -28,18 +28,9 @@ fn main() {
     if let Some(reason) = &reason {
         eprintln!("ignored: {reason}");
     }
-    // Of each suite in turn, so that those that wait and those that work run beside each other.
-    let waiting = [faults::suite().trials(), cluster::trials(), releases::suite().trials()].into_iter().flatten().collect();
-    let trials = in_turn([waiting, engines::suite().trials(), thread::suite().trials()]);
+    // One after the other: a lab costs a part of a core for as long as it is there. First those that wait more than they work.
+    let suites =
+        [faults::suite().trials(), cluster::trials(), releases::suite().trials(), engines::suite().trials(), thread::suite().trials()];
+    let trials = suites.into_iter().flatten();
     libtest_mimic::run(&arguments, trials.map(|trial| trial.with_ignored_flag(reason.is_some())).collect()).exit()
-}
-
-/// The first of each, then the second of each, and so on.
-fn in_turn<const N: usize>(suites: [Vec<Trial>; N]) -> impl Iterator<Item = Trial> {
-    let mut suites = suites.map(|suite| suite.into_iter());
-    std::iter::from_fn(move || {
-        let next: Vec<Trial> = suites.iter_mut().filter_map(Iterator::next).collect();
-        (!next.is_empty()).then_some(next)
-    })
-    .flatten()
 }
