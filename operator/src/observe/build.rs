@@ -297,7 +297,9 @@ pub(super) fn toolchain_said(output: &str) -> Option<(Reason, String)> {
 pub(super) fn first_place(output: &str) -> String {
     // The compiler names places as path:line:column; everything else is the go command's own complaint.
     let first = output.lines().find(|line| names_a_place(line));
-    let first = first.or_else(|| output.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty()));
+    // It also says which package it is about, and where it worked when it could not tidy up.
+    let says_something = |line: &&str| !line.starts_with('#') && !line.starts_with("WORK=") && !line.trim().is_empty();
+    let first = first.or_else(|| output.lines().find(says_something));
     let first = first.unwrap_or("the compiler left no message");
     // The same place reads the same, whichever system compiled.
     match first.split_once(".go:") {
@@ -366,6 +368,8 @@ mod tests {
     #[test]
     fn a_place_reads_the_same_from_both_systems() {
         assert_eq!(first_place("# example.com/shop\n.\\till\\main.go:3:9: undefined: x\n"), "./till/main.go:3:9: undefined: x");
+        let linker = "WORK=C:\\tmp\\go-build1\n# example.com/shop\ngo: error obtaining buildID for go tool link: exit status 1\n";
+        assert_eq!(first_place(linker), "go: error obtaining buildID for go tool link: exit status 1");
     }
 
     #[test]
