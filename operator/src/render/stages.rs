@@ -72,7 +72,7 @@ pub(super) fn source(
     let mut mounts = vec![workspace.mount(), mount("tmp", TMP)];
     if let Some(all) = workspace.mount_of_object() {
         args.extend(["--builds", BUILDS].map(String::from));
-        args.extend(workspace.ended().into_iter().flat_map(|build| ["--over".to_owned(), build.to_owned()]));
+        args.extend(workspace.ended().flat_map(|build| ["--over".to_owned(), build.to_owned()]));
         mounts.push(all);
     }
     if let Some(folder) = cache {

@@ -39,7 +39,6 @@ impl Pod {
     async fn run(&self, request: &Value) -> Result<SourceReport> {
         let auth_dir = Some(self.path("auth")).filter(|folder| folder.is_dir());
         let [dest, out, info, result] = ["src", "out", "info.json", "result.json"].map(|name| self.path(name));
-        let (builds, build) = (Some(self.path("builds")).filter(|folder| folder.is_dir()), Some("now".to_owned()));
         let code = run(SourceArgs {
             request: request.to_string(),
             auth_dir,
@@ -47,8 +46,8 @@ impl Pod {
             out,
             context: None,
             cache: Some(self.path("cache")).filter(|folder| folder.is_dir()),
-            builds,
-            build,
+            builds: Some(self.path("builds")).filter(|folder| folder.is_dir()),
+            over: vec!["before".to_owned()],
             registry_config: None,
             info,
             result: result.clone(),
@@ -204,20 +203,20 @@ async fn a_private_repository_and_an_old_commit() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_builds_before_have_left_goes() -> Result<()> {
+async fn what_ended_builds_have_left_goes() -> Result<()> {
     let git = Git::start().await?;
     let repository = git.server.create("storefront", Access::Public).await?;
     let commit = commit_entries(&repository, &[GO_MOD, MAIN_GO]).await?;
     let pod = Pod::new()?;
     pod.secret(&[("ca.crt", git.server.authority().as_bytes())])?;
-    for build in ["before", "now", "now-test"] {
+    for build in ["before", "before-test", "now", "now-test", "next"] {
         fs::create_dir_all(pod.path("builds").join(build).join("src"))?;
         fs::write(pod.path("builds").join(build).join("src/old.go"), "package old\n")?;
     }
     pod.done(&json!({"url": repository.url(), "commit": commit})).await?;
     let mut left: Vec<_> = fs::read_dir(pod.path("builds"))?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
     left.sort();
-    assert_eq!(left, ["now", "now-test"]);
+    assert_eq!(left, ["next", "now", "now-test"]);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `gowindows build` on this machine.
 
-use super::thread::{object, service, storefront};
+use super::journey::{object, service, storefront};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::v1alpha1::{GoWindowsImageStatus, ImageStatus};
 use gowindows_tests::lab::git::Repository;

@@ -1,7 +1,7 @@
 //! Six failures: each has the right condition and a sentence that says what to do, leaves the last good image and the running
 //! pods alone, and goes away by itself when its cause does.
 
-use super::thread::{object, storefront};
+use super::journey::{object, storefront};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;

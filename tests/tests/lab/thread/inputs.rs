@@ -2,7 +2,7 @@
 //! value and remedy, makes no build that cannot succeed, is asked for in moderation, and is over as soon as its cause is.
 
 use super::failures::fails_with;
-use super::thread::jobs;
+use super::journey::jobs;
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};

@@ -1,7 +1,7 @@
 //! Two replicas: does one take over when the other dies in the middle of a build, or is stopped?
 
 use super::RESTARTS;
-use super::thread::{jobs, slow_object, storefront};
+use super::journey::{jobs, slow_object, storefront};
 
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::v1alpha1::{BuildPhase, GoWindowsImageStatus};

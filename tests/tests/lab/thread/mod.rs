@@ -7,10 +7,10 @@ mod build;
 mod failures;
 mod identity;
 mod inputs;
+mod journey;
 mod leader;
 mod modules;
 mod tests;
-mod thread;
 
 use anyhow::Result;
 use futures::FutureExt;
@@ -31,11 +31,11 @@ pub fn suite() -> Suite {
         leader::a_dead_and_a_stopped_leader_are_succeeded,
         modules::a_private_module_needs_its_secret,
         identity::workload_identities_open_the_registries_of_their_clouds,
-        thread::another_program_goes_the_same_way,
-        thread::an_object_becomes_a_running_windows_program,
+        journey::another_program_goes_the_same_way,
+        journey::an_object_becomes_a_running_windows_program,
         failures::new_image_crashes,
         failures::target_missing_or_without_the_container,
-        thread::applying_again_and_restarting_build_nothing,
+        journey::applying_again_and_restarting_build_nothing,
         failures::compile_error,
         tests::a_failing_test_blocks_the_push,
         failures::git_unreachable,
@@ -46,8 +46,8 @@ pub fn suite() -> Suite {
         inputs::secrets_absent_and_wrong,
         inputs::no_program_in_the_source,
         inputs::bases_that_cannot_be_built_on,
-        thread::orders_are_obeyed_once,
-        thread::the_smallest_object_works,
+        journey::orders_are_obeyed_once,
+        journey::the_smallest_object_works,
         api::bad_specifications_are_refused_by_name,
         api::every_sample_is_accepted,
         api::explain_reads_like_documentation,

@@ -1,7 +1,7 @@
 //! Tests beside the compiler: real ones pass and are recorded; one that fails holds its image back.
 
 use super::failures::fails_with;
-use super::thread::{jobs, object, storefront};
+use super::journey::{jobs, object, storefront};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::names;
@@ -52,7 +52,7 @@ pub async fn a_failing_test_blocks_the_push(stage: Arc<Stage>) -> Result<()> {
     let failure = after.build.as_ref().and_then(|build| build.failure.clone()).context("a failure")?;
     ensure!(failure.stage.as_deref() == Some("test") && failure.exit_code == Some(1), "{failure:?}");
     ensure!(failure.log_tail.as_deref().is_some_and(|tail| tail.contains("--- FAIL: TestGreeting")), "{failure:?}");
-    let answer = page(&super::thread::service(&tenant).await?).await?;
+    let answer = page(&super::journey::service(&tenant).await?).await?;
     ensure!(answer.contains(image.revision.as_deref().and_then(|name| name.rsplit(':').next()).context("a commit")?), "{answer}");
     nothing_leads_to_it(&stage, &after).await?;
     let made = jobs(&tenant).await?;
