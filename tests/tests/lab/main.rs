@@ -19,7 +19,7 @@ use gowindows_tests::lab::available;
 use libtest_mimic::Arguments;
 
 /// Two cores: with more at a time they wait for each other's compilers.
-const AT_A_TIME: usize = 7;
+const AT_A_TIME: usize = 6;
 
 fn main() {
     let mut arguments = Arguments::from_args();

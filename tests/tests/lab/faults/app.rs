@@ -47,7 +47,8 @@ impl App {
     pub fn object(&self, tenant: &Tenant, registry: &str) -> Value {
         let mut build = json!({"cache": {"volume": {"size": "1Gi"}}});
         if self.slow {
-            build["resources"] = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "100m"}});
+            // A fifth of a second of compiling becomes ten: long enough to be seen on a loaded machine.
+            build["resources"] = json!({"requests": {"cpu": "20m"}, "limits": {"cpu": "20m"}});
         }
         json!({
             "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": self.name},
