@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::kept::keep;
 use super::packages::program;
 use super::{host, run};
 
@@ -77,26 +78,8 @@ impl Toolchain {
     /// Blocks.
     pub fn warm_cache(&self) -> Result<PathBuf> {
         let kept = run::cache()?.join(format!("warm-go-cache-{}", self.version()));
-        if kept.exists() {
-            touch(&kept)?;
-            return Ok(kept);
-        }
-        let whole = kept.with_extension(std::process::id().to_string());
-        let module = tempfile::tempdir()?;
-        let imports: String = STANDARD.iter().map(|package| format!("import _ \"{package}\"\n")).collect();
-        std::fs::write(module.path().join("go.mod"), "module example.test/warm\n\ngo 1.24\n")?;
-        std::fs::write(module.path().join("main.go"), format!("package main\n\n{imports}\nfunc main() {{}}\n"))?;
-        std::fs::write(module.path().join("main_test.go"), "package main\n\nimport \"testing\"\n\nfunc TestNothing(*testing.T) {}\n")?;
-        // As the operator has it done, or nothing of it would be of use to builds.
-        let program: &[&str] = &["build", "-trimpath", "-tags", "timetzdata", "-o", "warm.exe"];
-        let test: &[&str] = &["test", "-exec", "true", "-tags", "timetzdata"];
-        for (system, arguments) in [("windows", program), ("linux", test), ("windows", test)] {
-            let mut command = go(module.path())?;
-            command.envs([("CGO_ENABLED", "0"), ("GOOS", system), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOTOOLCHAIN", "local")]);
-            host::run(command.args(arguments).env("GOFLAGS", "-buildvcs=false").env("GOCACHE", &whole))?;
-        }
-        // Another lab may have been faster.
-        std::fs::rename(&whole, &kept).or_else(|error| if kept.exists() { Ok(()) } else { Err(error) })?;
+        keep(&kept, compile_standard)?;
+        touch(&kept)?;
         Ok(kept)
     }
 
@@ -108,6 +91,24 @@ impl Toolchain {
         let answer: serde_json::Value = serde_json::from_str(&super::host::run_async(command).await?)?;
         answer["Dir"].as_str().map(PathBuf::from).with_context(|| format!("go names no folder for {module}"))
     }
+}
+
+/// Fills a new build cache.
+fn compile_standard(cache: &Path) -> Result<()> {
+    let module = tempfile::tempdir()?;
+    let imports: String = STANDARD.iter().map(|package| format!("import _ \"{package}\"\n")).collect();
+    std::fs::write(module.path().join("go.mod"), "module example.test/warm\n\ngo 1.24\n")?;
+    std::fs::write(module.path().join("main.go"), format!("package main\n\n{imports}\nfunc main() {{}}\n"))?;
+    std::fs::write(module.path().join("main_test.go"), "package main\n\nimport \"testing\"\n\nfunc TestNothing(*testing.T) {}\n")?;
+    // As the operator has it done, or nothing of it would be of use to builds.
+    let program: &[&str] = &["build", "-trimpath", "-tags", "timetzdata", "-o", "warm.exe"];
+    let test: &[&str] = &["test", "-exec", "true", "-tags", "timetzdata"];
+    for (system, arguments) in [("windows", program), ("linux", test), ("windows", test)] {
+        let mut command = go(module.path())?;
+        command.envs([("CGO_ENABLED", "0"), ("GOOS", system), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOTOOLCHAIN", "local")]);
+        host::run(command.args(arguments).env("GOFLAGS", "-buildvcs=false").env("GOCACHE", cache))?;
+    }
+    Ok(())
 }
 
 /// The go command takes what it has not used for some days out of a cache, and cannot note in files of others that it used them.

@@ -37,6 +37,7 @@ mod git_http;
 pub mod go;
 pub mod host;
 pub mod images;
+mod kept;
 mod kube_proxy;
 mod kubelet;
 pub mod network;

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
+use super::kept::keep;
+
 /// What a container of the image runs, and as whom.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -32,19 +34,12 @@ pub struct Tree {
 
 /// Writes an image into the directory `layout`, with the files that `fill` adds. Appears there complete or not at all. Blocks.
 pub fn write(layout: &Path, config: &Config, fill: impl FnOnce(&mut Tree) -> Result<()>) -> Result<()> {
-    let unfinished = layout.with_extension(format!("unfinished-{}", std::process::id()));
-    let blobs = unfinished.join("blobs/sha256");
-    fs::create_dir_all(&blobs).with_context(|| format!("cannot make {}", blobs.display()))?;
-    let written = write_into(&unfinished, &blobs, config, fill);
-    // Another process may have been first; its image is as good.
-    let placed = written.and_then(|()| {
-        fs::rename(&unfinished, layout).or_else(|error| if layout.exists() { Ok(()) } else { Err(error) })?;
-        Ok(())
+    let written = keep(layout, |unfinished| {
+        let blobs = unfinished.join("blobs/sha256");
+        fs::create_dir_all(&blobs).with_context(|| format!("cannot make {}", blobs.display()))?;
+        write_into(unfinished, &blobs, config, fill)
     });
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished)?;
-    }
-    placed.with_context(|| format!("cannot write the image {}", layout.display()))
+    written.with_context(|| format!("cannot write the image {}", layout.display()))
 }
 
 /// The digest of the one image in a layout.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use tokio::sync::Mutex;
 
 use super::host;
 use super::progress::Progress;
@@ -61,6 +62,9 @@ pub const BUILDAH: &[Package] = &[package("buildah", "buildah"), package("netava
 
 /// Installs those of `wanted` that are missing, with progress.
 pub async fn ensure(wanted: &[Package], progress: &Progress) -> Result<()> {
+    // The package lists have a lock that nobody waits for.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+    let _one = ONE_AT_A_TIME.lock().await;
     let missing = || wanted.iter().filter(|package| !package.is_present()).map(|package| package.name).collect::<Vec<_>>();
     let names = missing();
     if names.is_empty() {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::go::{MODULES, Toolchain, go};
+use super::kept::keep;
 use super::windows_base::{Blob, WindowsLayer, publish_tools};
 use super::{host, run};
 
@@ -68,15 +69,11 @@ fn add(layer: &mut WindowsLayer, from: &Path, to: &str) -> Result<()> {
 /// The folder with the toolchain's programs for Windows.
 fn tools(toolchain: &Toolchain) -> Result<PathBuf> {
     let kept = run::cache()?.join(format!("go-for-windows-{}-{}-tools", toolchain.version(), TOOLS.len()));
-    if kept.exists() {
-        return Ok(kept);
-    }
-    let unfinished = kept.with_extension(std::process::id().to_string());
-    fs::create_dir_all(&unfinished)?;
-    let mut command = go(&Path::new(MODULES).join("pause"))?;
-    command.envs([("CGO_ENABLED", "0"), ("GOOS", "windows"), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOFLAGS", "")]);
-    host::run(command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&unfinished).args(TOOLS))?;
-    // Another lab may have been faster.
-    fs::rename(&unfinished, &kept).or_else(|error| if kept.exists() { Ok(()) } else { Err(error) })?;
+    keep(&kept, |unfinished| {
+        fs::create_dir(unfinished)?;
+        let mut command = go(&Path::new(MODULES).join("pause"))?;
+        command.envs([("CGO_ENABLED", "0"), ("GOOS", "windows"), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOFLAGS", "")]);
+        host::run(command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(unfinished).args(TOOLS)).map(drop)
+    })?;
     Ok(kept)
 }
