@@ -6,8 +6,7 @@ use futures::future::try_join_all;
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_tests::lab::git::Access;
-use gowindows_tests::thread::{LIMIT, Stage, Storefront, until};
-use gowindows_tests::thread::{is_for, message};
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, is_for, message, until};
 use serde_json::json;
 use std::sync::Arc;
 
