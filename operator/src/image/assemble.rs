@@ -140,7 +140,6 @@ mod tests {
     fn image_of(assembly: &Assembly, bases: &[Base]) -> Image {
         let layer = Layer {
             media_type: media_type::LAYER_GZIP,
-            members: None,
             digest: Digest::of(b"gz"),
             size: 2,
             diff_id: Digest::of(b"tar"),

@@ -5,7 +5,7 @@
 //! smaller at high levels and unpacks more than twice as fast, and containerd on Windows reads it since 1.6 under its OCI
 //! media type.
 
-use super::gzip::{Members, ParallelGzip};
+use super::gzip::ParallelGzip;
 use super::manifest::media_type;
 use gowindows_crds::v1alpha1::{CompressionAlgorithm, CompressionSpec};
 use serde::{Deserialize, Serialize};
@@ -154,14 +154,14 @@ pub enum Compressor<W: Write> {
 }
 
 impl<W: Write> Compressor<W> {
-    /// Writes the end. Gives the writer back, and what [`Form::members`] is for it.
+    /// Writes the end. Gives the writer back.
     ///
     /// # Errors
     /// The writer below fails, or less was compressed than announced.
-    pub fn finish(self) -> io::Result<(W, Option<Vec<u32>>)> {
+    pub fn finish(self) -> io::Result<W> {
         match self {
-            Self::Gzip(gzip) => gzip.finish().map(|(out, members)| (out, Some(members))),
-            Self::Zstd(zstd) => Ok((zstd.finish()?, None)),
+            Self::Gzip(gzip) => gzip.finish(),
+            Self::Zstd(zstd) => zstd.finish(),
         }
     }
 }
@@ -182,38 +182,20 @@ impl<W: Write> Write for Compressor<W> {
     }
 }
 
-/// How a layer is compressed.
-#[derive(Clone, Copy, Debug)]
-pub struct Form<'a> {
-    /// Its OCI media type.
-    pub media_type: &'a str,
-    /// The sizes of its gzip members, if it was written here: see `image::gzip::Members`.
-    pub members: Option<&'a [u32]>,
-}
-
-/// A layer of which its media type is all that is known.
-impl<'a> From<&'a str> for Form<'a> {
-    fn from(media_type: &'a str) -> Self {
-        Self { media_type, members: None }
-    }
-}
-
 /// Unpacks a layer.
 ///
 /// # Errors
 /// The media type is none of a layer, or zstd refuses to begin.
-pub fn reader<'a>(form: impl Into<Form<'a>>, layer: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let Form { media_type, members } = form.into();
-    match (media_type::oci_layer(media_type), members) {
-        (Some(media_type::LAYER_GZIP), Some(members)) => Ok(Box::new(Members::new(layer, members))),
-        (Some(media_type::LAYER_GZIP), None) => Ok(Box::new(flate2::read::MultiGzDecoder::new(layer))),
-        (Some(media_type::LAYER_ZSTD), _) => {
+pub fn reader<'a>(media_type: &str, layer: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    match media_type::oci_layer(media_type) {
+        Some(media_type::LAYER_GZIP) => Ok(Box::new(flate2::read::MultiGzDecoder::new(layer))),
+        Some(media_type::LAYER_ZSTD) => {
             let mut decoder = zstd::Decoder::new(layer)?;
             decoder.window_log_max(LARGEST_WINDOW)?;
             Ok(Box::new(decoder))
         }
-        (Some(_), _) => Ok(Box::new(layer)),
-        (None, _) => Err(io::Error::other(format!("{media_type:?} is not the media type of a layer"))),
+        Some(_) => Ok(Box::new(layer)),
+        None => Err(io::Error::other(format!("{media_type:?} is not the media type of a layer"))),
     }
 }
 
@@ -228,10 +210,6 @@ mod tests {
     }
 
     fn compressed(compression: Compression, threads: usize, content: &[u8], piece: usize) -> Vec<u8> {
-        packed(compression, threads, content, piece).0
-    }
-
-    fn packed(compression: Compression, threads: usize, content: &[u8], piece: usize) -> (Vec<u8>, Option<Vec<u32>>) {
         let mut writer = compression.writer(content.len() as u64, threads, Vec::new()).expect("a writer");
         for piece in content.chunks(piece) {
             writer.write_all(piece).expect("a vector takes all");
@@ -250,22 +228,6 @@ mod tests {
             let mut unpacked = Vec::new();
             reader(compression.media_type(), one.as_slice()).and_then(|mut reader| reader.read_to_end(&mut unpacked)).expect("unpacked");
             assert!(unpacked == content, "{compression}");
-        }
-    }
-
-    #[test]
-    fn members_whose_sizes_are_known_unpack_to_the_same() {
-        for content in [content(), b"x".to_vec(), Vec::new()] {
-            let (bytes, members) = packed(Compression::default(), 2, &content, 65_536);
-            let members = members.expect("gzip has members");
-            assert_eq!(members.len(), content.len().div_ceil(1 << 20).max(1));
-            let unpack = |members: &[u32], bytes: &[u8]| {
-                let (form, mut unpacked) = (Form { media_type: media_type::LAYER_GZIP, members: Some(members) }, Vec::new());
-                reader(form, bytes).and_then(|mut reader| reader.read_to_end(&mut unpacked)).map(|_| unpacked)
-            };
-            assert!(unpack(&members, &bytes).is_ok_and(|unpacked| unpacked == content));
-            assert!(unpack(&members, &bytes[1..]).is_err());
-            assert!(unpack(&[members[0] - 1], &bytes).is_err());
         }
     }
 

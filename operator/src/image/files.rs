@@ -153,7 +153,7 @@ pub fn write<R: Read>(tree: &Tree, open: impl FnMut(&Found) -> io::Result<R>, pa
     let mut tar = Hashing::new(compressor);
     write_tar(tree, open, epoch, &mut tar)?;
     let (diff_id, _, compressor) = tar.finish();
-    let (digest, size, mut out) = compressor.finish()?.0.finish();
+    let (digest, size, mut out) = compressor.finish()?.finish();
     out.flush()?;
     let bytes = tree.found().map(|file| file.size).sum();
     Ok(FilesLayer { media_type: compression.media_type(), digest, size, diff_id, files: tree.files(), bytes })

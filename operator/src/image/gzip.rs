@@ -4,9 +4,9 @@
 //! one file to every reader (RFC 1952 section 2.2). The cuts depend on the content alone, so one thread writes what many do. libdeflate
 //! is several times as fast as zlib for the same size.
 
-use libdeflater::{CompressionLvl, Compressor, Decompressor};
+use libdeflater::{CompressionLvl, Compressor};
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -21,7 +21,6 @@ pub struct ParallelGzip<W: Write> {
     jobs: SyncSender<Job>,
     answers: VecDeque<Receiver<io::Result<Member>>>,
     most_waiting: usize,
-    members: Vec<u32>,
     /// Buffers are used again: pages that are new to a process cost nearly as much as hashing what is in them.
     spare: Vec<Member>,
 }
@@ -58,17 +57,17 @@ impl<W: Write> ParallelGzip<W> {
                 }
             });
         }
-        Self { out, block: Vec::new(), jobs, answers: VecDeque::new(), most_waiting: threads + 1, members: Vec::new(), spare: Vec::new() }
+        Self { out, block: Vec::new(), jobs, answers: VecDeque::new(), most_waiting: threads + 1, spare: Vec::new() }
     }
 
-    /// Writes the rest, and gives the writer back, and how many bytes each member has.
+    /// Writes the rest, and gives the writer back.
     ///
     /// # Errors
     /// It could not be written.
-    pub fn finish(mut self) -> io::Result<(W, Vec<u32>)> {
+    pub fn finish(mut self) -> io::Result<W> {
         self.submit()?;
         self.collect(0)?;
-        Ok((self.out, self.members))
+        Ok(self.out)
     }
 
     fn submit(&mut self) -> io::Result<()> {
@@ -87,7 +86,6 @@ impl<W: Write> ParallelGzip<W> {
             let Some(answered) = self.answers.pop_front() else { break };
             let member = answered.recv().map_err(|_| gone())??;
             self.out.write_all(&member.packed[..member.size])?;
-            self.members.push(u32::try_from(member.size).map_err(io::Error::other)?);
             self.spare.push(member);
         }
         Ok(())
@@ -127,39 +125,4 @@ fn member(compressor: &mut Compressor, block: Vec<u8>, mut packed: Vec<u8>) -> i
     }
     let size = compressor.gzip_compress(&block, &mut packed).map_err(io::Error::other)?;
     Ok(Member { block, packed, size })
-}
-
-/// Unpacks what [`ParallelGzip`] wrote, in half the time that it takes when nobody knows where a member ends.
-///
-/// Only for whoever wrote it: what is hidden behind a member, within the size that is claimed for it, is not seen here and is by other
-/// readers.
-pub struct Members<'a, R> {
-    layer: R,
-    sizes: std::slice::Iter<'a, u32>,
-    decompressor: Decompressor,
-    packed: Vec<u8>,
-    content: Vec<u8>,
-    unread: std::ops::Range<usize>,
-}
-
-impl<'a, R: Read> Members<'a, R> {
-    /// `sizes` are those of all members.
-    pub fn new(layer: R, sizes: &'a [u32]) -> Self {
-        let (packed, content) = (Vec::new(), vec![0; BLOCK]);
-        Self { layer, sizes: sizes.iter(), decompressor: Decompressor::new(), packed, content, unread: 0..0 }
-    }
-}
-
-impl<R: Read> Read for Members<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.unread.is_empty() {
-            let Some(size) = self.sizes.next() else { return Ok(0) };
-            self.packed.resize(*size as usize, 0);
-            self.layer.read_exact(&mut self.packed)?;
-            self.unread = 0..self.decompressor.gzip_decompress(&self.packed, &mut self.content).map_err(io::Error::other)?;
-        }
-        let read = (&self.content[self.unread.clone()]).read(buffer)?;
-        self.unread.start += read;
-        Ok(read)
-    }
 }

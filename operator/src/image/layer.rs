@@ -5,7 +5,7 @@
 //! `backuptar`). Ours holds four entries: `Hives`, `Files`, `Files/app` and the program. The first two carry no
 //! descriptor, so `C:\` keeps its own. Same program, same epoch and same compression give the same bytes; tests pin them.
 
-use super::compression::{Compression, Form};
+use super::compression::Compression;
 use super::descriptor::{STRICT_DIRECTORY, STRICT_FILE};
 use super::digest::{Digest, Hashing};
 use super::windows_path::is_device;
@@ -79,8 +79,6 @@ pub struct Packing {
 pub struct Layer {
     /// Its OCI media type.
     pub media_type: &'static str,
-    /// Sizes of its gzip members, for whoever unpacks it here.
-    pub members: Option<Vec<u32>>,
     /// Digest of the compressed bytes: what the manifest names.
     pub digest: Digest,
     /// Compressed size in bytes.
@@ -91,13 +89,6 @@ pub struct Layer {
     pub program: Digest,
     /// Size of the program in bytes.
     pub program_size: u64,
-}
-
-impl Layer {
-    /// How it is compressed.
-    pub fn form(&self) -> Form<'_> {
-        Form { media_type: self.media_type, members: self.members.as_deref() }
-    }
 }
 
 /// Writes the layer with `size` bytes of `program`.
@@ -119,10 +110,9 @@ pub fn write(name: &ProgramName, program: impl Read, size: u64, packing: Packing
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let (diff_id, _, compressor) = content.finish();
-    let (written, members) = compressor.finish()?;
-    let (digest, compressed, mut out) = written.finish();
+    let (digest, compressed, mut out) = compressor.finish()?.finish();
     out.flush()?;
-    Ok(Layer { media_type: compression.media_type(), members, digest, size: compressed, diff_id, program, program_size: size })
+    Ok(Layer { media_type: compression.media_type(), digest, size: compressed, diff_id, program, program_size: size })
 }
 
 /// The same layer without compression, to be read. `program` gives `size` bytes.

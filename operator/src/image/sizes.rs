@@ -144,7 +144,6 @@ mod tests {
         assert_eq!(image_status("r", "d", &platforms).warnings, [""; 0]);
         let layer = Layer {
             media_type: super::super::manifest::media_type::LAYER_GZIP,
-            members: None,
             digest: Digest::of(b""),
             size: 0,
             diff_id: Digest::of(b""),

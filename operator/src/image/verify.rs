@@ -230,7 +230,6 @@ pub(crate) mod tests {
         let bases: Vec<Base> = versions.iter().map(|version| base(version)).collect();
         let layer = Layer {
             media_type: media_type::LAYER_GZIP,
-            members: None,
             digest: Digest::of(b"gz"),
             size: 50,
             diff_id: Digest::of(b"tar"),

@@ -6,7 +6,7 @@
 mod entry;
 mod unpacked;
 
-pub use unpacked::{Unpacked, unpacked, unpacks_to};
+pub use unpacked::{Unpacked, unpacked};
 
 use super::layer::ProgramName;
 use super::pe;

@@ -185,11 +185,7 @@ impl Prepared<'_> {
         tags: &[String],
         say: Say<'_>,
     ) -> Result<Published, AssembleError> {
-        // Of what is written, no byte is believed unread: the layer is unpacked here while it is pushed, and what the registry then
-        // gives for it has to be the same to the byte.
-        let here = self.layer_file.path();
-        let untagged = self.push_untagged(registry, repository, say);
-        let (published, ()) = tokio::try_join!(untagged, self.check_layer("the file to be pushed", here))?;
+        let (published, ()) = tokio::try_join!(self.push_untagged(registry, repository, say), self.check_layer())?;
         for tag in tags {
             set_tag(registry, repository, &published.digest, tag).await?;
         }
@@ -242,7 +238,7 @@ impl Prepared<'_> {
         layout.write_blob(&top.digest, &top.bytes)?;
         let sbom = self.bills.keep(&layout)?;
         layout.write_index(top, tag)?;
-        self.check_layer(&layout.to_string(), &layout.path(&self.layer.digest)).await?;
+        self.check_layer().await?;
         let platforms = ReadBack::from_assembled(&self.image)?;
         let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
         Ok(ImageStatus { reference: layout.to_string(), sbom, ..status })
@@ -346,19 +342,17 @@ impl Prepared<'_> {
         }
     }
 
-    /// Unpacks the layer and holds it against the program and every rule for layers.
-    async fn check_layer(&self, place: &str, path: &Path) -> Result<(), AssembleError> {
-        let file = File::open(path).map_err(AssembleError::ReadLayer)?;
+    /// Holds what was packed against every rule for layers, each of which is about more than one line of the writer. The compressor is believed:
+    /// whoever unpacks an image holds what comes out against the diff ID.
+    async fn check_layer(&self) -> Result<(), AssembleError> {
         let mut program = self.program_file.try_clone().map_err(AssembleError::ReadLayer)?;
-        let (name, layer, epoch) = (self.program.clone(), self.layer.clone(), self.epoch);
+        let (name, size, epoch) = (self.program.clone(), self.layer.program_size, self.epoch);
         let read = tokio::task::spawn_blocking(move || {
             program.rewind()?;
-            let [file, program] = [file, program].map(|file| BufReader::with_capacity(64 * 1024, file));
-            let content = layer::tar(&name, program, layer.program_size, epoch)?;
-            verify_layer::unpacks_to(layer.form(), file, content, &name.layer_path())
+            let content = layer::tar(&name, BufReader::with_capacity(64 * 1024, program), size, epoch)?;
+            Ok(verify_layer::tree(content, Some(&name.layer_path()), &mut std::io::sink())?.findings_of_ours(&name))
         });
-        let damaged = |error: std::io::Error| read_back(&place, format!("layer {} is damaged: {error}", self.layer.digest));
-        let tree = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(damaged)?;
-        verify::complaint(&tree.findings_of_ours(&self.program)).map_or(Ok(()), |complaint| Err(read_back(&place, complaint)))
+        let findings = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)?;
+        verify::complaint(&findings).map_or(Ok(()), |complaint| Err(AssembleError::Assembled(complaint)))
     }
 }

@@ -52,7 +52,7 @@ fn figures(exe: &Path, way: Compression, repeats: usize) -> Result<Figures> {
         let began = Instant::now();
         let mut writer = way.writer(content.len() as u64, threads, Vec::new())?;
         writer.write_all(&content)?;
-        Ok((writer.finish()?.0, megabytes / began.elapsed().as_secs_f64()))
+        Ok((writer.finish()?, megabytes / began.elapsed().as_secs_f64()))
     };
     let (mut one, mut two, mut back, mut packed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..repeats {

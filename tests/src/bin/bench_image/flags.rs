@@ -58,5 +58,5 @@ fn sizes(exe: &Path) -> Result<(u64, u64)> {
     let content = fs::read(exe)?;
     let mut writer = Compression::default().writer(content.len() as u64, 2, Vec::new())?;
     writer.write_all(&content)?;
-    Ok((content.len() as u64, writer.finish()?.0.len() as u64))
+    Ok((content.len() as u64, writer.finish()?.len() as u64))
 }
