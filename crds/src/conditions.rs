@@ -114,7 +114,7 @@ reasons! {
     BuilderUnreachable,
     /// The buildkitd and the client do not trust each other's certificates.
     BuilderAuthFailed,
-    /// BuildKit or Kaniko failed for a reason of its own, such as a toolchain image that it cannot pull.
+    /// BuildKit or Kaniko failed for a reason of its own, such as a toolchain image that buildkitd cannot pull.
     BuilderFailed,
     /// The registry refused the credentials, or asked for some.
     RegistryAuthFailed,

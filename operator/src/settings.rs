@@ -88,7 +88,7 @@ pub struct Settings {
     pub buildctl_image: Option<String>,
     /// The same for Windows nodes, with `buildctl.exe`. Without it objects with that engine are refused there.
     pub windows_buildctl_image: Option<String>,
-    /// The image of Kaniko's executor, for engine Kaniko, best pinned by digest. Without it objects with that engine are refused.
+    /// An image with Kaniko's executor and busybox's `cp`, for engine Kaniko, best pinned by digest. Without it objects with that engine are refused.
     pub kaniko_image: Option<String>,
     /// Repositories of the Windows bases by flavor; the release becomes the tag.
     pub bases: BTreeMap<String, String>,

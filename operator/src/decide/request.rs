@@ -23,7 +23,7 @@ use super::plan::Refusal;
 use crate::image::verify::Author;
 use crate::image::{Assembly, Compression};
 use crate::render::Compile;
-use crate::render::dockerfile::{Caches, Generated};
+use crate::render::dockerfile::{Builder, Generated};
 use crate::settings::Settings;
 use crate::step::identity::Identity;
 use crate::step::source_request::Reference;
@@ -299,7 +299,7 @@ impl Request {
             sub_path: self.sub_path.clone(),
             module_sources: self.modules.sources(settings),
             credentials: None,
-            caches: Caches::Mounted,
+            builder: Builder::Kaniko,
         };
         let refused = |error| Refusal {
             reason: Reason::InvalidSpec,

@@ -5,10 +5,11 @@
 
 use super::builder::{self, Fault};
 use super::facts::facts;
-use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, downloads, relay, starved, test_output};
+use super::go_output::{clip, compiler_said};
+use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, relay, starved, test_output};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
-use crate::render::{COMPILE, MODULES, SOURCE, STAGES, TEST};
+use crate::render::{COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, StageStatus};
@@ -204,8 +205,9 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine:
         return plain(Reason::Timeout, "The build took longer than all of build.timeouts together.".into());
     }
     let Some(pod) = pod else { return plain(Reason::Lost, "The build's pod is gone; its node may be too.".into()) };
-    let failed = STAGES
+    let failed = [EXECUTOR]
         .iter()
+        .chain(&STAGES)
         .filter_map(|stage| container(pod, stage))
         .find_map(|c| terminated(c).filter(|ended| ended.exit_code != 0).map(|ended| (c, ended)));
     // Whatever a stage says that was ended from outside is not its own verdict.
@@ -230,6 +232,13 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine, 
     let tail = Some(redact::tail(&output, TAIL).to_owned()).filter(|tail| !tail.is_empty());
     if let Some(message) = starved::of_stage(stage, ended, engine, memory) {
         return failure(Reason::OutOfMemory, message, None);
+    }
+    if stage == EXECUTOR && ended.exit_code <= 128 {
+        let said = clip(&output);
+        let message = format!(
+            "Kaniko's executor could not be taken out of its image: {said}. The setting kanikoImage has to name an image with /busybox/cp, which those have whose tags end in -debug."
+        );
+        return Failure { stage: Some(COMPILE.to_owned()), ..failure(Reason::BuilderFailed, message, None) };
     }
     // The go command ends with small numbers; these are signals.
     if ended.reason.as_deref().is_some_and(|reason| NEVER_RAN.contains(&reason)) {
@@ -267,68 +276,6 @@ fn sentence(text: &str) -> String {
 /// Reasons of the kubelet for a container that the runtime could not start. What made it fail may pass, as when the node's services restart.
 const NEVER_RAN: [&str; 3] = ["StartError", "ContainerCannotRun", "ContainerStatusUnknown"];
 
-/// What the end of `go build`'s output means.
-fn compiler_said(output: &str) -> (Reason, String) {
-    toolchain_said(output).unwrap_or_else(|| {
-        let first = first_place(output);
-        (Reason::CompileError, format!("The program does not compile: {first}. Push a commit that compiles; it is built at once."))
-    })
-}
-
-/// What the go command says before it compiles anything.
-pub(super) fn toolchain_said(output: &str) -> Option<(Reason, String)> {
-    if let Some(fault) = downloads::fault(output) {
-        return Some(fault);
-    }
-    if let Some(compiler) = output.lines().find_map(no_c_compiler) {
-        let message = format!(
-            "go.cgo: the toolchain image has no C compiler ({compiler:?} is not in its PATH). Set go.image to an image of Go for Windows with one, such as MinGW-w64's gcc, or leave go.cgo out."
-        );
-        return Some((Reason::CompileError, message));
-    }
-    let (wanted, running) = output.lines().find_map(newer_go)?;
-    let message = format!(
-        "go.mod needs Go {wanted} and the toolchain is Go {running}. Set go.version (or go.image) to a release that has it, or lower the go line of go.mod."
-    );
-    Some((Reason::CompileError, message))
-}
-
-/// The first place in the source that the compiler names, with what is wrong there; else the first thing that was said.
-pub(super) fn first_place(output: &str) -> String {
-    // The compiler names places as path:line:column; everything else is the go command's own complaint.
-    let first = output.lines().find(|line| names_a_place(line));
-    // It also says which package it is about, and where it worked when it could not tidy up.
-    let says_something = |line: &&str| !line.starts_with('#') && !line.starts_with("WORK=") && !line.trim().is_empty();
-    let first = first.or_else(|| output.lines().find(says_something));
-    let first = first.unwrap_or("the compiler left no message");
-    // The same place reads the same, whichever system compiled.
-    match first.split_once(".go:") {
-        Some((path, rest)) => clip(&format!("{}.go:{rest}", path.replace('\\', "/"))),
-        None => clip(first),
-    }
-}
-
-pub(super) fn names_a_place(line: &str) -> bool {
-    line.split_once(".go:").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-/// The compiler that is looked for in vain: `cgo: C compiler "gcc" not found: exec: "gcc": executable file not found in %PATH%`.
-fn no_c_compiler(line: &str) -> Option<&str> {
-    let (name, rest) = line.split_once("C compiler \"")?.1.split_once('"')?;
-    rest.starts_with(" not found").then_some(name)
-}
-
-/// The release that a module wants and the one that there is: `go: go.mod requires go >= 1.99 (running go 1.26.1; GOTOOLCHAIN=local)`.
-fn newer_go(line: &str) -> Option<(&str, &str)> {
-    let (wanted, rest) = line.split_once(" requires go >= ")?.1.split_once(" (running go ")?;
-    Some((wanted, rest.split([';', ')']).next()?))
-}
-
-/// A line as it stands in a sentence.
-pub(super) fn clip(line: &str) -> String {
-    line.trim().trim_end_matches('.').chars().take(300).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,32 +291,6 @@ mod tests {
         let mut pod = Pod { status: Some(status), ..Pod::default() };
         pod.metadata.deletion_timestamp = deleted.then_some(Time(Timestamp::UNIX_EPOCH));
         failure(&JobCondition::default(), Some(&pod), None, BuildEngine::Go)
-    }
-
-    #[test]
-    fn a_module_for_a_newer_go_names_the_field_and_both_releases() {
-        for said in
-            ["go: go.mod requires go >= 1.99 (running go 1.26.1; GOTOOLCHAIN=local)\n", "go: x@v1 requires go >= 1.99 (running go 1.26.1)"]
-        {
-            let (reason, message) = compiler_said(said);
-            assert_eq!(reason, Reason::CompileError);
-            assert!(["go.version", "Go 1.99 ", "Go 1.26.1."].iter().all(|part| message.contains(part)), "{message}");
-        }
-    }
-
-    #[test]
-    fn an_absent_c_compiler_is_named_with_the_field() {
-        let said = "# runtime/cgo\ncgo: C compiler \"gcc\" not found: exec: \"gcc\": executable file not found in %PATH%\n";
-        let (reason, message) = compiler_said(said);
-        assert_eq!(reason, Reason::CompileError);
-        assert!(message.starts_with("go.cgo: ") && ["\"gcc\"", "go.image"].iter().all(|part| message.contains(part)), "{message}");
-    }
-
-    #[test]
-    fn a_place_reads_the_same_from_both_systems() {
-        assert_eq!(first_place("# example.com/shop\n.\\till\\main.go:3:9: undefined: x\n"), "./till/main.go:3:9: undefined: x");
-        let linker = "WORK=C:\\tmp\\go-build1\n# example.com/shop\ngo: error obtaining buildID for go tool link: exit status 1\n";
-        assert_eq!(first_place(linker), "go: error obtaining buildID for go tool link: exit status 1");
     }
 
     #[test]
@@ -396,6 +317,15 @@ mod tests {
         let failure = of_stage(COMPILE, &ended, BuildEngine::Go, None);
         assert_eq!(failure.reason, Reason::Lost);
         assert!(failure.message.contains("could not be started: failed to create containerd task"), "{}", failure.message);
+    }
+
+    #[test]
+    fn an_image_of_kaniko_that_cannot_be_used_is_a_fault_of_the_setting() {
+        let message = Some("exec: \"/busybox/cp\": stat /busybox/cp: no such file or directory: unknown".into());
+        let ended = ContainerStateTerminated { exit_code: 128, reason: Some("StartError".into()), message, ..Default::default() };
+        let failure = of_stage(EXECUTOR, &ended, BuildEngine::Kaniko, None);
+        assert_eq!((failure.reason, failure.stage.as_deref()), (Reason::BuilderFailed, Some(COMPILE)));
+        assert!(["kanikoImage", "-debug", "stat /busybox/cp"].iter().all(|part| failure.message.contains(part)), "{}", failure.message);
     }
 
     #[test]

@@ -25,9 +25,8 @@ pub(super) fn fault(engine: BuildEngine, output: &str) -> Fault {
         BuildEngine::Kaniko if output.contains("waiting for process to exit: exit status") => Fault::Compiler(words(output, of_kaniko)),
         BuildEngine::Kaniko => {
             let said = said(output);
-            let message = format!(
-                "Kaniko failed, and not because of the program: {said}. It pulls the toolchain image itself: see that the pod can, or use engine Go."
-            );
+            let message =
+                format!("Kaniko failed, and not because of the program: {said}. Its log says more; engine Go compiles the same program.");
             Fault::Builder(Reason::BuilderFailed, message)
         }
     }
@@ -41,15 +40,15 @@ fn of_command(output: &str) -> Fault {
     let said = words(output, of_buildkit);
     let command =
         output.lines().rev().find_map(|line| line.split_once("process \"")?.1.split_once(&format!("\" {FAILED}"))).map(|(name, _)| name);
-    let of_go = command.is_none_or(|command| command.starts_with("go ")) || said.lines().any(super::build::names_a_place);
-    if of_go || super::build::toolchain_said(&said).is_some() {
+    let of_go = command.is_none_or(|command| command.starts_with("go ")) || said.lines().any(super::go_output::names_a_place);
+    if of_go || super::go_output::toolchain_said(&said).is_some() {
         return Fault::Compiler(said);
     }
     let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
     let message = format!(
         "A command of the Dockerfile failed ({}): {}. Push a commit that mends it; it is built at once.",
-        super::build::clip(command.unwrap_or_default()),
-        super::build::clip(last)
+        super::go_output::clip(command.unwrap_or_default()),
+        super::go_output::clip(last)
     );
     Fault::Builder(Reason::CompileError, message)
 }
@@ -137,7 +136,7 @@ fn buildkit(output: &str) -> Fault {
 fn said(output: &str) -> String {
     let lines = || output.lines().map(str::trim).filter(|line| !line.is_empty());
     let last = lines().rfind(|line| line.starts_with("error")).or_else(|| lines().next_back());
-    super::build::clip(last.unwrap_or("it left no message"))
+    super::go_output::clip(last.unwrap_or("it left no message"))
 }
 
 #[cfg(test)]
@@ -225,8 +224,11 @@ error building image: error building stage: failed to execute command: waiting f
         let (reason, _) =
             dockerfile("error: failed to solve: failed to push r.example.com/a: http: server gave HTTP response to HTTPS client");
         assert_eq!(reason, Reason::RegistryUnreachable);
-        let output = "error building image: unable to complete operation after 0 attempts, last error: GET https://r.example.com/v2/go/manifests/x: MANIFEST_UNKNOWN";
+        let output = "error building image: error building stage: failed to execute command: copying dir: open /build/src/go.mod: no space left on device";
         let Fault::Builder(reason, message) = fault(BuildEngine::Kaniko, output) else { panic!("{output}") };
-        assert!(reason == Reason::BuilderFailed && message.contains("MANIFEST_UNKNOWN") && message.contains("engine Go"), "{message}");
+        assert!(
+            reason == Reason::BuilderFailed && message.contains("no space left on device") && message.contains("engine Go"),
+            "{message}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Signs are from Go 1.26 and git 2.39 with each of these faults; the go command names a place in the source for most of them, as it does
 //! for what does not compile.
 
-use super::build::clip;
+use super::go_output::clip;
 use gowindows_crds::conditions::Reason;
 
 /// One of these stands in a line that speaks of a download; in no line of the compiler.

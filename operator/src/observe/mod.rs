@@ -7,6 +7,7 @@ mod claims;
 mod cluster;
 mod downloads;
 mod facts;
+mod go_output;
 mod guarded;
 mod jobs;
 mod line;

@@ -24,7 +24,7 @@ pub(super) async fn refusal(client: &Client, namespace: &str, job_uid: &str) -> 
 
 /// With the remedy, where the words have a known one.
 fn explained(note: &str) -> String {
-    let said = super::build::clip(note);
+    let said = super::go_output::clip(note);
     let remedy = if note.contains("violates PodSecurity") {
         ". Engine Kaniko runs as root and needs a namespace that enforces baseline at most (label pod-security.kubernetes.io/enforce); engines Go and BuildKit pass restricted"
     } else {

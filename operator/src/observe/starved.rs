@@ -42,7 +42,7 @@ pub(super) fn eviction(pod: &Pod) -> Option<&str> {
 
 /// That the node was short of memory, in the kubelet's words.
 pub(super) fn of_node(pod: Option<&Pod>) -> String {
-    let said = pod.and_then(eviction).map(|said| format!(": {}", super::build::clip(said))).unwrap_or_default();
+    let said = pod.and_then(eviction).map(|said| format!(": {}", super::go_output::clip(said))).unwrap_or_default();
     format!("The kubelet evicted the build's pod because its node was short of memory{said}.")
 }
 

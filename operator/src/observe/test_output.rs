@@ -2,7 +2,7 @@
 //!
 //! A test may print anything, also what looks like a failed download: what a package printed that ran is its own fault.
 
-use super::build::{clip, first_place, names_a_place, toolchain_said};
+use super::go_output::{clip, first_place, names_a_place, toolchain_said};
 use gowindows_crds::conditions::Reason;
 
 /// The reason and a sentence for people.

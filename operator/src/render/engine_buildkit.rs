@@ -7,8 +7,8 @@
 //! | generated | the source below its root | the program, as a file |
 //! | the repository's own | the repository | the image, which buildkitd pushes by digest; no tag leads to it yet |
 
-use super::builder::{BUILT, CONTEXT, context, in_context, mounts};
-use super::dockerfile::Caches;
+use super::builder::{BUILT, CONTEXT, generated, in_context, mounts};
+use super::dockerfile::Builder;
 use super::job::{BuildOrder, COMPILE, CompileStage, Program, registry_secrets, scratch, secret_volume};
 use super::modules::Credentials;
 use super::stages::{ForBuilder, REGISTRY_AUTH, TMP, literal, mount, part, read_only, relevant, restricted, small, variable};
@@ -101,7 +101,7 @@ impl Buildctl<'_> {
             ..Container::default()
         };
         let volumes = order.secrets(request).into_iter().chain([way]).collect();
-        CompileStage { container, volumes, builder: self.for_builder(), program: self.program() }
+        CompileStage { before: None, container, volumes, builder: self.for_builder(), program: self.program() }
     }
 
     /// In a Windows pod, whose files are in a workspace.
@@ -118,7 +118,7 @@ impl Buildctl<'_> {
         };
         let logins = registry_secrets(self.request).filter(|volume| relay::mounts(&container, volume));
         let volumes = [workspace.volume(), scratch("tmp"), way].into_iter().chain(logins).collect();
-        CompileStage { container, volumes, builder: self.for_builder(), program: self.program() }
+        CompileStage { before: None, container, volumes, builder: self.for_builder(), program: self.program() }
     }
 
     fn arguments(&self, folders: &Folders) -> Vec<String> {
@@ -178,7 +178,9 @@ impl Buildctl<'_> {
             RegistryCacheRequest { reference, registries }
         });
         let builder = match &buildkit.dockerfile {
-            None => ForBuilder { context: Some(context(request, settings, order, Caches::BuildKit(self.own()))), ..ForBuilder::default() },
+            None => {
+                ForBuilder { context: Some(generated(request, settings, order, Builder::BuildKit(self.own()))), ..ForBuilder::default() }
+            }
             Some(path) => of_own(path, request, settings, order),
         };
         ForBuilder { registry_cache, ..builder }

@@ -37,5 +37,5 @@ pub(super) fn compile(request: &Request, settings: &Settings, order: &BuildOrder
         ..Container::default()
     };
     let builder = ForBuilder { cache: request.build.cache.as_ref().map(|_| CACHE), ..ForBuilder::default() };
-    CompileStage { container, volumes: order.secrets(request), builder, program: Program::File }
+    CompileStage { before: None, container, volumes: order.secrets(request), builder, program: Program::File }
 }

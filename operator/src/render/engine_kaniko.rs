@@ -1,31 +1,43 @@
-//! How does Kaniko compile? Its executor takes the generated Dockerfile in the build's own pod and leaves an image of one file.
+//! How does Kaniko compile? Its executor reads the generated Dockerfile in the build's own pod and leaves an image of one file.
 //!
-//! It unpacks the toolchain's image over its own root and runs the go command there, so it is root, with the capabilities that unpacking
-//! takes and Pod Security *baseline* grants; it is not privileged and cannot become so. It never sees a Windows image: it can make none.
+//! Kaniko runs commands in the root of its own container. So that is a container of the toolchain, into which the executor is brought: the node
+//! pulls the toolchain and keeps it, as for engine Go, where Kaniko would pull and unpack it anew for every build. It needs root and what a
+//! copy of files with their owners takes, and Pod Security *baseline* grants; it is not privileged and cannot become so. It never sees a
+//! Windows image: it can make none.
 
-use super::builder::{BUILT, CONTEXT, DOCKERFILE, certificate, context, mounts, registries};
-use super::dockerfile::Caches;
-use super::job::{BuildOrder, COMPILE, CompileStage, Program};
+use super::builder::{BUILT, CONTEXT, DOCKERFILE, generated, mounts};
+use super::dockerfile::Builder;
+use super::job::{BuildOrder, COMPILE, CompileStage, EXECUTOR, Program, scratch};
 use super::modules::Credentials;
-use super::stages::{CACHE, ForBuilder, literal, mount};
+use super::stages::{CACHE, ForBuilder, literal, mount, restricted, small};
 use crate::decide::Request;
-use crate::settings::{RegistrySettings, Settings};
+use crate::settings::Settings;
 use k8s_openapi::api::core::v1::{Capabilities, Container, SecurityContext};
 
 /// The image that it leaves.
 const IMAGE: &str = "image.tar";
 /// Where the commands of the Dockerfile have their caches in the object's volume.
 const CACHES: &str = "/cache/by-root";
-/// What unpacking an image takes: owners, modes, file capabilities; and running a command of it.
-const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP", "SETGID", "SETUID"];
+/// Its own folder, in each image that it is in.
+const HOME: &str = "/kaniko";
+/// Where it is brought to.
+const BROUGHT: &str = "/gowindows/kaniko";
+/// What copies it, in the variants of Kaniko's image that have more programs.
+const COPY: &str = "/busybox/cp";
+/// What copying the source and the program with their owners and modes takes.
+const CAPABILITIES: [&str; 3] = ["CHOWN", "DAC_OVERRIDE", "FOWNER"];
+/// Folders in which a compiler changes nothing: they are looked at for changes never, and not deleted before the last stage.
+const UNCHANGED: [&str; 14] =
+    ["/bin", "/boot", "/etc", "/go", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/root", "/sbin", "/usr", "/var"];
 
 pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
     let cache = request.build.cache.as_ref().map(|_| CACHES);
-    let builder = ForBuilder { context: Some(context(request, settings, order, Caches::Mounted)), cache, ..ForBuilder::default() };
+    let builder = ForBuilder { context: Some(generated(request, settings, order, Builder::Kaniko)), cache, ..ForBuilder::default() };
     let container = Container {
         name: COMPILE.into(),
-        image: Some(image.into()),
-        args: Some(arguments(settings, &order.inputs.toolchain).iter().map(|word| literal(word)).collect()),
+        image: Some(order.inputs.toolchain.clone()),
+        command: Some(vec![format!("{HOME}/executor")]),
+        args: Some(arguments().iter().map(|word| literal(word)).collect()),
         resources: Some(request.build.resources.clone()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
@@ -37,19 +49,40 @@ pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order
         }),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         // What is mounted is no part of the image that it makes, and is not deleted between its stages.
-        volume_mounts: Some(mounts().into_iter().chain([mount("cache", CACHE)]).chain(order.credentials.map(Credentials::mount)).collect()),
+        volume_mounts: Some(
+            mounts()
+                .into_iter()
+                .chain([mount("cache", CACHE), mount("kaniko", HOME)])
+                .chain(order.credentials.map(Credentials::mount))
+                .collect(),
+        ),
         ..Container::default()
     };
-    CompileStage { container, volumes: order.secrets(request), builder, program: Program::Image(IMAGE) }
+    let volumes = order.secrets(request).into_iter().chain([scratch("kaniko")]).collect();
+    CompileStage { before: Some(executor(image)), container, volumes, builder, program: Program::Image(IMAGE) }
 }
 
-fn arguments(settings: &Settings, toolchain: &str) -> Vec<String> {
-    let mut arguments = vec![
+/// Brings the executor.
+fn executor(image: &str) -> Container {
+    Container {
+        name: EXECUTOR.into(),
+        image: Some(image.into()),
+        command: Some([COPY, &format!("{HOME}/executor"), BROUGHT].map(String::from).to_vec()),
+        resources: Some(small()),
+        security_context: Some(restricted()),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![mount("kaniko", BROUGHT)]),
+        ..Container::default()
+    }
+}
+
+fn arguments() -> Vec<String> {
+    let fixed = [
         format!("--context=dir://{CONTEXT}"),
         format!("--dockerfile={DOCKERFILE}"),
         "--no-push".to_owned(),
+        // Without `--reproducible`, which packs all layers once more: no time of this image gets into the one that is published.
         format!("--tar-path={BUILT}/{IMAGE}"),
-        "--reproducible".to_owned(),
         // Nothing is taken from what it sees of changes but the last copy; times and sizes find that.
         "--snapshot-mode=redo".to_owned(),
         // It is in a container, whatever the runtime lets it see of that.
@@ -60,10 +93,5 @@ fn arguments(settings: &Settings, toolchain: &str) -> Vec<String> {
         // By default it takes images from /cache, where builds write.
         "--cache-dir=/gowindows/no-images".to_owned(),
     ];
-    for RegistrySettings { host, plain_http, mirror, ca_pem, ca_file: _, identity: _ } in registries(settings, toolchain) {
-        arguments.extend(mirror.as_ref().map(|mirror| format!("--registry-map={host}={mirror}")));
-        arguments.extend(plain_http.then(|| format!("--insecure-registry={host}")));
-        arguments.extend(ca_pem.as_ref().map(|_| format!("--registry-certificate={host}={}", certificate(host))));
-    }
-    arguments
+    fixed.into_iter().chain(UNCHANGED.iter().map(|folder| format!("--ignore-path={folder}"))).collect()
 }

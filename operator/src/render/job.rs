@@ -35,6 +35,8 @@ use std::time::Duration;
 pub const SOURCE: &str = "source";
 /// Name of the second stage and its container.
 pub const COMPILE: &str = "compile";
+/// Name of the container that brings what the second stage runs, where that is not in its image. It is a part of that stage.
+pub const EXECUTOR: &str = "executor";
 /// Name of the third stage and its container.
 pub const ASSEMBLE: &str = "assemble";
 /// Name of the stage that tests, in a pod of its own, and its container.
@@ -49,6 +51,8 @@ const UID: i64 = 65532;
 
 /// What an engine adds to the frame.
 pub(super) struct CompileStage {
+    /// What has to end before it.
+    pub(super) before: Option<Container>,
     /// The container of the second stage.
     pub(super) container: Container,
     /// Volumes that no other container mounts.
@@ -245,7 +249,7 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
     let mut volumes: Vec<Volume> = [Workspace::OfPod.volume(), scratch("tmp")].into_iter().chain(git_secret(request)).collect();
     volumes.extend(registry_secrets(request));
     let (compile, builder, program) = match &order.known_program {
-        Some(_) => (None, ForBuilder::default(), Program::Known),
+        Some(_) => (vec![], ForBuilder::default(), Program::Known),
         None => {
             let stage = match &request.build.engine {
                 Engine::Go => engine_go::compile(request, settings, order),
@@ -254,7 +258,7 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
             };
             volumes.push(cache(object, request));
             volumes.extend(stage.volumes);
-            (Some(stage.container), stage.builder, stage.program)
+            (stage.before.into_iter().chain([stage.container]).collect(), stage.builder, stage.program)
         }
     };
     let source = source(request, settings, order, Workspace::OfPod, builder);

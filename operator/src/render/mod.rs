@@ -18,7 +18,7 @@ mod windows_pod;
 mod workspace;
 
 pub use compile::Compile;
-pub use job::{ASSEMBLE, BuildOrder, COMPILE, MODULES, SOURCE, STAGES, TEST, cache_claim, job, test_cache_claim};
+pub use job::{ASSEMBLE, BuildOrder, COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST, cache_claim, job, test_cache_claim};
 pub use modules::{AUTHORITY, Credentials, NETRC};
 pub use names::{claim_name, job_name, part_name, test_claim_name, test_job_name};
 pub use relay::{build_jobs, is_on_windows};

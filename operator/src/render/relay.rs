@@ -49,7 +49,7 @@ pub fn build_jobs(object: &GoWindowsImage, request: &Request, settings: &Setting
 impl Relay<'_> {
     fn build(&self, name: &str) -> Vec<Job> {
         let Self { object, request, settings, order, workspace } = self;
-        let CompileStage { container, volumes, builder, program } = match &request.build.engine {
+        let CompileStage { before: _, container, volumes, builder, program } = match &request.build.engine {
             Engine::BuildKit(buildkit) => Buildctl { object, buildkit, request, settings, order }.on_windows(*workspace),
             // Kaniko is refused there.
             Engine::Go | Engine::Kaniko { .. } => self.go_build(),
@@ -85,7 +85,7 @@ impl Relay<'_> {
             ..self.go(COMPILE, &argv, compile.environment())
         };
         let volumes = vec![workspace.volume(), cache(object, request), scratch("tmp")];
-        CompileStage { container, volumes, builder: ForBuilder::default(), program: Program::File }
+        CompileStage { before: None, container, volumes, builder: ForBuilder::default(), program: Program::File }
     }
 
     /// The pod that tests. It cannot write where the compiler reads, nor where it has left the program.

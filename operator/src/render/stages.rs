@@ -1,12 +1,13 @@
 //! What do the containers of a build that are ours look like, and what do all containers share?
 
+use super::dockerfile::Generated;
 use super::job::{ASSEMBLE, BuildOrder, Program, SOURCE, seconds};
 use super::workspace::{BUILDS, Workspace};
 use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
 use crate::step::program_check::Expected;
-use crate::step::source_request::{ContextRequest, DockerfileRequest, RegistryCacheRequest, SourceRequest};
+use crate::step::source_request::{DockerfileRequest, RegistryCacheRequest, SourceRequest};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVar, ProjectedVolumeSource, ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume,
     VolumeMount, VolumeProjection,
@@ -31,8 +32,8 @@ const MAX_SOURCE_BYTES: u64 = 2 << 30;
 /// What the first stage writes for a container builder, and looks at for the status.
 #[derive(Debug, Default)]
 pub(super) struct ForBuilder {
-    /// A generated Dockerfile and its context.
-    pub(super) context: Option<ContextRequest>,
+    /// What a Dockerfile and its context are generated from.
+    pub(super) context: Option<Generated>,
     /// The repository's own Dockerfile.
     pub(super) dockerfile: Option<DockerfileRequest>,
     /// Where the engine has its caches, where the object has a volume for them.

@@ -3,7 +3,7 @@
 //! In a volume of their pod; or, where they are not in one pod, in a claim that pods of both systems mount:
 //!
 //! ```text
-//! <claim>/<uid of the object>/<build Job>/src, out, source.json; for a container builder dockerfile, modules, certificates
+//! <claim>/<uid of the object>/<build Job>/src, out, source.json; for a container builder dockerfile, modules
 //! ```
 //!
 //! Linux pods see their build's folder alone, as if it were a volume of their own. Windows cannot mount a part of a volume

@@ -7,7 +7,6 @@ use crate::render::dockerfile::Generated;
 use crate::settings::RegistrySettings;
 use gowindows_crds::v1alpha1::GitReference;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a repository is asked for.
@@ -72,9 +71,9 @@ pub struct SourceRequest {
     /// Limit of the download, and of the work tree, in bytes.
     #[serde(default = "two_gibibytes")]
     pub max_bytes: u64,
-    /// What a container builder needs beside the source; none where the go command compiles.
+    /// From what the Dockerfile for a container builder is generated; none where the go command compiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<ContextRequest>,
+    pub context: Option<Generated>,
     /// Whoever makes the program says which package it is: no main package is looked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_program: bool,
@@ -110,22 +109,6 @@ pub struct DockerfileRequest {
     /// How registries are reached, certificates in place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<RegistrySettings>,
-}
-
-/// What the `source` step writes for a container builder.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ContextRequest {
-    /// The Dockerfile.
-    pub dockerfile: Generated,
-    /// PEM certificates of the authorities of registries, by host.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub certificates: BTreeMap<String, String>,
-}
-
-/// The name of the file with the certificates of a registry. A host has no `/` and is never `.` or `..`.
-pub fn certificate_file(host: &str) -> String {
-    format!("{}.pem", host.replace(['/', ':'], "_"))
 }
 
 fn here() -> String {

@@ -50,7 +50,8 @@ impl Lab {
         let layout = |name: &str| Ok::<_, anyhow::Error>(self.site.folder("images")?.join(name));
         let (buildctl, kaniko) = (layout("buildctl")?, layout("kaniko")?);
         images::buildctl(tools.path("buildctl")?, &buildctl)?;
-        images::kaniko(tools.path("executor")?, &kaniko)?;
+        let busybox = packages::program("busybox").context("busybox is not installed")?;
+        images::kaniko([tools.path("executor")?, &busybox], &kaniko)?;
         let (buildctl, kaniko) = tokio::try_join!(self.pusher.push(&buildctl, "buildctl"), self.pusher.push(&kaniko, "kaniko"))?;
         let buildkitd = progress.step("buildkitd", self.buildkitd("buildkitd", &tools)).await?;
         Ok(Builders { buildctl, kaniko, buildkitd })

@@ -128,13 +128,18 @@ pub(super) fn buildkitd([daemon, client, runc]: [&Path; 3], layout: &Path) -> Re
     })
 }
 
-/// An image like Kaniko's own: the executor, authorities, and nothing else, as root. As an OCI layout in `layout`. Blocks.
-pub(super) fn kaniko(executor: &Path, layout: &Path) -> Result<()> {
-    let env = ["HOME=/root", "PATH=/usr/local/bin:/kaniko", "SSL_CERT_DIR=/kaniko/ssl/certs", "DOCKER_CONFIG=/kaniko/.docker/"];
+/// An image like Kaniko's own whose tag ends in `-debug`: the executor, authorities and busybox, as root. As an OCI layout in `layout`. Blocks.
+pub(super) fn kaniko([executor, busybox]: [&Path; 2], layout: &Path) -> Result<()> {
+    let env = ["HOME=/root", "PATH=/usr/local/bin:/kaniko:/busybox", "SSL_CERT_DIR=/kaniko/ssl/certs", "DOCKER_CONFIG=/kaniko/.docker/"];
     let config = Config { entrypoint: vec!["/kaniko/executor".into()], env: env.map(Into::into).into(), user: "0:0" };
     write(layout, &config, |tree| {
         tree.directory("kaniko/.docker", 0o777)?;
         tree.file("kaniko/ssl/certs/ca-certificates.crt", 0o644, &fs::read(AUTHORITIES)?)?;
+        for library in libraries(busybox)? {
+            tree.copy(&library, library.to_string_lossy().trim_start_matches('/'), 0o755)?;
+        }
+        // It does what it is called.
+        tree.copy(busybox, "busybox/cp", 0o755)?;
         tree.copy(executor, "kaniko/executor", 0o755)
     })
 }

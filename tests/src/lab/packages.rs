@@ -51,8 +51,8 @@ pub const OTHER_TIMES: &[Package] = &[package("libfaketime", FAKE_CLOCK), packag
 /// The library that does it.
 pub const FAKE_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
-/// What the daemon of another image builder needs.
-pub const BUILDERS: &[Package] = &[package("runc", "runc"), package("util-linux", "unshare")];
+/// What the daemon of another image builder needs, and the images of others.
+pub const BUILDERS: &[Package] = &[package("busybox-static", "busybox"), package("runc", "runc"), package("util-linux", "unshare")];
 
 /// What documentation has people make certificates with.
 pub const CERTIFICATES: &[Package] = &[package("openssl", "openssl")];

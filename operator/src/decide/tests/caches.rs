@@ -53,7 +53,7 @@ fn the_first_stage_looks_where_the_engine_has_its_caches_and_cannot_write_there(
                 let source = containers(pod).next().and_then(|source| source.args.clone()).expect("arguments");
                 let step: crate::step::source_request::SourceRequest =
                     serde_json::from_str(&source[3].replace("$$", "$")).expect("a request");
-                let text = step.context.expect("a context").dockerfile.text(false).expect("a Dockerfile");
+                let text = step.context.expect("a context").text(false).expect("a Dockerfile");
                 assert!(text.contains(&format!("GOCACHE=\"{compiled}\"")) && text.contains(&format!("GOMODCACHE=\"{modules}\"")), "{text}");
             }
         }

@@ -51,7 +51,7 @@ fn containers(pod: &PodSpec) -> impl Iterator<Item = &Container> {
 fn dockerfile(pod: &PodSpec) -> String {
     let args = containers(pod).next().and_then(|source| source.args.clone()).expect("arguments");
     let step: crate::step::source_request::SourceRequest = serde_json::from_str(&args[3].replace("$$", "$")).expect("a request");
-    step.context.expect("a context").dockerfile.text(false).expect("a Dockerfile")
+    step.context.expect("a context").text(false).expect("a Dockerfile")
 }
 
 fn variables(container: &Container) -> std::collections::BTreeMap<String, String> {

@@ -3,26 +3,19 @@
 
 use super::error::SourceError;
 use super::listing::Listing;
-use crate::render::dockerfile::MODULES;
-use crate::step::source_request::{ContextRequest, certificate_file};
+use crate::render::dockerfile::{Generated, MODULES};
 use std::fs;
 use std::path::Path;
 
 /// What it has beside the source.
-pub const FOLDERS: [&str; 3] = ["dockerfile", MODULES, "certificates"];
+pub const FOLDERS: [&str; 2] = ["dockerfile", MODULES];
 /// What go looks at to know the modules of a build.
 const NAMES: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
 
-/// Writes the context into the empty [`FOLDERS`] of `dest`, from the work tree `source`. Returns the bytes that it has beside the source;
-/// certificates are for the builder and no part of it.
-pub fn write(request: &ContextRequest, listing: &Listing, sub_path: &str, source: &Path, dest: &Path) -> Result<u64, SourceError> {
-    let dockerfile = request.dockerfile.text(is_vendored(source, sub_path))?;
-    for (folder, name, text) in [("dockerfile", "Dockerfile".to_owned(), &dockerfile)]
-        .into_iter()
-        .chain(request.certificates.iter().map(|(host, pem)| ("certificates", certificate_file(host), pem)))
-    {
-        put(&dest.join(folder).join(name), text.as_bytes())?;
-    }
+/// Writes the context into the empty [`FOLDERS`] of `dest`, from the work tree `source`. Returns the bytes that it has beside the source.
+pub fn write(generated: &Generated, listing: &Listing, sub_path: &str, source: &Path, dest: &Path) -> Result<u64, SourceError> {
+    let dockerfile = generated.text(is_vendored(source, sub_path))?;
+    put(&dest.join("dockerfile/Dockerfile"), dockerfile.as_bytes())?;
     let mut bytes = dockerfile.len();
     let named = |path: &&Path| path.file_name().is_some_and(|name| NAMES.iter().any(|known| name == *known));
     for path in listing.files.iter().map(|file| file.path.as_path()).filter(named) {
@@ -51,26 +44,22 @@ fn is_vendored(source: &Path, sub_path: &str) -> bool {
 mod tests {
     use super::*;
     use crate::render::Compile;
-    use crate::render::dockerfile::{Caches, Generated};
+    use crate::render::dockerfile::Builder;
     use crate::step::source::listing::File;
     use gowindows_crds::v1alpha1::NodeSystem;
-    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    fn request() -> ContextRequest {
+    fn generated() -> Generated {
         let compile =
             Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: true, cgo: false };
-        ContextRequest {
-            dockerfile: Generated {
-                system: NodeSystem::Linux,
-                toolchain: "r/go@sha256:11".into(),
-                compile,
-                sub_path: "app".into(),
-                module_sources: vec![],
-                credentials: None,
-                caches: Caches::Mounted,
-            },
-            certificates: BTreeMap::from([("r.example:5000".to_owned(), "PEM".to_owned())]),
+        Generated {
+            system: NodeSystem::Linux,
+            toolchain: "r/go@sha256:11".into(),
+            compile,
+            sub_path: "app".into(),
+            module_sources: vec![],
+            credentials: None,
+            builder: Builder::Kaniko,
         }
     }
 
@@ -84,7 +73,7 @@ mod tests {
             let id = gix::ObjectId::null(gix::hash::Kind::Sha1);
             listing.files.push(File { path: PathBuf::from(path), id, executable: false });
         }
-        let bytes = write(&request(), &listing, "app", &source, &dest).expect("a context");
+        let bytes = write(&generated(), &listing, "app", &source, &dest).expect("a context");
         let mut found: Vec<String> = Vec::new();
         let mut folders = vec![dest.clone()];
         while let Some(folder) = folders.pop() {
@@ -94,24 +83,17 @@ mod tests {
             }
         }
         found.sort();
-        let expected = [
-            "certificates/r.example_5000.pem",
-            "dockerfile/Dockerfile",
-            "modules/app/go.mod",
-            "modules/app/go.sum",
-            "modules/go.work",
-            "modules/lib/go.mod",
-        ];
+        let expected = ["dockerfile/Dockerfile", "modules/app/go.mod", "modules/app/go.sum", "modules/go.work", "modules/lib/go.mod"];
         assert_eq!(found, expected);
         let dockerfile = || fs::read_to_string(dest.join("dockerfile/Dockerfile")).expect("a Dockerfile");
         assert!(dockerfile().contains("download"));
         let modules = ["go.work", "app/go.mod", "app/go.sum", "lib/go.mod"].concat();
         assert_eq!(bytes, (dockerfile().len() + modules.len()) as u64, "each file holds its own path");
         put(&source.join("app/vendor/modules.txt"), b"").expect("written");
-        write(&request(), &listing, "app", &source, &dest).expect("a context");
+        write(&generated(), &listing, "app", &source, &dest).expect("a context");
         assert!(dockerfile().contains("download"), "in a workspace its own vendor folder counts");
         put(&source.join("vendor/modules.txt"), b"").expect("written");
-        write(&request(), &listing, "app", &source, &dest).expect("a context");
+        write(&generated(), &listing, "app", &source, &dest).expect("a context");
         assert!(!dockerfile().contains("download"));
     }
 }

@@ -114,7 +114,7 @@ fn the_whole_pod_with_the_nodes_named_pipe() {
         ],
     });
     assert_eq!(serde_json::to_value(pod(&compile)).expect("JSON"), expected);
-    let generated = source_request(&source).context.expect("a context").dockerfile;
+    let generated = source_request(&source).context.expect("a context");
     assert_eq!((generated.system, generated.toolchain), (NodeSystem::Windows, format!("{WINDOWS_GO}@{DIGEST}")));
 }
 
