@@ -53,21 +53,13 @@ fn advance(world: &World, request: &Request, settings: &Settings, plan: &mut Pla
     if let Some(token) = rebuild {
         plan.conclusion.handled.rebuild = Some(token.clone());
         if !world.builds.iter().any(|build| build.rebuild_token.as_ref() == Some(&token)) {
-            let attempt = 1 + world
-                .builds
-                .iter()
-                .filter(mine)
-                .map(|build| build.attempt)
-                .max()
-                .unwrap_or(0)
-                .max(recorded_attempt(world, &fingerprint));
-            start(world, request, settings, plan, attempt, Some(token));
+            start(world, request, settings, plan, next_attempt(world, &fingerprint), Some(token));
             return Ok(());
         }
     }
     let newest = world.builds.iter().filter(mine).max_by_key(|build| build.attempt);
     match newest {
-        Some(build) if build.attempt >= ended_attempt(world, &fingerprint) => follow(world, request, settings, plan, build)?,
+        Some(build) if build.attempt >= recorded_attempt(world, &fingerprint) => follow(world, request, settings, plan, build)?,
         // The Job of the last attempt is gone, or has lost its labels; that of one before would lead to an attempt that was made already.
         _ => without_job(world, request, settings, plan, &fingerprint)?,
     }
@@ -224,10 +216,10 @@ fn recorded_attempt(world: &World, fingerprint: &str) -> i32 {
     world.status().build.as_ref().filter(|build| build.fingerprint.starts_with(fingerprint)).map_or(0, |build| build.attempt)
 }
 
-/// The attempt that is known to have failed.
-fn ended_attempt(world: &World, fingerprint: &str) -> i32 {
-    let ended = world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint && build.phase == BuildPhase::Failed);
-    ended.map_or(0, |build| build.attempt)
+/// The one after all that Jobs or the status know of.
+fn next_attempt(world: &World, fingerprint: &str) -> i32 {
+    let attempts = world.builds.iter().filter(|build| fingerprint.starts_with(&build.fingerprint)).map(|build| build.attempt);
+    1 + attempts.max().unwrap_or(0).max(recorded_attempt(world, fingerprint))
 }
 
 /// What the registry serves, with what is known of its build.
@@ -295,9 +287,7 @@ fn use_image(world: &World, request: &Request, settings: &Settings, plan: &mut P
         return;
     }
     let fingerprint = image.fingerprint.unwrap_or_default();
-    let attempts = world.builds.iter().filter(|build| fingerprint.starts_with(&build.fingerprint)).map(|build| build.attempt);
-    let attempt = 1 + attempts.max().unwrap_or(0).max(recorded_attempt(world, &fingerprint));
-    start(world, request, settings, plan, attempt, None);
+    start(world, request, settings, plan, next_attempt(world, &fingerprint), None);
 }
 
 fn publish(request: &Request, plan: &mut Plan, image: ImageStatus, build: Option<Build>) {

@@ -293,7 +293,7 @@ pub struct TargetVerdict {
     pub reason: Reason,
     /// `1/3`.
     pub updated: Option<String>,
-    /// When the digest was written to it.
+    /// When the digest was written to it; none while another image is there.
     pub started_at: Option<Timestamp>,
     /// What is wrong, or what is being waited for.
     pub message: Option<String>,

@@ -97,18 +97,17 @@ fn judge(world: &World, request: &Request, image: &ImageStatus, index: usize, ta
         let verdict = TargetVerdict { phase: RolloutPhase::Failed, message: Some(message), ..waiting(target, Reason::TargetClaimed, "") };
         return (verdict, None);
     }
-    let started_at = started_at(world, image, index, container.image == image.reference);
     let verdict = TargetVerdict {
         container: Some(container.name.clone()),
         updated: Some(format!("{}/{}", workload.updated.min(workload.replicas), workload.replicas)),
-        started_at: Some(started_at),
         warnings: template::missing(world, request, image, workload, container),
         ..waiting(target, Reason::Progressing, "")
     };
     if container.image != image.reference {
         return differs(workload, container, image, index, verdict);
     }
-    (settle(world, request, workload, started_at, verdict), None)
+    let started_at = started_at(world, image, index);
+    (settle(world, request, workload, started_at, TargetVerdict { started_at: Some(started_at), ..verdict }), None)
 }
 
 fn waiting(target: &TargetRequest, reason: Reason, message: &str) -> TargetVerdict {
@@ -138,9 +137,9 @@ fn choose_container<'a>(target: &TargetRequest, workload: &'a Workload) -> Resul
     }
 }
 
-/// When the digest was written: as recorded for the same digest, else now.
-fn started_at(world: &World, image: &ImageStatus, index: usize, written: bool) -> Timestamp {
-    let rollout = world.status().rollout.as_ref().filter(|rollout| written && rollout.digest == image.digest);
+/// When the digest that is there was written: as recorded for the same digest, else now.
+fn started_at(world: &World, image: &ImageStatus, index: usize) -> Timestamp {
+    let rollout = world.status().rollout.as_ref().filter(|rollout| rollout.digest == image.digest);
     let recorded = rollout.and_then(|rollout| rollout.targets.get(index)?.started_at.clone());
     recorded.map_or(world.now, |time| time.0)
 }

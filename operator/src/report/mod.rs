@@ -30,7 +30,7 @@ pub fn status(world: &World, plan: &Plan, outcome: &Outcome) -> GoWindowsImageSt
     let generation = world.object.metadata.generation.unwrap_or_default();
     let conclusion = &plan.conclusion;
     let image = image(conclusion, outcome, before.image.as_ref());
-    let rollout = rollout(conclusion, image.as_ref(), &before);
+    let rollout = rollout(world, plan, outcome, image.as_ref());
     let verdicts = conditions::verdicts(world, conclusion, outcome, image.as_ref());
     let now = Time(whole_second(world.now));
     let history = history(world, image.as_ref(), &before.history);
@@ -234,9 +234,10 @@ fn finished(build: &Build, image: Option<&ImageStatus>) -> Option<HistoryEntry> 
     })
 }
 
-fn rollout(conclusion: &Conclusion, image: Option<&ImageStatus>, before: &GoWindowsImageStatus) -> Option<RolloutStatus> {
+fn rollout(world: &World, plan: &Plan, outcome: &Outcome, image: Option<&ImageStatus>) -> Option<RolloutStatus> {
+    let conclusion = &plan.conclusion;
     if conclusion.refusal.is_some() || conclusion.suspended {
-        return before.rollout.clone();
+        return world.status().rollout.clone();
     }
     if conclusion.targets.is_empty() {
         return None;
@@ -244,12 +245,17 @@ fn rollout(conclusion: &Conclusion, image: Option<&ImageStatus>, before: &GoWind
     // From worst to best.
     let order = [RolloutPhase::Failed, RolloutPhase::Progressing, RolloutPhase::Waiting, RolloutPhase::Complete];
     let phase = order.into_iter().find(|phase| conclusion.targets.iter().any(|target| target.phase == *phase)).unwrap_or_default();
-    let targets = conclusion.targets.iter().map(|target| TargetStatus {
+    // A write that was refused began nothing: with a time of its own each try would be news, and the next one would follow at once.
+    let written = |index: usize| {
+        let mut performed = plan.effects.iter().take(outcome.performed);
+        performed.any(|effect| matches!(effect, Effect::Roll(roll) if roll.index == index)).then_some(world.now)
+    };
+    let targets = conclusion.targets.iter().enumerate().map(|(index, target)| TargetStatus {
         target: target.target.clone(),
         container: target.container.clone(),
         phase: target.phase,
         updated: target.updated.clone(),
-        started_at: target.started_at.map(time),
+        started_at: target.started_at.or_else(|| written(index)).map(time),
         message: target.message.clone(),
         warnings: target.warnings.clone(),
     });

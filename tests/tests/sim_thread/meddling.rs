@@ -81,11 +81,16 @@ async fn third_party(shop: &Shop, act: u64) {
             shop.edit("Deployment", |deployment| deployment["spec"]["paused"] = json!(false)).await;
         }
         (5, _) => {
-            if let Some(object) = shop.get("GoWindowsImage") {
-                strike("object recreated");
-                shop.act(|store| store.delete(&writer("somebody"), &shop.key("GoWindowsImage"), None, false)).await;
-                shop.make("GoWindowsImage", json!({"metadata": {"name": shop.name}, "spec": object["spec"]})).await;
-            }
+            strike("object recreated");
+            let key = shop.key("GoWindowsImage");
+            // In one moment, or an edit of its user's in between is lost, and the end is another one.
+            shop.act(|store| {
+                let Some(spec) = store.get(&key).map(|stored| stored.object["spec"].clone()) else { return Ok(()) };
+                store.delete(&writer("somebody"), &key, None, false)?;
+                let object = json!({"metadata": {"name": shop.name}, "spec": spec});
+                store.create(&writer("user"), by_name("GoWindowsImage"), NAMESPACE, object).map(drop)
+            })
+            .await;
         }
         (6, _) => {
             strike("Secret gone and back");
@@ -100,11 +105,16 @@ async fn third_party(shop: &Shop, act: u64) {
         }
         (7, _) => {
             strike("target recreated");
-            if let Some(target) = shop.get("Deployment") {
-                let (metadata, spec) = (json!({"name": shop.name, "labels": target["metadata"]["labels"]}), target["spec"].clone());
-                shop.act(|store| store.delete(&writer("somebody"), &shop.key("Deployment"), None, false)).await;
+            let (key, mut target) = (shop.key("Deployment"), None);
+            shop.act(|store| {
+                target = store.get(&key).map(|stored| stored.object.clone());
+                store.delete(&writer("somebody"), &key, None, false)
+            })
+            .await;
+            if let Some(target) = target {
                 shop.stage.wait(USER, Duration::from_secs(2)).await;
-                shop.make("Deployment", json!({"metadata": metadata, "spec": spec})).await;
+                let metadata = json!({"name": shop.name, "labels": target["metadata"]["labels"]});
+                shop.make("Deployment", json!({"metadata": metadata, "spec": target["spec"]})).await;
             }
         }
         _ => {}

@@ -176,6 +176,29 @@ fn what_nobody_saw_being_built_is_built_again_before_it_is_signed() {
 }
 
 #[test]
+fn a_deleted_job_leaves_its_number_to_no_other_attempt() {
+    let number = |plan: &Plan| created(plan).and_then(|job| job.metadata.labels.clone()).expect("a Job")[names::LABEL_ATTEMPT].clone();
+    let mut world = signed_world();
+    world.builds[0].state = BuildState::Succeeded(None);
+    let plan = settle(&mut world, Some(&image()));
+    report(&mut world, &plan);
+    world.now = at(60 + 500);
+    let plan = settle(&mut world, Some(&image()));
+    refused(&mut world, &plan, Reason::NotWitnessed);
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(number(&plan), "2");
+    goes_on(&mut world, &plan, succeeded());
+    let plan = settle(&mut world, Some(&image()));
+    refused(&mut world, &plan, Reason::SecretUnavailable);
+    // Before it is signed, somebody deletes the second Job. The first one's is there, and no witness.
+    world.builds.pop();
+    let plan = settle(&mut world, Some(&image()));
+    refused(&mut world, &plan, Reason::NotWitnessed);
+    assert_eq!(world.status().build.as_ref().map(|build| build.attempt), Some(2));
+    assert_eq!(number(&settle(&mut world, Some(&image()))), "3");
+}
+
+#[test]
 fn without_a_key_an_image_that_nobody_saw_being_built_is_left_at_that() {
     let mut world = settled_world();
     world.builds.clear();

@@ -156,6 +156,30 @@ fn a_target_belongs_to_the_older_object() {
 }
 
 #[test]
+fn a_target_that_refuses_again_is_no_news() {
+    let mut world = settled_world();
+    world.workloads = vec![Some(deployment("old:1"))];
+    let mut statuses = Vec::new();
+    for pass in 0..2 {
+        world.now = at(1000 + 10 * pass);
+        let plan = settle(&mut world, Some(&image()));
+        assert_eq!(effects(&plan), ["Roll"]);
+        let miss = Miss { reason: Reason::TargetRefused, message: "No.".into() };
+        let refused = Outcome { failure: Some(Failed { effect: plan.effects[0].clone(), miss }), ..Outcome::default() };
+        statuses.push(crate::report::status(&world, &plan, &refused));
+        let mut object = (*world.object).clone();
+        object.status = statuses.last().cloned();
+        world.object = Arc::new(object);
+        world.answers.asked.clear();
+    }
+    assert_eq!(statuses[0], statuses[1], "or each try would bring about the next one");
+    let plan = settle(&mut world, Some(&image()));
+    report(&mut world, &plan);
+    let begun = world.status().rollout.as_ref().and_then(|rollout| rollout.targets[0].started_at.clone());
+    assert_eq!(begun.map(|time| time.0), Some(world.now), "the deadline counts from the write");
+}
+
+#[test]
 fn a_lost_status_is_recovered_from_what_the_targets_run() {
     let mut world = with_job(world(json!({})), succeeded());
     world.answers.source = Seen::Fresh(Revision { name: "main".into(), commit: NEXT.into() }, world.now);
