@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// So many functions in one file take the compiler some 560 MiB: more than the first of these limits, and less than the second, in
-/// which Kaniko's executor has to be, too: some 280 MiB.
+/// which Kaniko's executor has to be, too.
 const FUNCTIONS: usize = 28_000;
 const TOO_LITTLE: &str = "480Mi";
 const ENOUGH: &str = "960Mi";
