@@ -98,19 +98,30 @@ where
     (store, events.boxed())
 }
 
+/// As many refusals in a row mean that a right is missing. An API server that has just started refuses what it grants a second later, and a
+/// base that is chosen in that second stays.
+const BELIEVED_REFUSALS: u32 = 3;
+
 /// The Windows nodes. They start no pass; and without the right to see them (`nodes` in the ClusterRole) all goes on without them.
 fn nodes(client: &Client, bases: Vec<String>) -> (NodeStore, Triggers) {
     let (store, writer) = reflector::store();
     let (tell, sight) = watch::channel(Sight::Opening);
+    let mut refusals = 0;
     let events = watcher(Api::<Node>::all(client.clone()), watcher::Config::default().labels(crate::observe::WINDOWS))
         .backoff(WatchBackoff::new("Node"))
         .modify(move |node| slim_node(node, &bases))
         .reflect(writer)
         .filter_map(move |event| {
+            refusals = match &event {
+                Err(error) if is_forbidden(error) => refusals + 1,
+                // It comes before each list, granted or not.
+                Ok(watcher::Event::Init) => refusals,
+                Ok(_) | Err(_) => 0,
+            };
             let seen = match &event {
                 // The store is filled before this event comes by.
                 Ok(watcher::Event::InitDone) => Some(Sight::Open),
-                Err(error) if is_forbidden(error) => {
+                Err(_) if refusals >= BELIEVED_REFUSALS => {
                     Some(Sight::Refused("the operator has no right to watch nodes (its ClusterRole)".into()))
                 }
                 Ok(_) | Err(_) => None,
@@ -160,17 +171,24 @@ mod tests {
     use axum::Router;
     use axum::http::StatusCode;
     use serde_json::json;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A pass waits until nodes are seen or cannot be: a refusal must not hold it up for ever.
     #[tokio::test]
     async fn without_the_right_to_see_nodes_all_goes_on_without_them() {
         let refusal =
             json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403});
-        let answer = || async { (StatusCode::FORBIDDEN, axum::Json(refusal)) };
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        let answer = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { (StatusCode::FORBIDDEN, axum::Json(refusal)) }
+        };
         let (store, mut events) = nodes(&Client::new(Router::new().fallback(answer), "default"), vec![]);
         let watched = tokio::spawn(async move { events.next().await.is_some() });
         store.ready().await;
         assert!(matches!(&*store.sight.borrow(), Sight::Refused(why) if why.contains("no right to watch nodes")));
+        assert!(asked.load(Ordering::Relaxed) >= BELIEVED_REFUSALS, "one refusal may be that of an API server that has just started");
         assert!(!watched.is_finished(), "a refusal is not told again and again as a failed watch");
         watched.abort();
     }

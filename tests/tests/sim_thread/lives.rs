@@ -174,6 +174,9 @@ fn normalised(shop: &Shop) -> String {
         .collect();
     // Where the Job is gone before it could be told from, provenance is missing; what is signed has it.
     let attested = shop.signs().then(|| condition(&status, "Attested"));
+    // Why these bases were chosen tells what was seen of the nodes at that moment. Which ones were is compared.
+    let mut inputs = status["inputs"].clone();
+    inputs.as_object_mut().map(|inputs| inputs.remove("baseChoice"));
     let deployment = shop.get("Deployment").unwrap_or_default();
     let jobs = shop.jobs();
     let unfinished = jobs.iter().filter(|job| job["status"]["conditions"][0].is_null() && !waits_for_nobody(job)).count();
@@ -181,7 +184,7 @@ fn normalised(shop: &Shop) -> String {
         "conditions": conditions,
         "attested": attested,
         "phase": status["phase"],
-        "inputs": status["inputs"],
+        "inputs": inputs,
         "image": [status["image"]["reference"], status["image"]["revision"], status["image"]["tags"], status["image"]["platforms"], status["image"]["tests"]],
         "rollout": [status["rollout"]["digest"], status["rollout"]["phase"]],
         "display": status["display"],
