@@ -38,12 +38,12 @@ pub fn status(world: &World, plan: &Plan, outcome: &Outcome) -> GoWindowsImageSt
         observed_generation: generation,
         conditions: merge(&before.conditions, &verdicts, generation, &now),
         phase: Some(conditions::phase(conclusion, outcome)),
-        inputs: inputs(conclusion, outcome).or(before.inputs),
+        inputs: inputs(plan, outcome).or(before.inputs),
         previous: previous(before.image.as_ref(), image.as_ref()).or(before.previous),
-        build: build(world, conclusion, outcome).or(before.build),
+        build: build(world, plan, outcome).or(before.build),
         learned: learned::learned(conclusion, &history, before.learned),
         history,
-        handled: handled(conclusion, outcome, before.handled),
+        handled: handled(plan, outcome, before.handled),
         display: Some(display::columns(conclusion, image.as_ref(), rollout.as_ref())),
         image,
         rollout,
@@ -62,6 +62,15 @@ fn time(at: Timestamp) -> Time {
 /// The effect of this pass that failed, if it is one of these.
 fn failed(outcome: &Outcome, which: impl Fn(&Effect) -> bool) -> Option<&crate::observe::Miss> {
     outcome.failure.as_ref().filter(|failed| which(&failed.effect)).map(|failed| &failed.miss)
+}
+
+/// Whether one of these effects was not performed: the first failure ends a pass, whichever effect it was.
+fn undone(plan: &Plan, outcome: &Outcome, which: impl Fn(&Effect) -> bool) -> bool {
+    outcome.failure.is_some() && plan.effects.iter().skip(outcome.performed).any(which)
+}
+
+fn creates(effect: &Effect) -> bool {
+    matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_))
 }
 
 /// The last good image. With a key it is a signed one: others take the digest from here.
@@ -85,9 +94,8 @@ fn image(conclusion: &Conclusion, outcome: &Outcome, before: Option<&ImageStatus
 }
 
 /// The inputs of a build count once the build exists.
-fn inputs(conclusion: &Conclusion, outcome: &Outcome) -> Option<InputsStatus> {
-    let refused = failed(outcome, |effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_))).is_some();
-    let inputs = conclusion.inputs.as_ref().filter(|_| !refused)?;
+fn inputs(plan: &Plan, outcome: &Outcome) -> Option<InputsStatus> {
+    let inputs = plan.conclusion.inputs.as_ref().filter(|_| !undone(plan, outcome, creates))?;
     let pins = inputs.pins();
     Some(InputsStatus {
         fingerprint: inputs.fingerprint(),
@@ -104,33 +112,32 @@ fn previous(before: Option<&ImageStatus>, now: Option<&ImageStatus>) -> Option<P
     Some(PreviousImage { reference: before.reference.clone(), digest: before.digest.clone(), revision: before.revision.clone() })
 }
 
-fn handled(conclusion: &Conclusion, outcome: &Outcome, before: Option<Handled>) -> Option<Handled> {
-    let mut handled = conclusion.handled.clone();
+fn handled(plan: &Plan, outcome: &Outcome, before: Option<Handled>) -> Option<Handled> {
+    let mut handled = plan.conclusion.handled.clone();
     // An order is acknowledged once its effect exists.
-    if failed(outcome, |effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_))).is_some() {
+    if undone(plan, outcome, creates) {
         handled.rebuild = before.as_ref().and_then(|before| before.rebuild.clone());
     }
-    if failed(outcome, |effect| matches!(effect, Effect::StopJob { .. })).is_some() {
+    if undone(plan, outcome, |effect| matches!(effect, Effect::StopJob { .. })) {
         handled.cancel = before.and_then(|before| before.cancel);
     }
     Some(handled).filter(|handled| *handled != Handled::default())
 }
 
-fn build(world: &World, conclusion: &Conclusion, outcome: &Outcome) -> Option<BuildStatus> {
+fn build(world: &World, plan: &Plan, outcome: &Outcome) -> Option<BuildStatus> {
+    let conclusion = &plan.conclusion;
     let fingerprint = conclusion.inputs.as_ref().map(Inputs::fingerprint).unwrap_or_default();
     let recorded = world.status().build.as_ref();
     match &conclusion.build {
-        BuildVerdict::Starting { job, attempt, cause } => {
-            failed(outcome, |effect| matches!(effect, Effect::CreateJob(_) | Effect::EnsureClaim(_))).is_none().then(|| BuildStatus {
-                job: job.clone(),
-                fingerprint,
-                phase: BuildPhase::Queued,
-                attempt: *attempt,
-                cause: Some(cause.clone()),
-                started_at: Some(time(world.now)),
-                ..BuildStatus::default()
-            })
-        }
+        BuildVerdict::Starting { job, attempt, cause } => (!undone(plan, outcome, creates)).then(|| BuildStatus {
+            job: job.clone(),
+            fingerprint,
+            phase: BuildPhase::Queued,
+            attempt: *attempt,
+            cause: Some(cause.clone()),
+            started_at: Some(time(world.now)),
+            ..BuildStatus::default()
+        }),
         BuildVerdict::Active(build) | BuildVerdict::Unconfirmed(build, _) | BuildVerdict::Published(Some(build)) => Some(BuildStatus {
             queue_position: conclusion.queue_position.and_then(|place| i32::try_from(place).ok()),
             ..of_job(build, fingerprint, recorded)

@@ -75,6 +75,6 @@ fn trouble(
     let known = find(&before.conditions, kind).is_some_and(|old| old.status == now.status && old.reason == now.reason);
     // A stalled object tells through the condition that stalls it, except where that is the specification.
     let told = kind == ConditionType::Stalled
-        && ![Reason::InvalidSpec, Reason::NotConfigured, Reason::Unsupported].iter().any(|reason| reason.to_string() == now.reason);
+        && ![Reason::InvalidSpec, Reason::NotConfigured].iter().any(|reason| reason.to_string() == now.reason);
     (!known && !told).then(|| Notice { warning: true, reason: now.reason.clone(), action, message: now.message.clone() })
 }

@@ -108,6 +108,23 @@ fn a_refused_write_is_told() {
     assert_eq!(condition(&status, ConditionType::Published), pair("Unknown", Reason::RegistryUnreachable));
 }
 
+/// Or the next pass would take the Job for one that was deleted, and make another attempt (seed 18473 of the simulation).
+#[test]
+fn a_build_that_was_not_begun_because_another_could_not_be_stopped_is_not_told() {
+    let build = BuildVerdict::Starting { job: "shop-2".into(), attempt: 1, cause: "SpecChanged: go".into() };
+    let handled = Handled { rebuild: Some("token".into()), ..Handled::default() };
+    let stop = Effect::StopJob { job: "shop-1".into(), why: "Superseded".into() };
+    let effects = vec![stop.clone(), Effect::CreateJob(Box::default())];
+    let plan = Plan { conclusion: Conclusion { build, handled, ..Conclusion::default() }, effects, ..Plan::default() };
+    let begun = status(&world(None, 1), &plan, &Outcome { performed: 2, ..Outcome::default() });
+    assert_eq!(begun.build.map(|build| build.job).as_deref(), Some("shop-2"));
+    let miss = Miss { reason: Reason::JobRefused, message: "The connection broke.".into() };
+    let refused = Outcome { failure: Some(Failed { effect: stop, miss }), ..Outcome::default() };
+    let told = status(&world(None, 1), &plan, &refused);
+    assert_eq!(condition(&told, ConditionType::Built), pair("False", Reason::JobRefused));
+    assert_eq!((told.build, told.handled), (None, None));
+}
+
 #[test]
 fn events_tell_each_change_once() {
     let before = GoWindowsImageStatus::default();
