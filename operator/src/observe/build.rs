@@ -29,7 +29,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let attempt = job.labels().get(names::LABEL_ATTEMPT)?.parse().ok()?;
     let annotation = |name: &str| job.annotations().get(name).cloned();
     let inputs = annotation(names::ANNOTATION_INPUTS).and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
-    let Run { uid, created, finished, stages, facts, state, stopped, turn, idle } = run(job, pods);
+    let Run { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle } = run(job, pods);
     Some(Build {
         job: job.name_any(),
         uid,
@@ -47,6 +47,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         stages,
         facts,
         running: state.is_active(),
+        uncounted,
         state,
         stopped,
         before: relay::legs(job),
@@ -62,24 +63,28 @@ fn engine(job: &Job) -> BuildEngine {
     name.and_then(|name| serde_json::from_value(name.into()).ok()).unwrap_or_default()
 }
 
-/// How a Job gets on, those before it left out.
+/// How a Job gets on, those before it left out. A pod that has succeeded is believed before its Job, which counts its pods once a second.
 pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
     let pod = pods.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).map(AsRef::as_ref);
     let stopped = job.annotations().get(names::ANNOTATION_STOPPED).cloned();
     let status = job.status.as_ref();
     let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let ended = |kind: &str| conditions().find(|condition| condition.type_ == kind && condition.status == "True");
-    let state = if ended("Complete").is_some() {
+    let (complete, failed) = (ended("Complete"), ended("Failed"));
+    let created = job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    // The clock of a node may be behind that of the API server.
+    let succeeded_at = pod.filter(|_| stopped.is_none()).and_then(succeeded_at).map(|at| at.max(created));
+    let ended_at =
+        status.and_then(|status| status.completion_time.clone()).or(failed.and_then(|failed| failed.last_transition_time.clone()));
+    let state = if complete.is_some() || succeeded_at.is_some() {
         BuildState::Succeeded(pod.and_then(result))
-    } else if let Some(failed) = ended("Failed") {
+    } else if let Some(failed) = failed {
         BuildState::Failed(failure(failed, pod, stopped.as_deref(), engine(job)))
     } else if pod.is_some_and(started) {
         BuildState::Running
     } else {
         BuildState::Queued(pod.and_then(waiting_for))
     };
-    let failed_at = ended("Failed").and_then(|condition| condition.last_transition_time.clone());
-    let created = job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     let turn = (state.is_active() && stopped.is_none()).then(|| Turn {
         job: job.name_any(),
         uid: job.uid().unwrap_or_default(),
@@ -91,9 +96,10 @@ pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
     Run {
         uid: job.uid().unwrap_or_default(),
         created,
-        finished: status.and_then(|status| status.completion_time.clone()).or(failed_at).map(|time| time.0),
+        finished: succeeded_at.or(ended_at.map(|time| time.0)),
         stages: pod.map(stages).unwrap_or_default(),
         facts: pod.and_then(|pod| terminated(container(pod, SOURCE)?)).map(facts).unwrap_or_default(),
+        uncounted: succeeded_at.is_some() && complete.is_none() && failed.is_none(),
         state,
         stopped,
         turn,
@@ -119,6 +125,13 @@ fn container<'a>(pod: &'a Pod, stage: &str) -> Option<&'a ContainerStatus> {
 
 fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     container.state.as_ref()?.terminated.as_ref()
+}
+
+/// When the last container of a pod ended that has succeeded as a whole.
+fn succeeded_at(pod: &Pod) -> Option<Timestamp> {
+    let succeeded = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
+    let ends = containers(pod).filter_map(|container| terminated(container)?.finished_at.clone());
+    ends.map(|time| time.0).max().filter(|_| succeeded)
 }
 
 fn started(pod: &Pod) -> bool {
@@ -308,6 +321,43 @@ mod tests {
         let status = PodStatus { init_container_statuses: Some(vec![compile]), ..PodStatus::default() };
         let waits = waiting_for(&Pod { status: Some(status), ..Pod::default() }).expect("it waits");
         assert!(waits.contains("ErrImagePull") && waits.contains("Windows build of this node"), "{waits}");
+    }
+
+    /// A Job and its pod, of which every container ended at 00:00:09.
+    fn pair(phase: &str, job: serde_json::Value) -> (Job, Arc<Pod>) {
+        let ended = serde_json::json!({"terminated": {"exitCode": 0, "finishedAt": "2026-01-01T00:00:09Z"}});
+        let container =
+            serde_json::json!({"name": "assemble", "state": ended, "image": "", "imageID": "", "ready": false, "restartCount": 0});
+        let pod = serde_json::json!({"status": {"phase": phase, "containerStatuses": [container]}});
+        (serde_json::from_value(job).expect("a Job"), Arc::new(serde_json::from_value(pod).expect("a pod")))
+    }
+
+    #[test]
+    fn a_pod_that_has_succeeded_is_believed_before_its_job() {
+        let ends = |kind: &str| serde_json::json!({"conditions": [{"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:11Z"}], "completionTime": "2026-01-01T00:00:11Z"});
+        let plain = || serde_json::json!({"creationTimestamp": "2026-01-01T00:00:00Z"});
+        let stopped = || serde_json::json!({"annotations": {names::ANNOTATION_STOPPED: "Superseded"}});
+        let late = || serde_json::json!({"creationTimestamp": "2026-01-01T00:00:20Z"});
+        let none = || serde_json::json!({});
+        // Phase of the pod, metadata and status of the Job; whether it succeeded, whether it has not ended, the second of its end.
+        let table = [
+            ("Succeeded", plain(), none(), (true, true, Some(9))),
+            ("Succeeded", plain(), ends("Complete"), (true, false, Some(9))),
+            // The deadline came while the pod was not counted yet.
+            ("Succeeded", plain(), ends("Failed"), (true, false, Some(9))),
+            ("Running", plain(), none(), (false, true, None)),
+            ("Running", plain(), ends("Complete"), (true, false, Some(11))),
+            ("Succeeded", stopped(), none(), (false, true, None)),
+            // The node's clock is behind.
+            ("Succeeded", late(), none(), (true, true, Some(20))),
+        ];
+        for (phase, metadata, status, expected) in table {
+            let (job, pod) = pair(phase, serde_json::json!({"metadata": metadata, "status": status}));
+            let run = run(&job, &[pod]);
+            let succeeded = matches!(run.state, BuildState::Succeeded(_));
+            let second = run.finished.map(|at| at.as_second() % 60);
+            assert_eq!((succeeded, run.state.is_active() || run.uncounted, second), expected, "{phase} {job:?}");
+        }
     }
 
     #[test]

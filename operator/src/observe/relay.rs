@@ -70,9 +70,9 @@ fn idle(before: &[Leg], last: &Run) -> Vec<String> {
 impl Build {
     /// Joined with the Jobs before its own.
     pub fn relayed(self) -> Self {
-        let Self { uid, created, finished, stages, facts, state, stopped, turn, idle, .. } = self.clone();
+        let Self { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle, .. } = self.clone();
         let Run { finished, stages, facts, state, stopped, turn, idle, .. } =
-            joined(&self.before, Run { uid, created, finished, stages, facts, state, stopped, turn, idle });
+            joined(&self.before, Run { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle });
         Self { finished, stages, facts, running: state.is_active(), state, stopped, turn, idle, ..self }
     }
 
@@ -100,7 +100,7 @@ mod tests {
         let turn =
             state.is_active().then(|| Turn { job: job.into(), uid: String::new(), since, has_pod: false, evicted: false, queued: false });
         let (created, stages, facts) = (Timestamp::UNIX_EPOCH, Vec::new(), SourceFacts::default());
-        Run { uid: String::new(), created, finished: None, stages, facts, state, stopped: None, turn, idle: Vec::new() }
+        Run { uid: String::new(), created, finished: None, stages, facts, state, uncounted: false, stopped: None, turn, idle: Vec::new() }
     }
 
     /// The state together, and the Job whose turn it is with whether it is suspended.

@@ -47,7 +47,7 @@ impl Build {
 
     /// Whether one of its Jobs has not ended.
     pub fn is_unfinished(&self) -> bool {
-        self.running || self.test_run().is_some_and(|run| run.state.is_active())
+        self.running || self.uncounted || self.test_run().is_some_and(|run| run.state.is_active() || run.uncounted)
     }
 
     /// How its tests get on, where they have a Job that is there.

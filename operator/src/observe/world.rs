@@ -157,6 +157,8 @@ pub struct Build {
     pub state: BuildState,
     /// Whether its own Job has not ended, whatever its tests say.
     pub running: bool,
+    /// Its pod has succeeded, and its Job does not say so yet.
+    pub uncounted: bool,
     /// Why the operator stopped it, from the annotation.
     pub stopped: Option<String>,
     /// The Jobs before its own, where it is made in several.
@@ -221,6 +223,8 @@ pub struct Run {
     pub facts: SourceFacts,
     /// Where it stands.
     pub state: BuildState,
+    /// Its pod has succeeded, and its Job does not say so yet.
+    pub uncounted: bool,
     /// Why the operator stopped it, from the annotation.
     pub stopped: Option<String>,
     /// The Job whose turn it is.
@@ -236,7 +240,7 @@ pub enum BuildState {
     Queued(Option<String>),
     /// A container runs.
     Running,
-    /// The Job completed; what its last stage reported, where its pod is still there.
+    /// Its pod or the Job itself says so; what its last stage reported, where its pod is still there.
     Succeeded(Option<BuildResult>),
     /// The Job failed.
     Failed(Failure),
