@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
     .message("build.buildkit is for engine BuildKit alone; set build.engine to BuildKit, or leave build.buildkit out"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.cache) && has(self.cache.volume) && has(self.cache.volume.claimName))")
     .message("build.cache.volume.claimName is of no use to engine BuildKit, whose buildkitd keeps the caches; leave it out"))]
-#[x_kube(validation = Rule::new("!(has(self.cache) && has(self.cache.registry)) || (has(self.engine) && self.engine == 'BuildKit')")
-    .message("build.cache.registry is for engine BuildKit alone; use build.cache.volume"))]
+#[x_kube(validation = Rule::new("!(has(self.cache) && has(self.cache.registry)) || (has(self.engine) && self.engine in ['BuildKit', 'Kaniko'])")
+    .message("build.cache.registry is for layers, which engine Go does not make; use build.cache.volume"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.resources))")
     .message("build.resources is of no use to engine BuildKit, whose buildkitd has its own; leave it out"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'Kaniko' && has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
@@ -197,7 +197,8 @@ pub struct BuildCache {
     /// BuildKit, whose buildkitd keeps what is compiled, it is for the tests alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<CacheVolume>,
-    /// Layers of engine BuildKit at a registry, of this object alone: they outlive what its buildkitd keeps. Default: none.
+    /// Layers of engine BuildKit or Kaniko at a registry, of this object alone: they outlive what a buildkitd keeps, and every pod. With Kaniko they
+    /// hold the modules, and the program itself. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<CacheRegistry>,
 }

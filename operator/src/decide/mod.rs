@@ -35,7 +35,7 @@ pub use plan::{
 };
 pub use queue::admitted;
 pub use request::{
-    BuildKit, BuildRequest, CacheClaim, Engine, Flavored, MemoryRequest, ModulesRequest, OwnClaim, Reach, Request, SizeBudget,
+    BuildKit, BuildRequest, CacheClaim, Engine, Flavored, KanikoCache, MemoryRequest, ModulesRequest, OwnClaim, Reach, Request, SizeBudget,
     TargetRequest, TestRequest,
 };
 

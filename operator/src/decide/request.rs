@@ -14,7 +14,7 @@ mod resources;
 mod test;
 
 pub use budget::SizeBudget;
-pub use build::{BuildKit, BuildRequest, CacheClaim, Engine, OwnClaim, Reach};
+pub use build::{BuildKit, BuildRequest, CacheClaim, Engine, KanikoCache, OwnClaim, Reach};
 pub use modules::ModulesRequest;
 pub use resources::MemoryRequest;
 pub use test::TestRequest;
@@ -299,7 +299,7 @@ impl Request {
             sub_path: self.sub_path.clone(),
             module_sources: self.modules.sources(settings),
             credentials: None,
-            builder: Builder::Kaniko,
+            builder: Builder::Kaniko(None),
         };
         let refused = |error| Refusal {
             reason: Reason::InvalidSpec,

@@ -14,7 +14,9 @@ use super::job::BuildOrder;
 use super::stages::{mount, part, read_only};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
+use gowindows_crds::GoWindowsImage;
 use k8s_openapi::api::core::v1::VolumeMount;
+use kube::ResourceExt;
 
 /// The context's root.
 pub(super) const CONTEXT: &str = "/gowindows/context";
@@ -22,6 +24,11 @@ pub(super) const CONTEXT: &str = "/gowindows/context";
 pub(super) const DOCKERFILE: &str = "/gowindows/context/dockerfile/Dockerfile";
 /// Where the result goes.
 pub(super) const BUILT: &str = "/gowindows/built";
+
+/// Whose layers and cache mounts these are: of this object alone, what it compiled is read by nobody else.
+pub(super) fn owner(object: &GoWindowsImage) -> String {
+    format!("gowindows-{}", object.uid().unwrap_or_default())
+}
 
 /// What the source stage generates the Dockerfile from.
 pub(super) fn generated(request: &Request, settings: &Settings, order: &BuildOrder<'_>, builder: Builder) -> Generated {

@@ -7,7 +7,7 @@
 //! | generated | the source below its root | the program, as a file |
 //! | the repository's own | the repository | the image, which buildkitd pushes by digest; no tag leads to it yet |
 
-use super::builder::{BUILT, CONTEXT, generated, in_context, mounts};
+use super::builder::{BUILT, CONTEXT, generated, in_context, mounts, owner};
 use super::dockerfile::Builder;
 use super::job::{BuildOrder, COMPILE, CompileStage, Program, registry_secrets, scratch, secret_volume};
 use super::modules::Credentials;
@@ -20,7 +20,6 @@ use crate::settings::Settings;
 use crate::step::source_request::{DockerfileRequest, RegistryCacheRequest};
 use gowindows_crds::GoWindowsImage;
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, KeyToPath, Volume, VolumeMount};
-use kube::ResourceExt;
 
 /// Where the certificates are; the names of its files are those of a `kubernetes.io/tls` Secret, which `--tlsdir` knows.
 const TLS: &str = "/var/run/gowindows/buildkit";
@@ -139,13 +138,8 @@ impl Buildctl<'_> {
         arguments
     }
 
-    /// Of this object alone: what it compiled is read by nobody else.
-    fn own(&self) -> String {
-        format!("gowindows-{}", self.object.uid().unwrap_or_default())
-    }
-
     fn registry_cache(&self) -> Option<String> {
-        self.buildkit.cache.as_ref().map(|repository| format!("{repository}:{}", self.own()))
+        self.buildkit.cache.as_ref().map(|repository| format!("{repository}:{}", owner(self.object)))
     }
 
     /// What leads to buildkitd, and how the container sees it.
@@ -178,9 +172,10 @@ impl Buildctl<'_> {
             RegistryCacheRequest { reference, registries }
         });
         let builder = match &buildkit.dockerfile {
-            None => {
-                ForBuilder { context: Some(generated(request, settings, order, Builder::BuildKit(self.own()))), ..ForBuilder::default() }
-            }
+            None => ForBuilder {
+                context: Some(generated(request, settings, order, Builder::BuildKit(owner(self.object)))),
+                ..ForBuilder::default()
+            },
             Some(path) => of_own(path, request, settings, order),
         };
         ForBuilder { registry_cache, ..builder }
@@ -208,7 +203,7 @@ impl Buildctl<'_> {
             format!("--metadata-file={}", folders.metadata),
             format!("--opt=build-arg:REVISION={commit}"),
             // Mounts that the Dockerfile calls caches are of this object alone, too.
-            format!("--opt=build-arg:BUILDKIT_CACHE_MOUNT_NS={}", self.own()),
+            format!("--opt=build-arg:BUILDKIT_CACHE_MOUNT_NS={}", owner(self.object)),
         ];
         let sources = request.modules.sources(settings).into_iter();
         arguments.extend(sources.map(|(name, value)| format!("--opt=build-arg:{name}={value}")));

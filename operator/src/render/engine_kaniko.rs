@@ -5,13 +5,14 @@
 //! copy of files with their owners takes, and Pod Security *baseline* grants; it is not privileged and cannot become so. It never sees a
 //! Windows image: it can make none.
 
-use super::builder::{BUILT, CONTEXT, DOCKERFILE, generated, mounts};
+use super::builder::{BUILT, CONTEXT, DOCKERFILE, generated, mounts, owner};
 use super::dockerfile::Builder;
 use super::job::{BuildOrder, COMPILE, CompileStage, EXECUTOR, Program, scratch};
 use super::modules::Credentials;
-use super::stages::{CACHE, ForBuilder, literal, mount, restricted, small};
-use crate::decide::Request;
+use super::stages::{CACHE, ForBuilder, REGISTRY_AUTH, literal, mount, read_only, restricted, small, variable};
+use crate::decide::{KanikoCache, Request};
 use crate::settings::Settings;
+use gowindows_crds::GoWindowsImage;
 use k8s_openapi::api::core::v1::{Capabilities, Container, SecurityContext};
 
 /// The image that it leaves.
@@ -30,36 +31,62 @@ const CAPABILITIES: [&str; 3] = ["CHOWN", "DAC_OVERRIDE", "FOWNER"];
 const UNCHANGED: [&str; 14] =
     ["/bin", "/boot", "/etc", "/go", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/root", "/sbin", "/usr", "/var"];
 
-pub(super) fn compile(image: &str, request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
-    let cache = request.build.cache.as_ref().map(|_| CACHES);
-    let builder = ForBuilder { context: Some(generated(request, settings, order, Builder::Kaniko)), cache, ..ForBuilder::default() };
-    let container = Container {
-        name: COMPILE.into(),
-        image: Some(order.inputs.toolchain.clone()),
-        command: Some(vec![format!("{HOME}/executor")]),
-        args: Some(arguments().iter().map(|word| literal(word)).collect()),
-        resources: Some(request.build.resources.clone()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { add: Some(CAPABILITIES.map(String::from).to_vec()), drop: Some(vec!["ALL".into()]) }),
-            run_as_group: Some(0),
-            run_as_non_root: Some(false),
-            run_as_user: Some(0),
-            ..SecurityContext::default()
-        }),
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        // What is mounted is no part of the image that it makes, and is not deleted between its stages.
-        volume_mounts: Some(
-            mounts()
-                .into_iter()
-                .chain([mount("cache", CACHE), mount("kaniko", HOME)])
-                .chain(order.credentials.map(Credentials::mount))
-                .collect(),
-        ),
-        ..Container::default()
-    };
-    let volumes = order.secrets(request).into_iter().chain([scratch("kaniko")]).collect();
-    CompileStage { before: Some(executor(image)), container, volumes, builder, program: Program::Image(IMAGE) }
+/// A build by Kaniko.
+pub(super) struct Kaniko<'a> {
+    pub(super) object: &'a GoWindowsImage,
+    /// The image that the executor is in.
+    pub(super) image: &'a str,
+    pub(super) cache: Option<&'a KanikoCache>,
+    pub(super) request: &'a Request,
+    pub(super) settings: &'a Settings,
+    pub(super) order: &'a BuildOrder<'a>,
+}
+
+impl Kaniko<'_> {
+    pub(super) fn compile(&self) -> CompileStage {
+        let Self { object, image, cache, request, settings, order } = self;
+        let reader = Builder::Kaniko(cache.map(|_| owner(object)));
+        let builder = ForBuilder {
+            context: Some(generated(request, settings, order, reader)),
+            cache: request.build.cache.as_ref().map(|_| CACHES),
+            ..ForBuilder::default()
+        };
+        // The login is for the executor: the commands that it runs do not get its variables, and none of them is code of the source.
+        let login = cache.filter(|_| request.push_secret.is_some());
+        let container = Container {
+            name: COMPILE.into(),
+            image: Some(order.inputs.toolchain.clone()),
+            command: Some(vec![format!("{HOME}/executor")]),
+            args: Some(arguments(*cache).iter().map(|word| literal(word)).collect()),
+            env: login.map(|_| vec![variable(("DOCKER_CONFIG".into(), REGISTRY_AUTH.into()))]),
+            resources: Some(request.build.resources.clone()),
+            security_context: Some(root()),
+            termination_message_policy: Some("FallbackToLogsOnError".into()),
+            // What is mounted is no part of the image that it makes, and is not deleted between its stages.
+            volume_mounts: Some(
+                mounts()
+                    .into_iter()
+                    .chain([mount("cache", CACHE), mount("kaniko", HOME)])
+                    .chain(order.credentials.map(Credentials::mount))
+                    .chain(login.map(|_| read_only("registry-auth", REGISTRY_AUTH)))
+                    .collect(),
+            ),
+            ..Container::default()
+        };
+        let volumes = order.secrets(request).into_iter().chain([scratch("kaniko")]).collect();
+        CompileStage { before: Some(executor(image)), container, volumes, builder, program: Program::Image(IMAGE) }
+    }
+}
+
+fn root() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { add: Some(CAPABILITIES.map(String::from).to_vec()), drop: Some(vec!["ALL".into()]) }),
+        run_as_group: Some(0),
+        run_as_non_root: Some(false),
+        run_as_user: Some(0),
+        ..SecurityContext::default()
+    }
 }
 
 /// Brings the executor.
@@ -76,7 +103,7 @@ fn executor(image: &str) -> Container {
     }
 }
 
-fn arguments() -> Vec<String> {
+fn arguments(cache: Option<&KanikoCache>) -> Vec<String> {
     let fixed = [
         format!("--context=dir://{CONTEXT}"),
         format!("--dockerfile={DOCKERFILE}"),
@@ -93,5 +120,15 @@ fn arguments() -> Vec<String> {
         // By default it takes images from /cache, where builds write.
         "--cache-dir=/gowindows/no-images".to_owned(),
     ];
-    fixed.into_iter().chain(UNCHANGED.iter().map(|folder| format!("--ignore-path={folder}"))).collect()
+    let unchanged = UNCHANGED.iter().map(|folder| format!("--ignore-path={folder}"));
+    fixed.into_iter().chain(unchanged).chain(cache.into_iter().flat_map(layers)).collect()
+}
+
+/// How it keeps layers: those of commands, under the digests of all that made them. Whatever is wrong with the registry fails no build.
+fn layers(KanikoCache { repository, plain_http }: &KanikoCache) -> Vec<String> {
+    let mut arguments = vec!["--cache=true".to_owned(), format!("--cache-repo={repository}")];
+    // It would end the build where the registry takes nothing; and it would pack layers in memory.
+    arguments.extend(["--skip-push-permission-check".to_owned(), "--compressed-caching=false".to_owned()]);
+    arguments.extend(plain_http.iter().map(|host| format!("--insecure-registry={host}")));
+    arguments
 }

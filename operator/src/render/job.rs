@@ -11,10 +11,11 @@
 //! (*baseline* where the engine needs root), has no token for the API server, and each Secret is mounted only where it is used.
 
 use super::engine_buildkit::Buildctl;
+use super::engine_kaniko::Kaniko;
 use super::modules::Credentials;
 use super::stages::{ForBuilder, assemble, identity_token, source};
 use super::workspace::Workspace;
-use super::{KeptOn, claim_name, engine_go, engine_kaniko, job_name, test_claim_name, test_job_name};
+use super::{KeptOn, claim_name, engine_go, job_name, test_claim_name, test_job_name};
 use crate::decide::{CacheClaim, Engine, Inputs, OwnClaim, Request};
 use crate::settings::Settings;
 use crate::step::assemble_request::KnownProgram;
@@ -254,7 +255,7 @@ fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &
             let stage = match &request.build.engine {
                 Engine::Go => engine_go::compile(request, settings, order),
                 Engine::BuildKit(buildkit) => Buildctl { object, buildkit, request, settings, order }.on_linux(),
-                Engine::Kaniko { image } => engine_kaniko::compile(image, request, settings, order),
+                Engine::Kaniko { image, cache } => Kaniko { object, image, cache: cache.as_ref(), request, settings, order }.compile(),
             };
             volumes.push(cache(object, request));
             volumes.extend(stage.volumes);

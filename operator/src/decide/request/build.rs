@@ -12,7 +12,9 @@ use super::{MINUTE, Refusal, object_name};
 use crate::settings::Settings;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::{BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, CacheVolume, NodeSystem, SecretReference};
+use gowindows_crds::v1alpha1::{
+    BuildCache, BuildEngine, BuildKitSpec, BuildNodes, BuildSpec, CacheRegistry, CacheVolume, NodeSystem, SecretReference,
+};
 use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,7 +63,18 @@ pub enum Engine {
     Kaniko {
         /// Its image.
         image: String,
+        /// Where layers are kept.
+        cache: Option<KanikoCache>,
     },
+}
+
+/// A registry in which Kaniko keeps layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KanikoCache {
+    /// Without tag or digest.
+    pub repository: String,
+    /// Its host, where that speaks HTTP.
+    pub plain_http: Option<String>,
 }
 
 /// A buildkitd and how it is reached.
@@ -107,7 +120,9 @@ impl Engine {
                 Err(invalid("build.nodes.os", "windows", remedy))
             }
             BuildEngine::Go => Ok(Self::Go),
-            BuildEngine::Kaniko => Ok(Self::Kaniko { image: configured(spec, "kanikoImage", settings.kaniko_image.as_ref())? }),
+            BuildEngine::Kaniko => {
+                Ok(Self::Kaniko { image: configured(spec, "kanikoImage", settings.kaniko_image.as_ref())?, cache: None })
+            }
             BuildEngine::BuildKit => {
                 let lacking = || invalid("build.buildkit", "", "engine BuildKit needs the address and tlsSecretRef of a buildkitd");
                 Ok(Self::BuildKit(BuildKit::new(buildkit.ok_or_else(lacking)?, system, settings)?))
@@ -119,7 +134,33 @@ impl Engine {
     pub fn registry_cache(&self) -> Option<&String> {
         match self {
             Self::BuildKit(buildkit) => buildkit.cache.as_ref(),
-            Self::Go | Self::Kaniko { .. } => None,
+            Self::Kaniko { cache, .. } => cache.as_ref().map(|cache| &cache.repository),
+            Self::Go => None,
+        }
+    }
+
+    /// Has it keep layers in a registry.
+    fn keep_layers(&mut self, registry: CacheRegistry, settings: &Settings) -> Result<(), Refusal> {
+        let field = "build.cache.registry.repository";
+        let remedy = "use host/path without tag or digest, such as registry.example.com/cache/app";
+        let repository = Check::new(field, &registry.repository, remedy).at_most(255).form(patterns::REPOSITORY)?;
+        match self {
+            Self::Go => Err(invalid("build.cache.registry", "", "engine Go makes no layers; use build.cache.volume")),
+            Self::BuildKit(buildkit) => {
+                buildkit.cache = Some(repository);
+                Ok(())
+            }
+            Self::Kaniko { cache, .. } => {
+                let host = repository.split('/').next().unwrap_or_default();
+                let registry = settings.registries.iter().find(|registry| registry.host == host);
+                if registry.is_some_and(|registry| registry.ca_pem.is_some() || registry.ca_file.is_some()) {
+                    let remedy = "this registry has a certificate authority of its own (registries in the operator's settings), of which Kaniko is not told; use another registry, or build.cache.volume";
+                    return Err(invalid(field, &repository, remedy));
+                }
+                let plain_http = registry.filter(|registry| registry.plain_http).map(|registry| registry.host.clone());
+                *cache = Some(KanikoCache { repository, plain_http });
+                Ok(())
+            }
         }
     }
 
@@ -250,15 +291,7 @@ impl BuildRequest {
             [("build.cache.volume.claimName", shared, "keeps the caches"), ("build.resources", resources.is_some(), "has its own")];
         let is_buildkit = matches!(engine, Engine::BuildKit(_));
         let unheard = elsewhere.into_iter().find(|(_, set, _)| *set).filter(|_| is_buildkit);
-        match (&mut engine, registry) {
-            (_, None) => {}
-            (Engine::BuildKit(buildkit), Some(registry)) => {
-                let remedy = "use host/path without tag or digest, such as registry.example.com/cache/app";
-                let field = "build.cache.registry.repository";
-                buildkit.cache = Some(Check::new(field, &registry.repository, remedy).at_most(255).form(patterns::REPOSITORY)?);
-            }
-            _ => return Err(invalid("build.cache.registry", "", "it is for engine BuildKit alone; use build.cache.volume")),
-        }
+        registry.map_or(Ok(()), |registry| engine.keep_layers(registry, settings))?;
         if let Some((field, _, why)) = unheard {
             return Err(invalid(field, "", &format!("it is of no use to engine BuildKit, whose buildkitd {why}; leave it out")));
         }

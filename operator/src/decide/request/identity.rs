@@ -11,7 +11,7 @@
 
 use super::checks::{Check, invalid};
 use super::{Request, object_name};
-use crate::decide::{Engine, Exchange, Identity, Refusal};
+use crate::decide::{Exchange, Identity, Refusal};
 use crate::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings};
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{AwsIdentity, AzureIdentity, GoogleIdentity, IdentitySpec};
@@ -52,13 +52,15 @@ pub(super) fn mirrored(identity: &Identity, settings: &Settings) -> Vec<String> 
 }
 
 impl Request {
-    /// BuildKit's client reads docker configurations alone, and what it is given is the same for every pod.
+    /// Builders read docker configurations alone, and what they are given is the same for every pod.
     pub(super) fn check_identity(&self) -> Result<(), Refusal> {
-        let (Some(identity), Engine::BuildKit(buildkit)) = (&self.identity, &self.build.engine) else { return Ok(()) };
-        match &buildkit.cache {
-            Some(cache) if identity.opens(cache) => {
-                let remedy = "BuildKit has no use for image.identity, and this is its registry; put the cache into another one, leave it out, or push with image.pushSecretRef";
-                Err(invalid("build.cache.registry.repository", cache, remedy))
+        match (&self.identity, self.build.engine.registry_cache()) {
+            (Some(identity), Some(cache)) if identity.opens(cache) => {
+                let remedy = format!(
+                    "{:?} has no use for image.identity, and this is its registry; put the cache into another one, leave it out, or push with image.pushSecretRef",
+                    self.build.engine.kind()
+                );
+                Err(invalid("build.cache.registry.repository", cache, &remedy))
             }
             _ => Ok(()),
         }

@@ -198,6 +198,39 @@ fn layers_at_a_registry_are_of_one_object() {
 }
 
 #[test]
+fn kaniko_keeps_layers_at_a_registry_with_the_login_of_the_push_secret() {
+    let mut build = build(BuildEngine::Kaniko);
+    build["cache"] = json!({"registry": {"repository": "registry.example.com:5000/cache/shop"}});
+    let object = object(json!({"spec": {"build": build, "image": {"pushSecretRef": {"name": "push"}}}}));
+    let registry = |ca: Option<&str>| crate::settings::RegistrySettings {
+        host: "registry.example.com:5000".into(),
+        plain_http: ca.is_none(),
+        ca_pem: ca.map(str::to_owned),
+        ..crate::settings::RegistrySettings::default()
+    };
+    let with = |ca: Option<&str>| Settings { registries: vec![registry(ca)], ..settings() };
+    let request = Request::new(&object, &with(None)).expect("valid");
+    let inputs = plan_of(BuildEngine::Kaniko).conclusion.inputs.expect("inputs");
+    let job = crate::render::job(&object, &request, &with(None), &first(&inputs));
+    let pod = job.spec.and_then(|job| job.template.spec).expect("a pod");
+    let compile = compile(&pod);
+    let args = compile.args.expect("arguments").join(" ");
+    let words =
+        ["--no-push ", "--cache=true --cache-repo=registry.example.com:5000/cache/shop ", "--insecure-registry=registry.example.com:5000"];
+    assert!(words.iter().all(|word| args.contains(word)), "{args}");
+    assert!(compile.env.iter().flatten().any(|variable| variable.name == "DOCKER_CONFIG"));
+    assert!(compile.volume_mounts.iter().flatten().any(|mount| mount.name == "registry-auth" && mount.read_only == Some(true)));
+    let source = containers(&pod)[0].args.clone().expect("arguments").join(" ");
+    assert!(source.contains(r#""builder":{"kaniko":"gowindows-0000-1111"}"#) && !source.contains("registryCache"), "{source}");
+    assert_eq!((above_baseline(&pod), above_restricted(&pod)), (vec![], vec!["compile".to_owned()]));
+    let refusal = Request::new(&object, &with(Some("PEM"))).expect_err("an authority of its own");
+    assert!(
+        refusal.message.contains("build.cache.registry.repository") && refusal.message.contains("certificate authority"),
+        "{refusal:?}"
+    );
+}
+
+#[test]
 fn combinations_that_are_not_built_say_what_is() {
     let mut kaniko = build(BuildEngine::Kaniko);
     kaniko["nodes"] = json!({"os": "windows"});
@@ -205,6 +238,8 @@ fn combinations_that_are_not_built_say_what_is() {
     assert_eq!(reason, Reason::InvalidSpec);
     assert!(message.contains("build.nodes.os") && message.contains("use linux"), "{message}");
     assert_eq!(request(json!({"nodes": {"os": "linux"}})).expect("valid").build.engine, Engine::Go);
+    let kept = request(json!({"cache": {"registry": {"repository": "registry.example.com/cache"}}})).expect_err("refused");
+    assert!(kept.message.contains("build.cache.registry") && kept.message.contains("build.cache.volume"), "{}", kept.message);
 }
 
 #[test]

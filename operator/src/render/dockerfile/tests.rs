@@ -122,8 +122,19 @@ RUN ["go","build","-trimpath","-buildvcs=false","-tags","timetzdata,extra","-ldf
 FROM scratch
 COPY --from=compile ["/build/out/","/"]
 "#;
-    let text = Generated { builder: Builder::Kaniko, sub_path: ".".into(), ..generated() }.text(true).expect("a Dockerfile");
+    let text = Generated { builder: Builder::Kaniko(None), sub_path: ".".into(), ..generated() }.text(true).expect("a Dockerfile");
     assert_eq!(text, expected);
+}
+
+#[test]
+fn layers_that_kaniko_keeps_hold_the_modules_and_say_whose_they_are() {
+    let with = |owner: Option<&str>| Generated { builder: Builder::Kaniko(owner.map(str::to_owned)), ..generated() }.text(false);
+    let (without, kept) = (with(None).expect("a Dockerfile"), with(Some("gowindows-0000-1111")).expect("a Dockerfile"));
+    let label = "LABEL dev.gowindows.toolchain=r.example.com:5000/go:1.26@sha256:11 dev.gowindows.owner=gowindows-0000-1111";
+    let differ: Vec<(&str, &str)> = kept.lines().filter(|line| *line != label).zip(without.lines()).filter(|(a, b)| a != b).collect();
+    assert_eq!(differ, [(r#"ENV GOMODCACHE="/build/mod""#, r#"ENV GOMODCACHE="/cache/by-root/mod""#)]);
+    assert_eq!(kept.lines().nth(3), Some(label), "above whatever is kept");
+    assert!(with(Some("a b")).is_err());
 }
 
 /// What the word of an `ENV` in double quotes means: BuildKit's `shell.Lex`.

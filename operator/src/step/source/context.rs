@@ -59,7 +59,7 @@ mod tests {
             sub_path: "app".into(),
             module_sources: vec![],
             credentials: None,
-            builder: Builder::Kaniko,
+            builder: Builder::Kaniko(None),
         }
     }
 

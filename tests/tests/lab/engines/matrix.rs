@@ -1,21 +1,16 @@
 //! The same sources through every engine, on every system that it compiles on.
 
-use super::{ENGINES, GO_ON_WINDOWS, builders, made, object, of_step, tenant, windows};
+use super::{ENGINES, GO_ON_WINDOWS, GRON, builders, made, object, tenant, windows};
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use gowindows_crds::conditions::{ConditionType, find};
-use gowindows_crds::v1alpha1::{BuildEngine, CacheStatus, GoWindowsImageStatus};
+use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus};
 use gowindows_tests::lab::builders::Builders;
 use gowindows_tests::lab::git::Access;
-use gowindows_tests::lab::progress::Progress;
-use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, until};
-use reqwest::StatusCode;
+use gowindows_tests::thread::{LIMIT, Stage, Storefront, until};
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A program with modules of others that are not in its repository.
-const GRON: &str = "github.com/tomnomnom/gron@v0.7.1";
 /// One whose modules are in its repository.
 const HEY: &str = "github.com/rakyll/hey@v0.1.4";
 
@@ -66,71 +61,6 @@ pub async fn all_make_the_same_program_and_image(stage: Arc<Stage>) -> Result<()
         same_in(cells, &stage, builders, (name, repository.url(), ".")).await?;
     }
     Ok(())
-}
-
-pub async fn a_pruned_buildkitd_downloads_no_module_again(stage: Arc<Stage>) -> Result<()> {
-    let buildkitd = stage.lab.start_buildkitd("buildkitd-pruned", &Progress::stderr()).await?;
-    let module = stage.lab.toolchain().download(GRON).await?;
-    let repository = stage.lab.git().create("pruned/gron", Access::Public).await?;
-    repository.commit_folder(&module, "Take it as it is", "2026-01-02T03:04:05Z").await?;
-    let tenant = tenant(&stage, "pruned", BuildEngine::BuildKit, &buildkitd).await?;
-    let mut object = object(&stage, &tenant, repository.url(), BuildEngine::BuildKit, &buildkitd.address());
-    object["spec"]["go"]["package"] = json!(".");
-    object["spec"]["image"]["pushSecretRef"] = json!({"name": "registry-auth"});
-    object["spec"]["build"]["cache"] = json!({"registry": {"repository": format!("{}/pruned/cache", stage.lab.registry())}});
-    let cache = format!("{}/v2/pruned/cache", stage.lab.registry());
-    // A build that starts with nothing, and one that has the registry alone.
-    tenant.kubectl.apply(&object.to_string()).await?;
-    made(&stage, &tenant, "").await?;
-    let first = of_download(&tenant).await?;
-    ensure!(!was_taken_over(&cache, &first).await?, "{first:?}");
-    let nothing = CacheStatus::default();
-    ensure!(found(&tenant).await? == nothing, "{:?} was there before the first build", found(&tenant).await?);
-    buildkitd.prune().await?;
-    let commit = repository.commit_files(&[("note.go", "package main\n")], "Change only source", "2026-01-05T03:04:05Z").await?;
-    made(&stage, &tenant, &commit).await?;
-    let second = of_download(&tenant).await?;
-    ensure!(was_taken_over(&cache, &second).await?, "{second:?}");
-    let CacheStatus { hit, bytes, since, .. } = found(&tenant).await?;
-    eprintln!("pruned: {bytes} bytes of layers at the registry, since {since:?}");
-    // The compressed standard library alone has more.
-    ensure!(hit && bytes > 10_000_000 && since.is_some(), "{hit} {bytes} {since:?}");
-    Ok(())
-}
-
-/// What the newest build found in its cache.
-async fn found(tenant: &Tenant) -> Result<CacheStatus> {
-    let cache = tenant.kubectl.run(&["get", "gwi", "program", "--output", "jsonpath={.status.build.cache}"]).await?;
-    serde_json::from_str(&cache).with_context(|| format!("status.build.cache is {cache:?}"))
-}
-
-async fn of_download(tenant: &Tenant) -> Result<Vec<String>> {
-    of_step(tenant, r#"RUN ["go","mod","download"]"#).await
-}
-
-/// The step did not run: it was there, or a layer with modules was unpacked for it. Had it run, there would be those below it alone.
-async fn was_taken_over(cache: &str, said: &[String]) -> Result<bool> {
-    if said.iter().any(|line| line == "CACHED") {
-        return Ok(true);
-    }
-    for layer in said.iter().filter_map(|line| line.strip_prefix("extracting ")?.split(' ').next()).collect::<BTreeSet<_>>() {
-        let blob = reqwest::get(format!("http://{cache}/blobs/{layer}")).await?;
-        // What the cache does not have is the toolchain's.
-        if blob.status() != StatusCode::NOT_FOUND && has_modules(&blob.error_for_status()?.bytes().await?)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn has_modules(layer: &[u8]) -> Result<bool> {
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(layer));
-    for entry in archive.entries()? {
-        if entry?.path()?.to_string_lossy().contains("/cache/download/github.com/") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 pub async fn a_program_that_does_not_compile_reads_the_same(stage: Arc<Stage>) -> Result<()> {

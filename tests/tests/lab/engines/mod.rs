@@ -5,6 +5,7 @@ mod caches;
 mod deployed;
 mod dockerfile;
 mod failures;
+mod layers;
 mod matrix;
 mod memory;
 mod modules;
@@ -31,6 +32,9 @@ static BUILDERS: OnceLock<Builders> = OnceLock::new();
 /// Held while a Go compiler runs under Wine, which fails to start programs ("Internal error") when several compile there and on all the rest of the machine.
 pub static GO_ON_WINDOWS: Mutex<()> = Mutex::const_new(());
 
+/// A program with modules of others that are not in its repository.
+pub const GRON: &str = "github.com/tomnomnom/gron@v0.7.1";
+
 /// The node's version of Windows.
 const WINDOWS: &str = "10.0.20348.5499";
 
@@ -41,9 +45,10 @@ pub fn suite() -> Suite {
         dockerfile::a_dockerfile_of_ones_own_makes_the_image,
         failures::buildkitd_down_dying_and_untrusted,
         tests::a_failing_test_blocks_every_engine,
-        matrix::a_pruned_buildkitd_downloads_no_module_again,
+        layers::a_pruned_buildkitd_downloads_no_module_again,
         modules::a_private_module_by_every_engine,
         memory::a_compiler_that_runs_out_of_memory,
+        layers::kaniko_downloads_no_module_again,
         matrix::a_program_that_does_not_compile_reads_the_same,
         windows::tests_and_mistakes_on_a_windows_node,
         windows::a_build_that_its_windows_node_loses_is_tried_again,
