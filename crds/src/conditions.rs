@@ -66,8 +66,6 @@ reasons! {
     InvalidSpec,
     /// The operator is not configured for what the specification asks.
     NotConfigured,
-    /// What the specification asks is planned, and this version of the operator cannot do it.
-    Unsupported,
     /// The source could not be reached.
     SourceUnreachable,
     /// The git server refused the credentials, or asked for some.

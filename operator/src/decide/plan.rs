@@ -203,7 +203,7 @@ impl fmt::Display for Cause {
 /// A verdict on the specification that ends the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// [`Reason::InvalidSpec`], [`Reason::NotConfigured`] or [`Reason::Unsupported`].
+    /// [`Reason::InvalidSpec`] or [`Reason::NotConfigured`].
     pub reason: Reason,
     /// Names the field, the value and the remedy.
     pub message: String,

@@ -279,7 +279,10 @@ impl Request {
 
     /// Who writes the image.
     pub fn author(&self) -> Author {
-        if self.build.engine.dockerfile().is_some() { Author::BuildKit } else { Author::Us }
+        match self.build.engine.dockerfile() {
+            None => Author::Us,
+            Some(_) => Author::buildkit(self.build.compiles_on()),
+        }
     }
 
     /// The tags of the image of a commit.

@@ -26,6 +26,8 @@ pub(super) struct Demand<'a> {
 /// What an image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
+    /// The base, in which a Dockerfile runs commands.
+    Base,
     Toolchain,
     Buildctl,
 }
@@ -33,6 +35,7 @@ enum What {
 impl What {
     fn name(self) -> &'static str {
         match self {
+            Self::Base => "base",
             Self::Toolchain => "toolchain image",
             Self::Buildctl => "image of buildctl",
         }
@@ -40,6 +43,7 @@ impl What {
 
     fn another(self) -> &'static str {
         match self {
+            Self::Base => "name a release that the nodes run in image.base.releases",
             Self::Toolchain => "set go.image to an image for the nodes",
             Self::Buildctl => "ask the operator's owner for a windowsBuildctlImage that the nodes run",
         }
@@ -49,9 +53,12 @@ impl What {
 /// What the pod that compiles needs, where it is one on Windows nodes.
 pub(super) fn of_build<'a>(request: &'a Request, inputs: &'a Inputs) -> Option<Demand<'a>> {
     let toolchain = (What::Toolchain, inputs.toolchain.as_str());
+    let base = inputs.assembly.bases.first().filter(|_| inputs.dockerfile.is_some()).map(|base| (What::Base, base.as_str()));
     let (images, buildkitd) = match &request.build.engine {
         Engine::BuildKit(BuildKit { image, reach: Reach::Tcp { .. }, .. }) => (vec![(What::Buildctl, image.as_str())], false),
-        Engine::BuildKit(BuildKit { image, reach: Reach::Pipe { .. }, .. }) => (vec![(What::Buildctl, image.as_str()), toolchain], true),
+        Engine::BuildKit(BuildKit { image, reach: Reach::Pipe { .. }, .. }) => {
+            ([(What::Buildctl, image.as_str()), toolchain].into_iter().chain(base).collect(), true)
+        }
         Engine::Go | Engine::Kaniko { .. } => (vec![toolchain], false),
     };
     (request.build.system == NodeSystem::Windows).then_some(Demand { images, buildkitd })

@@ -1,11 +1,13 @@
-//! What can the stage that makes the Windows image be made of? `FROM` the base, one `COPY`, and what says how the program is started.
+//! What can the stage that makes the Windows image be made of? `FROM` the base, one `COPY`, and what says how the program is started; and
+//! `RUN`, where buildkitd is on Windows itself.
 //!
-//! Each rule is a way in which BuildKit's images of Windows are broken or slow, as measured with BuildKit 0.32.
+//! Each rule is a way in which BuildKit's images of Windows are broken or slow, as measured with BuildKit 0.32 on Linux.
 
 use super::Linter;
 use super::images::{Kind, is_plain};
 use super::parse::{From, Instruction, Stage};
 use super::stages::{environment, names_a_stage, remote, without_userinfo};
+use gowindows_crds::v1alpha1::NodeSystem;
 
 /// Folders of Windows: what is copied into them replaces their permissions.
 const SYSTEM: [&str; 7] = ["windows", "program files", "program files (x86)", "programdata", "users", "perflogs", "$recycle.bin"];
@@ -15,7 +17,8 @@ const USER: &str = "USER ContainerUser";
 impl Linter<'_> {
     pub(super) fn last_stage(&mut self, stage: &Stage, before: &[Stage]) {
         self.last_from(&stage.from, before);
-        let (mut copied, mut started, mut user) = (false, false, !self.images.base.user.is_empty());
+        let on_windows = self.images.system == NodeSystem::Windows;
+        let (mut copied, mut started) = (false, false);
         for instruction in &stage.instructions {
             match instruction.keyword.as_str() {
                 "COPY" | "ADD" => self.copy(instruction, std::mem::replace(&mut copied, true)),
@@ -23,11 +26,8 @@ impl Linter<'_> {
                     started = true;
                     self.entrypoint(instruction);
                 }
-                "USER" => {
-                    user = true;
-                    self.user(instruction);
-                }
                 "ENV" => self.path(instruction),
+                "RUN" | "SHELL" if on_windows => {}
                 _ => self.forbidden(instruction),
             }
         }
@@ -39,8 +39,13 @@ impl Linter<'_> {
             let why = r#"it has no ENTRYPOINT, so nothing of yours would be started; add one such as ENTRYPOINT ["C:\\app\\shop.exe"]"#;
             self.add(line, "the last stage", why);
         }
-        if !user {
-            self.add(line, "the last stage", format!("its base names no user, which means {ADMINISTRATOR}; add {USER}"));
+        // Commands before it may need more rights than the program.
+        match stage.instructions.iter().rfind(|instruction| instruction.keyword == "USER") {
+            Some(instruction) => self.user(instruction),
+            None if self.images.base.user.is_empty() => {
+                self.add(line, "the last stage", format!("its base names no user, which means {ADMINISTRATOR}; add {USER}"));
+            }
+            None => {}
         }
     }
 
@@ -132,7 +137,9 @@ impl Linter<'_> {
 
     fn forbidden(&mut self, instruction: &Instruction) {
         let why = match instruction.keyword.as_str() {
-            "RUN" => "nothing of Windows can run on the Linux machine that builds; do it in an earlier stage and copy what it makes",
+            "RUN" => {
+                "nothing of Windows can run on the Linux machine that builds; do it in an earlier stage and copy what it makes, or build by the buildkitd of a Windows node (a named pipe in build.buildkit.address)"
+            }
             "WORKDIR" => "it adds a layer of its own, and a folder without a drive; write full paths in COPY and ENTRYPOINT",
             "CMD" => {
                 "BuildKit sets ArgsEscaped for it, with which nodes read the command line differently; put the arguments into ENTRYPOINT"

@@ -3,12 +3,13 @@
 use super::Linter;
 use super::images::{Kind, is_plain};
 use super::parse::{Dockerfile, Flag, From, Instruction, Stage};
+use gowindows_crds::v1alpha1::NodeSystem;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// Platforms on which buildkitd runs commands.
-const BUILD_PLATFORMS: [&str; 3] = ["linux/amd64", "$BUILDPLATFORM", "${BUILDPLATFORM}"];
-/// A stage of this one can hold files, and run nothing.
+/// The platform on which a buildkitd on Linux runs commands.
+const LINUX: &str = "linux/amd64";
+/// That of one on Windows. On Linux a stage of it can hold files, and run nothing.
 const WINDOWS: &str = "windows/amd64";
 /// Names of variables that say that their value is a secret, as BuildKit's own check has them.
 static SECRET: LazyLock<Option<Regex>> =
@@ -33,7 +34,8 @@ impl Linter<'_> {
             if !is_last {
                 self.earlier_from(&stage.from, before);
             }
-            let runs_nothing = !is_last && stage.from.platform.as_deref() == Some(WINDOWS);
+            let elsewhere = self.images.system == NodeSystem::Linux && stage.from.platform.as_deref() == Some(WINDOWS);
+            let runs_nothing = !is_last && elsewhere;
             for instruction in &stage.instructions {
                 match instruction.keyword.as_str() {
                     "COPY" => self.copies_from(instruction, before),
@@ -63,13 +65,18 @@ impl Linter<'_> {
         if self.images.kind(image) == Kind::Loose {
             self.add(line, what.clone(), loose(&self.images.toolchain));
         }
-        match from.platform.as_deref() {
-            Some(platform) if BUILD_PLATFORMS.contains(&platform) || platform == WINDOWS => {}
-            Some(platform) => {
+        match (self.images.system, from.platform.as_deref()) {
+            (_, Some(WINDOWS | "$BUILDPLATFORM" | "${BUILDPLATFORM}")) => {}
+            (NodeSystem::Linux, Some(LINUX)) | (NodeSystem::Windows, None) => {}
+            (NodeSystem::Linux, Some(platform)) => {
                 let why = "use --platform=linux/amd64 (or $BUILDPLATFORM), on which the build runs";
                 self.add(line, format!("FROM --platform={platform}"), why);
             }
-            None => {
+            (NodeSystem::Windows, Some(platform)) => {
+                let why = "the buildkitd of a Windows node runs nothing of another system; leave it out, or build by one on Linux (build.buildkit.address)";
+                self.add(line, format!("FROM --platform={platform}"), why);
+            }
+            (NodeSystem::Linux, None) => {
                 let why = "without a platform it is the image for Windows, in which nothing can run on a Linux machine; add --platform=linux/amd64";
                 self.add(line, what, why);
             }

@@ -1,4 +1,5 @@
 use super::*;
+use gowindows_crds::v1alpha1::NodeSystem;
 
 const GO: &str = "r.example.com:5000/go:1.26";
 const TOP: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -6,7 +7,7 @@ const ONE: &str = "sha256:222222222222222222222222222222222222222222222222222222
 
 fn images() -> Images {
     let base = Base { reference: format!("m.example.com/nanoserver:ltsc2022@{TOP}"), manifest: ONE.into(), user: "ContainerUser".into() };
-    Images { base, toolchain: format!("{GO}@{TOP}") }
+    Images { system: NodeSystem::Linux, base, toolchain: format!("{GO}@{TOP}") }
 }
 
 /// A Dockerfile that can be built; the last stage begins on line 6.
@@ -36,6 +37,30 @@ fn the_usual_file_is_fine() {
     assert_eq!(told(GOOD), [""; 0]);
     let more = "# escape=`\n\nARG GO=1\nFROM --platform=$BUILDPLATFORM golang@sha256:33 AS tools\nFROM tools AS build\nRUN <<EOF\nCMD x\nEOF\nFROM --platform=windows/amd64 m.example.com/servercore@sha256:44 AS dlls\nFROM m.example.com/nanoserver:ltsc2022@sha256:1111111111111111111111111111111111111111111111111111111111111111 AS image\nLABEL a=b\nEXPOSE 8080\nENV MODE=x `\n  NAME=\"a b\"\nCOPY --from=build /out/ C:/app/\nUSER ContainerUser\nHEALTHCHECK NONE\nENTRYPOINT [\"C:/app/shop.exe\"]\n";
     assert_eq!(told(more), [""; 0]);
+}
+
+/// Not demonstrated on Windows: what would be handed to a buildkitd there.
+#[test]
+fn on_windows_the_last_stage_can_run_commands_and_nothing_is_of_linux() {
+    let images = Images { system: NodeSystem::Windows, ..images() };
+    let told = |text: &str| lint(text, &images).iter().map(|finding| format!("{} {}", finding.line, finding.what)).collect::<Vec<_>>();
+    let file = r#"FROM r.example.com:5000/go:1.26 AS build
+COPY . /src
+RUN cd \src && go build -o /out/app/shop.exe .
+FROM m.example.com/nanoserver:ltsc2022
+SHELL ["cmd", "/S", "/C"]
+USER ContainerAdministrator
+RUN reg add HKLM\SOFTWARE\Shop /v Mode /d prod
+COPY --from=build /out/ /
+USER ContainerUser
+ENTRYPOINT ["C:\\app\\shop.exe"]
+"#;
+    assert_eq!(told(file), [""; 0]);
+    let of_linux = file.replace("FROM r.example.com", "FROM --platform=linux/amd64 r.example.com");
+    assert_eq!(told(&of_linux), ["1 FROM --platform=linux/amd64"]);
+    assert_eq!(told(&file.replace("USER ContainerUser\n", "")), ["6 USER ContainerAdministrator"]);
+    assert_eq!(told(&file.replace("RUN reg", "RUN --security=insecure reg")), ["7 RUN --security=insecure"]);
+    assert_eq!(told(&file.replace("SHELL [\"cmd\", \"/S\", \"/C\"]", "WORKDIR /app")), ["5 WORKDIR"]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::image::{Assembly, Compression};
 use crate::settings::Settings;
 use crate::step::source_request::{DockerfileRequest, RegistryCacheRequest};
 use gowindows_crds::GoWindowsImage;
+use gowindows_crds::v1alpha1::NodeSystem;
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, KeyToPath, Volume, VolumeMount};
 
 /// Where the certificates are; the names of its files are those of a `kubernetes.io/tls` Secret, which `--tlsdir` knows.
@@ -182,7 +183,10 @@ impl Buildctl<'_> {
     }
 
     fn program(&self) -> Program {
-        if self.buildkit.dockerfile.is_some() { Program::Pushed(METADATA) } else { Program::File }
+        match self.buildkit.dockerfile {
+            Some(_) => Program::Pushed { metadata: METADATA, system: self.request.build.compiles_on() },
+            None => Program::File,
+        }
     }
 
     /// BuildKit's other compressions fail on layers of Windows, or write the base's anew; its media types are Docker's by default in older versions.
@@ -192,12 +196,14 @@ impl Buildctl<'_> {
         let level = match assembly.compression {
             Compression::Gzip(level) | Compression::Zstd(level) => level,
         };
+        // What Windows itself has written is pushed as it is.
+        let times = if request.build.compiles_on() == NodeSystem::Linux { ",rewrite-timestamp=true" } else { "" };
         let mut arguments = vec![
             format!("--local=context={}", folders.source),
             format!("--local=dockerfile={}", folders.dockerfile),
             "--opt=platform=windows/amd64".to_owned(),
             format!(
-                "--output=type=image,name={},push=true,push-by-digest=true,oci-mediatypes=true,compression=gzip,compression-level={level},rewrite-timestamp=true",
+                "--output=type=image,name={},push=true,push-by-digest=true,oci-mediatypes=true,compression=gzip,compression-level={level}{times}",
                 request.repository
             ),
             format!("--metadata-file={}", folders.metadata),
@@ -244,6 +250,7 @@ fn of_own(path: &str, request: &Request, settings: &Settings, order: &BuildOrder
     let Inputs { assembly, toolchain, .. } = order.inputs;
     let dockerfile = DockerfileRequest {
         path: path.to_owned(),
+        system: request.build.compiles_on(),
         base: assembly.bases.first().cloned().unwrap_or_default(),
         toolchain: toolchain.clone(),
         registries: relevant(&settings.registries, request),

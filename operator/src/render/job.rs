@@ -70,8 +70,13 @@ pub(super) enum Program {
     File,
     /// An image whose only file is the program.
     Image(&'static str),
-    /// What `buildctl` says of the image that BuildKit has pushed.
-    Pushed(&'static str),
+    /// An image that BuildKit has pushed.
+    Pushed {
+        /// What `buildctl` says of it.
+        metadata: &'static str,
+        /// The system that it was made on.
+        system: NodeSystem,
+    },
     /// Nothing: an image at the registry has the program.
     Known,
 }

@@ -8,6 +8,7 @@ use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
 use crate::step::program_check::Expected;
 use crate::step::source_request::{DockerfileRequest, RegistryCacheRequest, SourceRequest};
+use gowindows_crds::v1alpha1::NodeSystem;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVar, ProjectedVolumeSource, ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume,
     VolumeMount, VolumeProjection,
@@ -119,7 +120,10 @@ pub(super) fn assemble(
     match program {
         Program::File => args.extend(["--program-dir".to_owned(), "/build/out".to_owned()]),
         Program::Image(file) => args.extend(["--program-image".to_owned(), format!("/build/out/{file}")]),
-        Program::Pushed(file) => args.extend(["--pushed".to_owned(), format!("/build/out/{file}")]),
+        Program::Pushed { metadata, system } => {
+            args.extend(["--pushed".to_owned(), format!("/build/out/{metadata}")]);
+            args.extend((*system == NodeSystem::Windows).then(|| "--made-on-windows".to_owned()));
+        }
         Program::Known => {}
     }
     args.extend(["--source-info", "/build/source.json", "--source-dir", "/build/src"].map(String::from));

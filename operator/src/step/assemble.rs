@@ -9,9 +9,11 @@ use super::{program_check, program_image, pushed};
 use crate::clients::identity::{Exchanger, IdentityError};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
 use crate::image::manifest::media_type;
+use crate::image::verify::Author;
 use crate::settings::RegistrySettings;
 use anyhow::Context as _;
 use gowindows_crds::conditions::Reason;
+use gowindows_crds::v1alpha1::NodeSystem;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,6 +44,9 @@ pub struct AssembleArgs {
     /// In place of assembling, what buildctl says of an image that BuildKit has pushed: it is verified, and gets the tag
     #[arg(long, value_name = "FILE", conflicts_with = "program_image")]
     pushed: Option<PathBuf>,
+    /// A buildkitd on Windows has made that image, so commands of its last stage may have left layers of their own
+    #[arg(long, requires = "pushed")]
+    made_on_windows: bool,
     /// Root of the source: files of the image come from it, and the program is held against its go.mod and go.sum
     #[arg(long, value_name = "DIR")]
     source_dir: Option<PathBuf>,
@@ -146,7 +151,8 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let reader = Registry::new(&registries, for_bases)?.with_tries(TRIES).through_mirrors();
         if let Some(metadata) = &args.pushed {
             let bases = find_bases(&reader, &assembly, &say).await?;
-            let image = pushed::Image { registry: &registry, repository: &target, bases: bases.bases(), epoch: assembly.epoch };
+            let author = Author::buildkit(if args.made_on_windows { NodeSystem::Windows } else { NodeSystem::Linux });
+            let image = pushed::Image { registry: &registry, repository: &target, author, bases: bases.bases(), epoch: assembly.epoch };
             return image.accept(metadata, &tag, &absent_apis, &say).await;
         }
         let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;

@@ -1,7 +1,7 @@
 //! May an image be used that BuildKit has made of the user's own Dockerfile, and has pushed?
 //!
 //! ```text
-//! what buildctl says -> manifest and configuration -> the one layer on the base -> what was there before -> bill of its parts -> the tag
+//! what buildctl says -> manifest and configuration -> what is on the base -> what was there before -> bill of its parts -> the tag
 //! ```
 //!
 //! By the rules of `gowindows verify`: what Windows needs must be so, and BuildKit's permissions, which let users write beside the program, are
@@ -21,14 +21,14 @@ use crate::image::manifest::{Descriptor, media_type};
 use crate::image::pe_file::PeFile;
 use crate::image::sbom::Contents;
 use crate::image::verify::{self, Author, Finding, ReadBack, Rule, Verdict, program_path};
-use crate::image::verify_layer::FoundProgram;
+use crate::image::verify_layer::{FoundProgram, Tree};
 use crate::image::warnings::{Learned, Warning};
 use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
 use crate::verify::layers::whole;
 use gowindows_crds::v1alpha1::BinaryStatus;
 use serde::Deserialize;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What `buildctl --metadata-file` writes, as far as it is of use here.
 #[derive(Deserialize)]
@@ -41,12 +41,13 @@ struct Metadata {
 pub(super) struct Image<'a> {
     pub(super) registry: &'a Registry,
     pub(super) repository: &'a Reference,
+    pub(super) author: Author,
     pub(super) bases: &'a [Base],
     /// The commit's time.
     pub(super) epoch: i64,
 }
 
-/// The program that was found in the layer.
+/// The program that was found.
 struct Found {
     name: String,
     size: u64,
@@ -67,10 +68,10 @@ impl Image<'_> {
         absent_apis: &[AbsentApi],
         say: Say<'_>,
     ) -> Result<AssembleResult, AssembleError> {
-        let Self { registry, repository, bases, epoch } = self;
+        let Self { registry, repository, author, bases, epoch } = self;
         let digest = pushed(metadata)?;
         let reference = at_digest(repository, &digest);
-        let Some(published) = registry.published(&reference, Author::BuildKit, bases).await? else {
+        let Some(published) = registry.published(&reference, *author, bases).await? else {
             return Err(read_back(&place(repository), format!("{digest} is not there right after BuildKit has pushed it")));
         };
         accepted(&published.findings, say)?;
@@ -84,7 +85,7 @@ impl Image<'_> {
                 "it is an index, wanted is a manifest alone (attestations make an index of it)".into(),
             ));
         }
-        let found = self.layer(&reference, image, base, absent_apis, say).await?;
+        let found = self.program(&reference, image, base, absent_apis, say).await?;
         let (digest, mut status) = match self.before(tag, image).await {
             Some(before) => {
                 say(format!("nothing but times differs from {}, which stays", before.digest));
@@ -108,8 +109,8 @@ impl Image<'_> {
         Ok(AssembleResult { warnings, ..AssembleResult::new(media_type::MANIFEST, status) })
     }
 
-    /// Reads the one layer on the base, in which the program must be.
-    async fn layer(
+    /// Reads the layers on the base from the top, until the program was found. On Linux there is one.
+    async fn program(
         &self,
         reference: &Reference,
         image: &ReadBack,
@@ -119,41 +120,76 @@ impl Image<'_> {
     ) -> Result<Found, AssembleError> {
         let missing = |what: &str| AssembleError::OfDockerfile(what.to_owned());
         let path = program_path(&image.config).ok_or_else(|| missing("its ENTRYPOINT names no path on drive C"))?;
-        let layer = image.manifest.layers.last().cloned().ok_or_else(|| missing("it has no layers"))?;
-        let form = media_type::oci_layer(&layer.media_type).ok_or_else(|| missing("its layer is of an unknown type"))?;
-        let file = Source::Registry(self.registry, reference.clone()).layer(&layer).await?;
-        let size = layer.size;
         let folder = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
-        let (program, wanted) = (folder.path().join("program"), path.clone());
-        let to = program.clone();
+        let lowest = base.manifest.layers.len();
+        for (number, layer) in image.manifest.layers.iter().enumerate().skip(lowest).rev() {
+            let file = folder.path().join(number.to_string());
+            let (tree, diff_id, digest) = self.read(reference, layer, &path, &file).await?;
+            let mut findings = tree.findings();
+            if self.author == Author::BuildKit {
+                findings.push(Finding::of(
+                    Rule::LayerTree,
+                    !tree.is_windows,
+                    "the layer on the base should hold no part of Windows itself",
+                ));
+            }
+            if tree.program.is_some() || number == lowest {
+                findings.push(tree.program_finding(&path));
+            }
+            let same = image.config.rootfs.diff_ids.get(number) == Some(&diff_id);
+            findings.push(Finding::of(Rule::LayerContent, same, "the layer should be the one that the configuration names"));
+            accepted(&findings, say)?;
+            if let Some(FoundProgram { size, unfit: _ }) = tree.program {
+                let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+                say(format!("layer: {name} of {} in {}", megabytes(size), megabytes(layer.size)));
+                let (info, learned) = learned(file, base, absent_apis, say).await?;
+                return Ok(Found { name, size, digest, info, learned });
+            }
+        }
+        Err(missing("there is no layer on its base, so the program is not in it"))
+    }
+
+    /// What is in a layer, the digest of its content, and that of the program in it, whose bytes go to `to`.
+    async fn read(
+        &self,
+        reference: &Reference,
+        layer: &Descriptor,
+        program: &str,
+        to: &Path,
+    ) -> Result<(Tree, Digest, Digest), AssembleError> {
+        let unknown = || AssembleError::OfDockerfile("its layer is of an unknown type".into());
+        let form = media_type::oci_layer(&layer.media_type).ok_or_else(unknown)?;
+        let file = Source::Registry(self.registry, reference.clone()).layer(layer).await?;
+        let (layer, program, to) = (layer.clone(), program.to_owned(), to.to_owned());
         let read = tokio::task::spawn_blocking(move || {
-            let mut program = Hashing::new(File::create_new(to)?);
-            whole(file, &layer, form, Some(&wanted), &mut program).map(|read| (read, program.finish().0))
+            let mut sink = Hashing::new(File::create_new(to)?);
+            whole(file, &layer, form, Some(&program), &mut sink).map(|read| (read, sink.finish().0))
         });
         let (read, digest) = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)?;
         let (tree, diff_id) = read.map_err(|why| read_back(&place(self.repository), format!("the layer: {why}")))?;
-        let mut findings = tree.findings();
-        findings.push(Finding::of(Rule::LayerTree, !tree.is_windows, "the layer on the base should hold no part of Windows itself"));
-        findings.push(tree.program_finding(&path));
-        let same = image.config.rootfs.diff_ids.last() == Some(&diff_id);
-        findings.push(Finding::of(Rule::LayerContent, same, "the layer should be the one that the configuration names"));
-        accepted(&findings, say)?;
-        let FoundProgram { size: bytes, unfit: _ } = tree.program.ok_or_else(|| missing("the program is not in it"))?;
-        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-        say(format!("layer: {name} of {} in {}", megabytes(bytes), megabytes(size)));
-        let (apis, flavors) = (WindowsApis::shipped().with(absent_apis), windows_apis::flavor_of(&base.reference).into_iter().collect());
-        let known = apis.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let info = PeFile::open(File::open(&program)?).map_err(BuildInfoError::from).and_then(|mut file| BuildInfo::read(&mut file));
-            let learned = Learned::read(File::open(&program)?, &known, &flavors)?;
-            std::io::Result::Ok((info.map_err(|error| error.to_string()), learned))
-        });
-        let (info, learned) = looked.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)?;
-        for warning in &learned.warnings {
-            say(format!("warning: {}", warning.text(&apis)));
-        }
-        Ok(Found { name, size: bytes, digest, info, learned })
+        Ok((tree, diff_id, digest))
     }
+}
+
+/// What a program says of itself, and what of it may not work on its base.
+async fn learned(
+    program: PathBuf,
+    base: &Base,
+    absent_apis: &[AbsentApi],
+    say: Say<'_>,
+) -> Result<(Result<BuildInfo, String>, Learned), AssembleError> {
+    let (apis, flavors) = (WindowsApis::shipped().with(absent_apis), windows_apis::flavor_of(&base.reference).into_iter().collect());
+    let known = apis.clone();
+    let looked = tokio::task::spawn_blocking(move || {
+        let info = PeFile::open(File::open(&program)?).map_err(BuildInfoError::from).and_then(|mut file| BuildInfo::read(&mut file));
+        let learned = Learned::read(File::open(&program)?, &known, &flavors)?;
+        std::io::Result::Ok((info.map_err(|error| error.to_string()), learned))
+    });
+    let (info, learned) = looked.await.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::ReadLayer)?;
+    for warning in &learned.warnings {
+        say(format!("warning: {}", warning.text(&apis)));
+    }
+    Ok((info, learned))
 }
 
 fn pushed(metadata: &Path) -> Result<Digest, AssembleError> {

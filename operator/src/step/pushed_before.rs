@@ -25,8 +25,12 @@ impl Image<'_> {
     /// The image that the tag leads to, if it is sound and holds what `new` holds. Whatever keeps it from being read is a reason to take the new
     /// one, which was read.
     pub(super) async fn before(&self, tag: &str, new: &ReadBack) -> Option<Published> {
-        let Self { registry, repository, bases, epoch: _ } = self;
-        let before = registry.published(&at_tag(repository, tag), Author::BuildKit, bases).await.ok().flatten()?;
+        let Self { registry, repository, author, bases, epoch: _ } = self;
+        if *author == Author::BuildKitOnWindows {
+            // What a command leaves there is never the same twice.
+            return None;
+        }
+        let before = registry.published(&at_tag(repository, tag), *author, bases).await.ok().flatten()?;
         let [image] = before.platforms.as_slice() else { return None };
         if before.complaint().is_some() || before.digest == new.digest || image.entry.is_some() {
             return None;

@@ -5,7 +5,7 @@
 
 use crate::render::dockerfile::Generated;
 use crate::settings::RegistrySettings;
-use gowindows_crds::v1alpha1::GitReference;
+use gowindows_crds::v1alpha1::{GitReference, NodeSystem};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -102,6 +102,9 @@ pub struct RegistryCacheRequest {
 pub struct DockerfileRequest {
     /// Its path in the repository.
     pub path: String,
+    /// The system of the buildkitd that gets it.
+    #[serde(default)]
+    pub system: NodeSystem,
     /// The base that its last stage must begin with, pinned by digest.
     pub base: String,
     /// The toolchain that its other stages may begin with, pinned by digest.

@@ -5,6 +5,7 @@ mod bases;
 mod cosign;
 mod identity;
 mod laptop;
+mod made_on_windows;
 mod push;
 mod reads;
 mod referrers;

@@ -12,9 +12,9 @@ use gowindows_operator::step::{AssembleFailure, AssembleOutcome, AssembleRequest
 use std::path::Path;
 use tempfile::TempDir;
 
-const TAG: &str = "gw-0123456789abcdef";
+pub const TAG: &str = "gw-0123456789abcdef";
 /// Longer than any way through the retries of one call, on a slow machine too.
-const ENOUGH: u64 = 300;
+pub const ENOUGH: u64 = 300;
 
 #[derive(Parser)]
 struct Command {
@@ -123,7 +123,7 @@ const CASES: &[Case] = &[
 ];
 
 /// The headers of a console program for amd64, as Go's linker writes them: nothing here runs it.
-fn program() -> Vec<u8> {
+pub fn program() -> Vec<u8> {
     let mut pe = vec![0_u8; 0x80];
     pe[..2].copy_from_slice(b"MZ");
     pe[0x3c] = 0x80;
@@ -152,10 +152,15 @@ pub fn compiled() -> Result<TempDir> {
 
 /// One of these tests: each door has an address of its own, which the image would name.
 async fn step(compiled: &Path, door: &Door, repository: &str, seconds: u64) -> Result<AssembleOutcome> {
+    run_step(compiled, &request(door, repository, seconds)?).await
+}
+
+/// What it is told.
+pub fn request(door: &Door, repository: &str, seconds: u64) -> Result<AssembleRequest> {
     let name = serde_json::json!({"org.opencontainers.image.base.name": BASE});
     let assembly = serde_json::json!({"bases": [format!("{}/{BASE}", door.host)], "annotations": name, "epoch": 0});
     let assembly: Assembly = serde_json::from_value(assembly)?;
-    let request = AssembleRequest {
+    Ok(AssembleRequest {
         known_program: None,
         identity: None,
         repository: format!("{}/{repository}", door.host),
@@ -165,8 +170,7 @@ async fn step(compiled: &Path, door: &Door, repository: &str, seconds: u64) -> R
         registries: door.settings(),
         absent_apis: vec![],
         timeout_seconds: seconds,
-    };
-    run_step(compiled, &request).await
+    })
 }
 
 /// Runs the step as its container does.
@@ -176,14 +180,19 @@ pub async fn run_step(compiled: &Path, request: &AssembleRequest) -> Result<Asse
 
 /// The same with further arguments.
 pub async fn run_step_with(compiled: &Path, request: &AssembleRequest, further: &[&str]) -> Result<AssembleOutcome> {
+    let program = compiled.join("out");
+    let program = ["--program-dir", program.to_str().context("a path in UTF-8")?];
+    run_step_on(compiled, request, &[&program, further].concat()).await
+}
+
+/// The same, where the arguments say what it is to look at.
+pub async fn run_step_on(compiled: &Path, request: &AssembleRequest, further: &[&str]) -> Result<AssembleOutcome> {
     let result = tempfile::NamedTempFile::new()?;
     let path = |path: &Path| path.to_str().map(str::to_owned).context("a path in UTF-8");
     let arguments = [
         "assemble".to_owned(),
         "--request".into(),
         serde_json::to_string(request)?,
-        "--program-dir".into(),
-        path(&compiled.join("out"))?,
         "--source-dir".into(),
         path(&compiled.join("src"))?,
         "--source-info".into(),

@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// The base that images of these tests stand on, in every registry of theirs.
 pub const BASE: &str = "windows/nanoserver:ltsc2022";
-const OS_VERSION: &str = "10.0.20348.5499";
+pub const OS_VERSION: &str = "10.0.20348.5499";
 /// No body of these tests is larger.
 const MOST: usize = 8 << 20;
 

@@ -190,12 +190,6 @@ impl BuildKit {
             .form(patterns::BUILDKIT_ADDRESS)?;
         let dockerfile = dockerfile.map(|path| checks::inside("build.buildkit.dockerfile", &path)).transpose()?;
         let reach = Reach::new(&address, tls_secret_ref, system)?;
-        if let (Reach::Pipe { .. }, Some(path)) = (&reach, &dockerfile) {
-            let message = format!(
-                "build.buildkit.dockerfile: {path:?}: a buildkitd on Windows makes no image of it yet; use one over TCP, on Linux, in build.buildkit.address (build.nodes.os can stay), or leave the Dockerfile out."
-            );
-            return Err(Refusal { reason: Reason::Unsupported, message });
-        }
         let (setting, image) = match system {
             NodeSystem::Linux => ("buildctlImage", &settings.buildctl_image),
             NodeSystem::Windows => ("windowsBuildctlImage", &settings.windows_buildctl_image),

@@ -24,12 +24,13 @@ fn node(os_version: &str, taints: Vec<Taint>) -> WindowsNode {
 
 const BUILDCTL: &str = "r.example.com/windows-buildctl:1";
 
-/// A world with these Windows nodes, whose toolchain and `buildctl` are for 2022 and whose claim can be shared.
+/// A world with these Windows nodes, whose base, toolchain and `buildctl` are for 2022 and whose claim can be shared.
 fn world_with(more: Value, nodes: Vec<WindowsNode>) -> World {
     let mut world = world(patch(more));
     world.nodes = Nodes::Seen(nodes);
     world.answers.digests.insert(WINDOWS_GO.into(), Seen::Fresh(DIGEST.into(), at(0)));
-    for image in [format!("{WINDOWS_GO}@{DIGEST}"), BUILDCTL.to_owned()] {
+    let base = format!("{BASE}@{DIGEST}");
+    for image in [base, format!("{WINDOWS_GO}@{DIGEST}"), BUILDCTL.to_owned()] {
         world.answers.bases.insert(image, Seen::Fresh(resolved(DIGEST, "10.0.20348.5499"), at(0)));
     }
     world.answers.workspace = Seen::Fresh((), at(0));

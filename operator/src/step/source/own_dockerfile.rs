@@ -22,9 +22,9 @@ pub async fn write(
     dest: &Path,
     epoch: i64,
 ) -> Result<u64, SourceError> {
-    let DockerfileRequest { path, base: _, toolchain, registries: _ } = request;
+    let DockerfileRequest { path, system, base: _, toolchain, registries: _ } = request;
     let text = read(source, path)?;
-    let images = Images { base: base(request, registry_config).await?, toolchain: toolchain.clone() };
+    let images = Images { system: *system, base: base(request, registry_config).await?, toolchain: toolchain.clone() };
     let findings = own_dockerfile::lint(&text, &images);
     if !findings.is_empty() {
         return Err(SourceError::DockerfileFindings { path: path.clone(), findings: own_dockerfile::sentence(&findings) });
@@ -61,7 +61,7 @@ fn inside(source: &Path, path: &str) -> Option<PathBuf> {
 }
 
 async fn base(request: &DockerfileRequest, registry_config: Option<&Path>) -> Result<Base, SourceError> {
-    let DockerfileRequest { base, registries, path: _, toolchain: _ } = request;
+    let DockerfileRequest { base, registries, path: _, system: _, toolchain: _ } = request;
     let unread = |error: OciError| SourceError::Base(BaseError::Read(error));
     let credentials =
         registry_config.map_or_else(|| Ok(Credentials::none()), Credentials::from_file).map_err(SourceError::RegistrySecret)?;

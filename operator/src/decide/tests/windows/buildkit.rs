@@ -207,6 +207,51 @@ fn a_dockerfile_of_ones_own_is_built_from_a_windows_pod_over_tcp() {
     assert!(arguments.contains("--pushed /build/out/metadata.json"), "{arguments}");
 }
 
+/// Not demonstrated on Windows: this is what is rendered.
+#[test]
+fn a_dockerfile_of_ones_own_is_built_by_the_nodes_own_buildkitd() {
+    let more = json!({"spec": {
+        "build": {"buildkit": {"dockerfile": "build/Dockerfile"}}, "image": {"pushSecretRef": {"name": "push"}},
+    }});
+    let mut own = buildkit(PIPE);
+    merge(&mut own, &more);
+    let [source, compile, last] = three_jobs(own, vec![containerd("2.0.4")]);
+    let folder = format!(r"C:\gowindows\0000-1111\{}", last.name_any());
+    let expected = [
+        "buildctl.exe".to_owned(),
+        "--addr".into(),
+        PIPE.into(),
+        "build".into(),
+        "--progress=plain".into(),
+        "--frontend=dockerfile.v0".into(),
+        format!(r"--local=context={folder}\src"),
+        format!(r"--local=dockerfile={folder}\dockerfile"),
+        "--opt=platform=windows/amd64".into(),
+        "--output=type=image,name=registry.example.com/shop,push=true,push-by-digest=true,oci-mediatypes=true,compression=gzip,compression-level=6".into(),
+        format!(r"--metadata-file={folder}\out\metadata.json"),
+    ];
+    let words = pod(&compile).containers[0].command.clone().expect("a command");
+    assert_eq!(words[..expected.len()], expected);
+    let dockerfile = source_request(&source).dockerfile.expect("a Dockerfile");
+    assert_eq!(dockerfile.system, NodeSystem::Windows);
+    let arguments = pod(&last).containers[0].args.clone().expect("arguments").join(" ");
+    assert!(arguments.contains("--pushed /build/out/metadata.json --made-on-windows"), "{arguments}");
+}
+
+/// Commands run in the base, so the node has to run it too.
+#[test]
+fn the_base_of_a_dockerfile_has_to_run_on_the_node() {
+    let mut own = buildkit(PIPE);
+    merge(&mut own, &json!({"spec": {"build": {"buildkit": {"dockerfile": "Dockerfile"}}}}));
+    let plan = settle(&mut world_with(own.clone(), vec![containerd("2.0.4")]), None);
+    let base = plan.conclusion.inputs.expect("inputs").assembly.bases[0].clone();
+    let mut world = world_with(own, vec![containerd("2.0.4")]);
+    world.answers.bases.insert(base.clone(), Seen::Fresh(resolved(DIGEST, "10.0.26100.1"), at(0)));
+    let trouble = blocked(&mut world);
+    let words = [format!("runs the base {base}"), "image.base.releases".into()];
+    assert!(trouble.reason == Reason::NodeUnavailable && words.iter().all(|word| trouble.message.contains(word)), "{trouble:?}");
+}
+
 #[test]
 fn what_cannot_be_said_of_a_named_pipe_is_refused() {
     let refused = |more: Value| Request::new(&object(patch(more)), &settings()).expect_err("refused");
@@ -225,11 +270,6 @@ fn what_cannot_be_said_of_a_named_pipe_is_refused() {
             with(json!({"spec": {"build": {"buildkit": {"tlsSecretRef": {"name": "tls"}}}}})),
             Reason::InvalidSpec,
             vec!["build.buildkit.tlsSecretRef", "takes no certificates"],
-        ),
-        (
-            with(json!({"spec": {"build": {"buildkit": {"dockerfile": "build/Dockerfile"}}}})),
-            Reason::Unsupported,
-            vec!["build.buildkit.dockerfile", "build/Dockerfile", "over TCP"],
         ),
         (
             with(json!({"spec": {"go": {"modules": {"secretRef": {"name": "modules-auth"}}}}})),
