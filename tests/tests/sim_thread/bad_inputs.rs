@@ -169,26 +169,38 @@ pub fn status_wiped() -> Checked {
 }
 
 pub fn forged_job_of_the_right_name() -> Checked {
-    // The same simulation without the forgery tells what the name will be.
-    let told = std::sync::Mutex::new(String::new());
+    // The same simulation without the forgery tells what the name will be, and all else that the Job says of itself.
+    let told = std::sync::Mutex::new(Vec::<Value>::new());
     on_stage(|stage| async {
         let stage = stage;
-        let shop = without_target(&stage, "shop-0-another").await;
-        shop.until_world(SOON, || shop.jobs().len() > 1).await;
-        *told.lock().map_err(|error| error.to_string())? =
-            shop.jobs().iter().find(|job| job["metadata"]["annotations"]["sim/forged"].is_null()).ok_or("no Job")?["metadata"]["name"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
+        let shop = without_target(&stage, &json!({"name": "shop-0-another"})).await;
+        shop.until_world(SOON, || shop.jobs().len() > 2).await;
+        let jobs = shop.jobs().into_iter().filter(|job| job["metadata"]["annotations"]["sim/forged"].is_null());
+        *told.lock().map_err(|error| error.to_string())? = jobs.map(|job| job["metadata"].clone()).collect();
         Ok(())
     })?;
-    let name = told.into_inner().map_err(|error| error.to_string())?;
+    let told = told.into_inner().map_err(|error| error.to_string())?;
+    ensure(told.len() == 2, || format!("not a build and its tests: {told:?}"))?;
+    for own in &told {
+        let name = own["name"].as_str().ok_or("no name")?;
+        forged(name, &json!({"name": name}))?;
+        // As a backup restores it, or who copies it: the labels and the inputs are right, and it belongs to an object that is gone, or to none.
+        let mut gone = own["ownerReferences"].clone();
+        gone[0]["uid"] = json!("0000-gone");
+        for owners in [json!([]), gone] {
+            forged(name, &json!({"name": name, "labels": own["labels"], "annotations": own["annotations"], "ownerReferences": owners}))?;
+        }
+    }
+    Ok(())
+}
+
+fn forged(name: &str, metadata: &Value) -> Checked {
     on_stage(|stage| async move {
-        let shop = without_target(&stage, &name).await;
+        let shop = without_target(&stage, metadata).await;
         let commit = stage.outside.head(&shop.url());
-        sees(&shop, "Built", "False", "NameCollision", &[&name, "Delete it"]).await?;
-        ensure(stage.invariants().jobs() == 0, || "a build was started".into())?;
-        let forged = (by_name("Job"), NAMESPACE.to_owned(), name.clone());
+        sees(&shop, "Built", "False", "NameCollision", &[name, "Delete it"]).await?;
+        ensure(shop.jobs().len() < 3, || "a build was started".into())?;
+        let forged = (by_name("Job"), NAMESPACE.to_owned(), name.to_owned());
         shop.act(|store| store.delete(&writer("user"), &forged, None, false)).await;
         let built = |status: &Value| status["image"]["revision"].as_str().is_some_and(|revision| revision.ends_with(&commit));
         ensure(shop.until(SOON, built).await, || format!("it does not recover: {}", shop.status()))
@@ -196,13 +208,14 @@ pub fn forged_job_of_the_right_name() -> Checked {
 }
 
 /// An object beside a Job that is not its own.
-async fn without_target(stage: &Arc<Stage>, job: &str) -> Shop {
+async fn without_target(stage: &Arc<Stage>, job: &Value) -> Shop {
     let shop = Shop::new(stage, 0);
     shop.commit(Program::Good).await;
     for part in ["git", "push", "key"] {
         shop.make("Secret", json!({"metadata": {"name": format!("shop-0-{part}")}, "data": {"cosign.key": ""}})).await;
     }
-    let metadata = json!({"name": job, "annotations": {"sim/forged": "yes"}});
+    let mut metadata = job.clone();
+    metadata["annotations"]["sim/forged"] = json!("yes");
     shop.make("Job", json!({"metadata": metadata, "spec": {"template": {"spec": {}}}})).await;
     shop.make("GoWindowsImage", shop.object()).await;
     shop
