@@ -10,21 +10,24 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How builds are run. A build is one Job with one pod (and one more for its tests) on a Linux node, or three in a row where it compiles on a
-/// Windows node. Their pods pass Pod Security *restricted*, or *baseline* with engine Kaniko; with a named pipe as `buildkit.address` neither.
+/// Windows node. Their pods pass Pod Security *restricted*, or *baseline* with engine Kaniko; with `buildkit.inPod`, or a named pipe as
+/// `buildkit.address`, neither.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit') || has(self.buildkit)")
-    .message("build.buildkit: engine BuildKit needs the address and tlsSecretRef of a buildkitd"))]
+    .message("build.buildkit: engine BuildKit needs the address and tlsSecretRef of a buildkitd, or inPod"))]
 #[x_kube(validation = Rule::new("!has(self.buildkit) || (has(self.engine) && self.engine == 'BuildKit')")
     .message("build.buildkit is for engine BuildKit alone; set build.engine to BuildKit, or leave build.buildkit out"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.cache) && has(self.cache.volume) && has(self.cache.volume.claimName))")
     .message("build.cache.volume.claimName is of no use to engine BuildKit, whose buildkitd keeps the caches; leave it out"))]
 #[x_kube(validation = Rule::new("!(has(self.cache) && has(self.cache.registry)) || (has(self.engine) && self.engine in ['BuildKit', 'Kaniko'])")
     .message("build.cache.registry is for layers, which engine Go does not make; use build.cache.volume"))]
-#[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.resources))")
+#[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'BuildKit' && has(self.resources)) || (has(self.buildkit) && has(self.buildkit.inPod) && self.buildkit.inPod)")
     .message("build.resources is of no use to engine BuildKit, whose buildkitd has its own; leave it out"))]
 #[x_kube(validation = Rule::new("!(has(self.engine) && self.engine == 'Kaniko' && has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
     .message("build.nodes.os: Kaniko cannot run on windows; use linux, where the same program is compiled for Windows, or engine Go"))]
-#[x_kube(validation = Rule::new("!(has(self.buildkit) && self.buildkit.address.startsWith('npipe:')) || (has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
+#[x_kube(validation = Rule::new("!(has(self.buildkit) && has(self.buildkit.inPod) && self.buildkit.inPod && has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
+    .message("build.buildkit.inPod: no container of Windows can hold a buildkitd; set build.nodes.os to linux (or leave it out), or name an address"))]
+#[x_kube(validation = Rule::new("!(has(self.buildkit) && has(self.buildkit.address) && self.buildkit.address.startsWith('npipe:')) || (has(self.nodes) && has(self.nodes.os) && self.nodes.os == 'windows')")
     .message("build.buildkit.address: a named pipe is one of a Windows node; set build.nodes.os to windows, or use an address such as tcp://buildkitd.builds:1234"))]
 #[serde(rename_all = "camelCase")]
 pub struct BuildSpec {
@@ -67,7 +70,7 @@ pub enum BuildEngine {
     #[default]
     Go,
     /// A buildkitd that runs elsewhere and is reached over mutual TLS; the pod passes *restricted*. Or that of the Windows node itself, through
-    /// its named pipe.
+    /// its named pipe; or one in the build's own pod.
     BuildKit,
     /// Kaniko's executor in the build's own pod, as root without a privileged flag: the namespace must allow Pod Security *baseline*.
     Kaniko,
@@ -97,18 +100,26 @@ pub enum NodeSystem {
 
 /// A buildkitd. The dockerfile frontend that is built into it is used; nothing is fetched from elsewhere.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.tlsSecretRef) || !self.address.startsWith('tcp:')")
+#[x_kube(validation = Rule::new("has(self.address) != (has(self.inPod) && self.inPod)")
+    .message("build.buildkit: name the address and tlsSecretRef of a buildkitd, or set inPod to true; one of both"))]
+#[x_kube(validation = Rule::new("has(self.tlsSecretRef) || !has(self.address) || !self.address.startsWith('tcp:')")
     .message("build.buildkit.tlsSecretRef: whoever reaches a buildkitd without certificates rules it; name a Secret with ca.crt, tls.crt and tls.key"))]
-#[x_kube(validation = Rule::new("!has(self.tlsSecretRef) || !self.address.startsWith('npipe:')")
-    .message("build.buildkit.tlsSecretRef: a named pipe takes no certificates; leave it out"))]
+#[x_kube(validation = Rule::new("!has(self.tlsSecretRef) || (has(self.address) && !self.address.startsWith('npipe:'))")
+    .message("build.buildkit.tlsSecretRef: a named pipe and a buildkitd in the build's own pod take no certificates; leave it out"))]
 #[serde(rename_all = "camelCase")]
 pub struct BuildKitSpec {
     /// Its address. Example: `tcp://buildkitd.builds:1234`. With `nodes.os: windows` also the named pipe of the node's own buildkitd,
     /// `npipe:////./pipe/buildkitd`, which no Pod Security level but *privileged* lets a pod mount (designed: not demonstrated on Windows).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 270), regex(pattern = patterns::BUILDKIT_ADDRESS))]
-    pub address: String,
+    pub address: Option<String>,
+    /// Starts a buildkitd without root in the build's own pod, in place of one at an `address`. No profile of seccomp or AppArmor may confine it, so the
+    /// namespace must enforce no Pod Security level but *privileged*, and nodes must let users make user namespaces. The operator's
+    /// `buildctlImage` must be BuildKit's own rootless image. What it keeps is in `build.cache.volume`, else nowhere. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_pod: Option<bool>,
     /// A Secret in the same namespace with `ca.crt` (the authority of the buildkitd's certificate), `tls.crt` and `tls.key` (the client's
-    /// own): whoever reaches a buildkitd without certificates rules it, so there is no way over TCP without. A named pipe takes none.
+    /// own): whoever reaches a buildkitd without certificates rules it, so there is no way over TCP without. A named pipe takes none, nor does `inPod`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_secret_ref: Option<SecretReference>,
     /// A Dockerfile of the repository that makes the Windows image itself, relative to the repository's root, which is its context. Its last
@@ -194,7 +205,7 @@ pub struct BuildTimeouts {
 #[serde(rename_all = "camelCase")]
 pub struct BuildCache {
     /// A volume of this object's own, and another for its tests, or one that several objects share. Without it, every build starts cold. With engine
-    /// BuildKit, whose buildkitd keeps what is compiled, it is for the tests alone.
+    /// BuildKit, whose buildkitd keeps what is compiled, it is for the tests alone (but with `buildkit.inPod`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<CacheVolume>,
     /// Layers of engine BuildKit or Kaniko at a registry, of this object alone: they outlive what a buildkitd keeps, and every pod. With Kaniko they

@@ -19,7 +19,7 @@ mod overdue;
 mod retry;
 
 use super::request::budget;
-use super::{BuildVerdict, Effect, Engine, Inputs, Need, Plan, Question, Request, queue, windows};
+use super::{BuildVerdict, Effect, Inputs, Need, Plan, Question, Request, queue, windows};
 use crate::observe::{Build, BuildState, Published, Seen, Trouble, World};
 use crate::render;
 use crate::settings::Settings;
@@ -324,7 +324,7 @@ fn start(world: &World, request: &Request, settings: &Settings, plan: &mut Plan,
     let rebuild_token = token.as_deref();
     let [kept_on, tests_kept_on] = [windows::of_build(request, &inputs), windows::of_tests(request, &inputs)]
         .map(|demand| demand.map(|demand| windows::kept_on(world, &demand)).unwrap_or_default());
-    let compiles = known_program.is_none() && !matches!(request.build.engine, Engine::BuildKit(_));
+    let compiles = known_program.is_none() && !request.build.engine.is_elsewhere();
     let order = render::BuildOrder {
         inputs: &inputs,
         attempt,

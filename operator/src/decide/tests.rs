@@ -9,6 +9,7 @@ mod edges;
 mod engines;
 mod gate;
 mod identity;
+mod in_pod;
 mod memory;
 mod modules;
 mod program;

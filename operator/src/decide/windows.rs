@@ -55,7 +55,9 @@ pub(super) fn of_build<'a>(request: &'a Request, inputs: &'a Inputs) -> Option<D
     let toolchain = (What::Toolchain, inputs.toolchain.as_str());
     let base = inputs.assembly.bases.first().filter(|_| inputs.dockerfile.is_some()).map(|base| (What::Base, base.as_str()));
     let (images, buildkitd) = match &request.build.engine {
-        Engine::BuildKit(BuildKit { image, reach: Reach::Tcp { .. }, .. }) => (vec![(What::Buildctl, image.as_str())], false),
+        Engine::BuildKit(BuildKit { image, reach: Reach::Tcp { .. } | Reach::InPod, .. }) => {
+            (vec![(What::Buildctl, image.as_str())], false)
+        }
         Engine::BuildKit(BuildKit { image, reach: Reach::Pipe { .. }, .. }) => {
             ([(What::Buildctl, image.as_str()), toolchain].into_iter().chain(base).collect(), true)
         }

@@ -6,10 +6,11 @@
 use super::builder::{self, Fault};
 use super::facts::facts;
 use super::go_output::{clip, compiler_said};
-use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, relay, starved, test_output};
+use super::starved::{self, Memory};
+use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, relay, test_output};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
-use crate::render::{COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST};
+use crate::render::{self, COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, StageStatus};
@@ -38,6 +39,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         fingerprint,
         attempt,
         engine: engine(job),
+        elsewhere: engine(job) == BuildEngine::BuildKit && !render::compiles_in_its_pod(job),
         cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
         rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
         program_of: annotation(names::ANNOTATION_PROGRAM_OF),
@@ -230,20 +232,19 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine:
     match (failed, disrupted) {
         (_, Some(_)) if starved::eviction(pod).is_some() => plain(Reason::OutOfMemory, starved::of_node(Some(pod))),
         (_, Some(reason)) => plain(Reason::Lost, format!("The build's pod was taken away ({reason}).")),
-        (Some((container, ended)), None) => of_stage(&container.name, ended, engine, starved::limit(pod, &container.name)),
+        (Some((container, ended)), None) => of_stage(&container.name, ended, engine, &Memory::of(pod, &container.name, engine)),
         (None, None) => {
             plain(Reason::Lost, format!("The build's pod ended without a failed stage ({}).", job.message.clone().unwrap_or_default()))
         }
     }
 }
 
-/// `memory` is the stage's limit.
-fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine, memory: Option<String>) -> Failure {
+fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine, memory: &Memory) -> Failure {
     let failure =
         |reason, message, log_tail| Failure { reason, stage: Some(stage.to_owned()), exit_code: Some(ended.exit_code), message, log_tail };
     let output = redact::redact(ended.message.as_deref().unwrap_or_default(), &[]);
     let tail = Some(redact::tail(&output, TAIL).to_owned()).filter(|tail| !tail.is_empty());
-    if let Some(message) = starved::of_stage(stage, ended, engine, memory) {
+    if let Some(message) = starved::of_stage(stage, ended, memory) {
         return failure(Reason::OutOfMemory, message, None);
     }
     if stage == EXECUTOR && ended.exit_code <= 128 {
@@ -252,6 +253,9 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine, 
             "Kaniko's executor could not be taken out of its image: {said}. The setting kanikoImage has to name an image with /busybox/cp, which those have whose tags end in -debug."
         );
         return Failure { stage: Some(COMPILE.to_owned()), ..failure(Reason::BuilderFailed, message, None) };
+    }
+    if let Some(message) = builder::unfit_image(stage, &output) {
+        return failure(Reason::BuilderFailed, message, None);
     }
     // The go command ends with small numbers; these are signals.
     if ended.reason.as_deref().is_some_and(|reason| NEVER_RAN.contains(&reason)) {
@@ -310,7 +314,7 @@ mod tests {
     fn what_a_windows_node_or_a_tool_says_is_explained() {
         let said = "failed to solve: cannot finalize (reason unknown)";
         let ended = ContainerStateTerminated { exit_code: 1, message: Some(said.into()), ..ContainerStateTerminated::default() };
-        let failure = of_stage(COMPILE, &ended, BuildEngine::BuildKit, None);
+        let failure = of_stage(COMPILE, &ended, BuildEngine::BuildKit, &Memory::OfBuildkitd);
         assert!(failure.message.ends_with("use gzip.") && failure.message.contains("The cause: BuildKit"), "{}", failure.message);
         let waiting = k8s_openapi::api::core::v1::ContainerStateWaiting {
             reason: Some("ErrImagePull".into()),
@@ -364,7 +368,7 @@ mod tests {
     fn a_compiler_that_never_ran_found_no_error() {
         let message = Some("failed to create containerd task: failed to create shim task: context canceled: unknown".into());
         let ended = ContainerStateTerminated { exit_code: 128, reason: Some("StartError".into()), message, ..Default::default() };
-        let failure = of_stage(COMPILE, &ended, BuildEngine::Go, None);
+        let failure = of_stage(COMPILE, &ended, BuildEngine::Go, &Memory::Own(None));
         assert_eq!(failure.reason, Reason::Lost);
         assert!(failure.message.contains("could not be started: failed to create containerd task"), "{}", failure.message);
     }
@@ -373,7 +377,7 @@ mod tests {
     fn an_image_of_kaniko_that_cannot_be_used_is_a_fault_of_the_setting() {
         let message = Some("exec: \"/busybox/cp\": stat /busybox/cp: no such file or directory: unknown".into());
         let ended = ContainerStateTerminated { exit_code: 128, reason: Some("StartError".into()), message, ..Default::default() };
-        let failure = of_stage(EXECUTOR, &ended, BuildEngine::Kaniko, None);
+        let failure = of_stage(EXECUTOR, &ended, BuildEngine::Kaniko, &Memory::Own(None));
         assert_eq!((failure.reason, failure.stage.as_deref()), (Reason::BuilderFailed, Some(COMPILE)));
         assert!(["kanikoImage", "-debug", "stat /busybox/cp"].iter().all(|part| failure.message.contains(part)), "{}", failure.message);
     }

@@ -19,7 +19,7 @@ const MODULES_SECRET: &str = "go.modules.secretRef";
 impl Cluster {
     /// Whether the certificates for buildkitd are there.
     pub(super) async fn builder(&self, world: &World, request: &Request) -> Result<(), Miss> {
-        let Engine::BuildKit(BuildKit { reach: Reach::Tcp { tls_secret }, .. }) = &request.build.engine else { return Ok(()) };
+        let Engine::BuildKit(BuildKit { reach: Reach::Tcp { tls_secret, .. }, .. }) = &request.build.engine else { return Ok(()) };
         let data = self.named(&world.object, TLS_SECRET, tls_secret).await?;
         let lacking = CERTIFICATES.iter().find(|key| data.get(**key).is_none_or(Vec::is_empty));
         lacking.map_or(Ok(()), |key| {

@@ -4,6 +4,7 @@
 //! that it reads the same with every engine; a builder that fails itself has reasons of its own, and its image or its certificates are not
 //! the program's fault. Signs are from the sources of BuildKit 0.32 and Kaniko 1.24; `lab_engines` meets the usual ones in the output of both.
 
+use crate::render::{COMPILE, DAEMONLESS};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::BuildEngine;
 
@@ -96,9 +97,27 @@ const CONNECTION: [&str; 6] = [
 const DOCKERFILE: [&str; 5] =
     ["failed to compute cache key", "failed to calculate checksum", "dockerfile parse error", "failed to process \"", "unknown flag"];
 
+/// How `buildctl-daemonless.sh` says that the buildkitd which it started never answered; the end of that one's own output follows.
+const NOT_STARTED: &str = "could not connect to unix:";
+
+/// Why a container never ran whose image has not what is to run in it.
+pub(super) fn unfit_image(stage: &str, output: &str) -> Option<String> {
+    let lacks = stage == COMPILE && output.contains(DAEMONLESS) && (output.contains("not found") || output.contains("no such file"));
+    lacks.then(|| {
+        let said = super::go_output::clip(output);
+        format!("No buildkitd can be started in the build's pod: {said}. For build.buildkit.inPod the setting buildctlImage has to name BuildKit's own rootless image.")
+    })
+}
+
 fn buildkit(output: &str) -> Fault {
     let has = |signs: &[&str]| signs.iter().any(|sign| output.contains(sign));
     let said = said(output);
+    if output.contains(NOT_STARTED) {
+        let message = format!(
+            "The buildkitd in the build's pod did not start: {said}. The node must let users make user namespaces (docs/engines.md); engine Go compiles the same program without."
+        );
+        return Fault::Builder(Reason::BuilderFailed, message);
+    }
     if said.contains("failed to push ") {
         let refused = ["401 Unauthorized", "403 Forbidden", "authorization failed", "insufficient_scope", "denied"];
         if has(&refused) {
@@ -194,6 +213,11 @@ error building image: error building stage: failed to execute command: waiting f
                 "error: failed to list workers: Unavailable: connection error: desc = \"error reading server preface: remote error: tls: certificate required\"",
                 Reason::BuilderAuthFailed,
                 "certificate required",
+            ),
+            (
+                "could not connect to unix:///run/user/1000/buildkit/buildkitd.sock after 10 trials\n========== log ==========\n[rootlesskit:parent] error: failed to start the child: fork/exec /proc/self/exe: operation not permitted\n",
+                Reason::BuilderFailed,
+                "fork/exec /proc/self/exe: operation not permitted. The node must",
             ),
             (
                 "#3 ERROR: x\nerror: failed to solve: r.example.com/go@sha256:11: failed to resolve source metadata for r.example.com/go: not found",

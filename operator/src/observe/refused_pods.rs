@@ -26,7 +26,7 @@ pub(super) async fn refusal(client: &Client, namespace: &str, job_uid: &str) -> 
 fn explained(note: &str) -> String {
     let said = super::go_output::clip(note);
     let remedy = if note.contains("violates PodSecurity") {
-        ". Engine Kaniko runs as root and needs a namespace that enforces baseline at most (label pod-security.kubernetes.io/enforce); engines Go and BuildKit pass restricted"
+        ". Engine Kaniko runs as root and needs a namespace that enforces baseline at most (label pod-security.kubernetes.io/enforce), build.buildkit.inPod and a named pipe one that enforces nothing, or privileged; else engines Go and BuildKit pass restricted"
     } else {
         ""
     };

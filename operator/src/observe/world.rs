@@ -137,6 +137,8 @@ pub struct Build {
     pub attempt: i32,
     /// What compiles.
     pub engine: BuildEngine,
+    /// That it does so in a buildkitd elsewhere, with the memory there.
+    pub elsewhere: bool,
     /// Why it was started.
     pub cause: String,
     /// The rebuild token that asked for it.

@@ -1,6 +1,7 @@
 //! How does BuildKit build? `buildctl` sends a Dockerfile and its context to a buildkitd that runs elsewhere. The pod needs no right for that;
 //! who may use the buildkitd is said by the certificates of `build.buildkit.tlsSecretRef`. On Windows nodes it may also be the node's own, whose
-//! named pipe the pod mounts: a volume of the host, which no level of Pod Security but *privileged* allows.
+//! named pipe the pod mounts: a volume of the host, which no level of Pod Security but *privileged* allows. Or it runs in the pod itself:
+//! [`super::engine_buildkit_in_pod`].
 //!
 //! | Dockerfile | context | result |
 //! |---|---|---|
@@ -13,11 +14,11 @@ use super::job::{BuildOrder, COMPILE, CompileStage, Program, registry_secrets, s
 use super::modules::Credentials;
 use super::stages::{ForBuilder, REGISTRY_AUTH, TMP, literal, mount, part, read_only, relevant, restricted, small, variable};
 use super::workspace::Workspace;
-use super::{relay, windows_pod};
+use super::{engine_buildkit_in_pod as in_pod, relay, windows_pod};
 use crate::decide::{BuildKit, Inputs, Reach, Request};
 use crate::image::{Assembly, Compression};
 use crate::settings::Settings;
-use crate::step::source_request::{DockerfileRequest, RegistryCacheRequest};
+use crate::step::source_request::{BuildkitdRequest, DockerfileRequest, RegistryCacheRequest};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::v1alpha1::NodeSystem;
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, KeyToPath, Volume, VolumeMount};
@@ -83,11 +84,11 @@ impl Buildctl<'_> {
     pub(super) fn on_linux(&self) -> CompileStage {
         let Self { buildkit, request, order, .. } = self;
         let folders = Folders::on_linux();
-        let (way, way_mount) = self.way(&folders);
+        let (way, way_mount) = self.way(&folders).unzip();
         let (variables, logins) = self.logins(&folders);
         let variables = [("HOME".to_owned(), TMP.to_owned())].into_iter().chain(variables);
         let files = if buildkit.dockerfile.is_some() { of_the_repository() } else { mounts() };
-        let mounts = files.into_iter().chain([way_mount]).chain(order.credentials.map(Credentials::mount)).chain(logins);
+        let mounts = files.into_iter().chain(way_mount).chain(order.credentials.map(Credentials::mount)).chain(logins);
         let container = Container {
             name: COMPILE.into(),
             image: Some(buildkit.image.clone()),
@@ -100,33 +101,38 @@ impl Buildctl<'_> {
             volume_mounts: Some(mounts.collect()),
             ..Container::default()
         };
-        let volumes = order.secrets(request).into_iter().chain([way]).collect();
+        let volumes = order.secrets(request).into_iter().chain(way);
+        let (container, volumes) = match buildkit.reach {
+            Reach::InPod => (in_pod::with_a_buildkitd(container, request), volumes.chain([in_pod::volume()]).collect()),
+            Reach::Tcp { .. } | Reach::Pipe { .. } => (container, volumes.collect()),
+        };
         CompileStage { before: None, container, volumes, builder: self.for_builder(), program: self.program() }
     }
 
     /// In a Windows pod, whose files are in a workspace.
     pub(super) fn on_windows(&self, workspace: Workspace<'_>) -> CompileStage {
         let folders = Folders::on_windows(workspace);
-        let (way, way_mount) = self.way(&folders);
+        let (way, way_mount) = self.way(&folders).unzip();
         let (variables, logins) = self.logins(&folders);
         let argv: Vec<String> = ["buildctl.exe".to_owned()].into_iter().chain(self.arguments(&folders)).collect();
-        let mounts = [workspace.mount_on_windows(), mount("tmp", windows_pod::TMP), way_mount].into_iter().chain(logins);
+        let mounts = [workspace.mount_on_windows(), mount("tmp", windows_pod::TMP)].into_iter().chain(way_mount).chain(logins);
         let container = Container {
             image: Some(self.buildkit.image.clone()),
             volume_mounts: Some(mounts.collect()),
             ..windows_pod::program(COMPILE, &argv, variables, small())
         };
         let logins = registry_secrets(self.request).filter(|volume| relay::mounts(&container, volume));
-        let volumes = [workspace.volume(), scratch("tmp"), way].into_iter().chain(logins).collect();
+        let volumes = [workspace.volume(), scratch("tmp")].into_iter().chain(way).chain(logins).collect();
         CompileStage { before: None, container, volumes, builder: self.for_builder(), program: self.program() }
     }
 
     fn arguments(&self, folders: &Folders) -> Vec<String> {
-        let Self { buildkit: BuildKit { address, reach, dockerfile, .. }, order, .. } = self;
-        let mut arguments = vec!["--addr".to_owned(), address.clone()];
-        if let Reach::Tcp { .. } = reach {
-            arguments.extend(["--tlsdir".to_owned(), folders.tls.clone()]);
-        }
+        let Self { buildkit: BuildKit { reach, dockerfile, .. }, order, .. } = self;
+        let mut arguments = match reach {
+            Reach::Tcp { address, .. } => vec!["--addr".to_owned(), address.clone(), "--tlsdir".to_owned(), folders.tls.clone()],
+            Reach::Pipe { address, .. } => vec!["--addr".to_owned(), address.clone()],
+            Reach::InPod => Vec::new(),
+        };
         arguments.extend(["build", "--progress=plain", "--frontend=dockerfile.v0"].map(String::from));
         arguments.extend(if dockerfile.is_some() { self.to_the_registry(folders) } else { to_a_file(folders) });
         arguments.extend(order.credentials.into_iter().flat_map(Credentials::arguments));
@@ -143,17 +149,18 @@ impl Buildctl<'_> {
         self.buildkit.cache.as_ref().map(|repository| format!("{repository}:{}", owner(self.object)))
     }
 
-    /// What leads to buildkitd, and how the container sees it.
-    fn way(&self, folders: &Folders) -> (Volume, VolumeMount) {
+    /// What leads to a buildkitd elsewhere, and how the container sees it.
+    fn way(&self, folders: &Folders) -> Option<(Volume, VolumeMount)> {
         match &self.buildkit.reach {
-            Reach::Tcp { tls_secret } => {
+            Reach::Tcp { tls_secret, .. } => {
                 let items = ["ca.crt", "tls.crt", "tls.key"].map(|key| KeyToPath { key: key.into(), mode: None, path: key.into() });
-                (secret_volume(CERTIFICATES, tls_secret, Some(items.to_vec())), read_only(CERTIFICATES, &folders.tls))
+                Some((secret_volume(CERTIFICATES, tls_secret, Some(items.to_vec())), read_only(CERTIFICATES, &folders.tls)))
             }
-            Reach::Pipe { path } => {
+            Reach::Pipe { path, .. } => {
                 let pipe = HostPathVolumeSource { path: path.clone(), type_: None };
-                (Volume { name: PIPE.into(), host_path: Some(pipe), ..Volume::default() }, mount(PIPE, path))
+                Some((Volume { name: PIPE.into(), host_path: Some(pipe), ..Volume::default() }, mount(PIPE, path)))
             }
+            Reach::InPod => None,
         }
     }
 
@@ -179,7 +186,8 @@ impl Buildctl<'_> {
             },
             Some(path) => of_own(path, request, settings, order),
         };
-        ForBuilder { registry_cache, ..builder }
+        let buildkitd = (buildkit.reach == Reach::InPod).then(|| BuildkitdRequest { registries: in_pod::registries(settings) });
+        ForBuilder { registry_cache, buildkitd, ..builder }
     }
 
     fn program(&self) -> Program {

@@ -4,6 +4,7 @@ mod builder;
 pub mod compile;
 pub mod dockerfile;
 mod engine_buildkit;
+mod engine_buildkit_in_pod;
 mod engine_go;
 mod engine_kaniko;
 mod job;
@@ -18,6 +19,7 @@ mod windows_pod;
 mod workspace;
 
 pub use compile::Compile;
+pub use engine_buildkit_in_pod::{BUILDKITD_SETTINGS, DAEMONLESS, compiles_in_its_pod, has_buildkitd};
 pub use job::{ASSEMBLE, BuildOrder, COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST, cache_claim, job, test_cache_claim};
 pub use modules::{AUTHORITY, Credentials, NETRC};
 pub use names::{claim_name, job_name, part_name, test_claim_name, test_job_name};

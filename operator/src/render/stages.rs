@@ -7,7 +7,7 @@ use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_request::AssembleRequest;
 use crate::step::program_check::Expected;
-use crate::step::source_request::{DockerfileRequest, RegistryCacheRequest, SourceRequest};
+use crate::step::source_request::{BuildkitdRequest, DockerfileRequest, RegistryCacheRequest, SourceRequest};
 use gowindows_crds::v1alpha1::NodeSystem;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVar, ProjectedVolumeSource, ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume,
@@ -41,6 +41,8 @@ pub(super) struct ForBuilder {
     pub(super) cache: Option<&'static str>,
     /// Where it keeps layers at a registry.
     pub(super) registry_cache: Option<RegistryCacheRequest>,
+    /// The settings of a buildkitd of the build's own.
+    pub(super) buildkitd: Option<BuildkitdRequest>,
 }
 
 /// The first stage.
@@ -52,7 +54,7 @@ pub(super) fn source(
     builder: ForBuilder,
 ) -> Container {
     let Inputs { commit, sub_path, compile, .. } = order.inputs;
-    let ForBuilder { context, dockerfile, cache, registry_cache } = builder;
+    let ForBuilder { context, dockerfile, cache, registry_cache, buildkitd } = builder;
     let step = SourceRequest {
         url: request.url.clone(),
         reference: request.reference.clone(),
@@ -65,6 +67,7 @@ pub(super) fn source(
         any_program: order.inputs.dockerfile.is_some(),
         dockerfile,
         registry_cache,
+        buildkitd,
     };
     let mut args = step_args(SOURCE, &step);
     if step.context.is_some() || step.dockerfile.is_some() {

@@ -83,6 +83,18 @@ pub struct SourceRequest {
     /// Where a container builder keeps layers at a registry. That is looked at, and not changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_cache: Option<RegistryCacheRequest>,
+    /// What the settings of a buildkitd are written from that the build starts itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buildkitd: Option<BuildkitdRequest>,
+}
+
+/// A buildkitd in the build's own pod, which pulls and pushes itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BuildkitdRequest {
+    /// How registries are reached, certificates in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<RegistrySettings>,
 }
 
 /// A cache at a registry.

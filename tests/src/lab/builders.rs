@@ -15,10 +15,14 @@ use tokio::net::TcpStream;
 use super::pki::{Authority, Identity};
 use super::process::Process;
 use super::progress::Progress;
-use super::tools::{BUILDCTL_FOR_WINDOWS, BUILDKIT, KANIKO, Tools};
+use super::tools::{BUILDCTL_FOR_WINDOWS, BUILDKIT, KANIKO, ROOTLESSKIT, Tools};
 use super::windows_base::{self, WindowsLayer};
 use super::{Lab, host, images, packages};
 use crate::peers::buildkit::Setup;
+use crate::peers::pinned;
+
+/// Where its sources are.
+const BUILDKIT_MODULE: &str = "github.com/moby/buildkit";
 
 /// Each buildkitd of a lab has a port of its own, from here on.
 static PORT: AtomicU16 = AtomicU16::new(1234);
@@ -71,6 +75,26 @@ impl Lab {
         let runc = packages::program("runc").context("runc is not installed")?;
         images::buildkitd([tools.path("buildkitd")?, tools.path("buildctl")?, &runc], &layout)?;
         self.pusher.push(&layout, "buildkitd").await
+    }
+
+    /// Pushes an image like BuildKit's own rootless one and returns its reference by digest.
+    pub async fn rootless_buildkit_image(&self, progress: &Progress) -> Result<String> {
+        packages::ensure(packages::BUILDERS, progress).await?;
+        packages::ensure(packages::ROOTLESS, progress).await?;
+        let tools = Tools::ensure(&[BUILDKIT, ROOTLESSKIT], progress).await?;
+        let installed = |name: &str| packages::program(name).with_context(|| format!("{name} is not installed"));
+        let (runc, busybox, mappers) = (installed("runc")?, installed("busybox")?, [installed("newuidmap")?, installed("newgidmap")?]);
+        let sources = self.toolchain().download(&format!("{BUILDKIT_MODULE}@{}", pinned("buildkit", BUILDKIT_MODULE)?)).await?;
+        let parts = images::Rootless {
+            buildkit: [tools.path("buildkitd")?, tools.path("buildctl")?, &runc],
+            rootlesskit: tools.path("rootlesskit")?,
+            daemonless: &sources.join("examples/buildctl-daemonless/buildctl-daemonless.sh"),
+            busybox: &busybox,
+            mappers: mappers.each_ref().map(PathBuf::as_path),
+        };
+        let layout = self.site.folder("images")?.join("buildkit-rootless");
+        images::rootless_buildkit(&parts, &layout)?;
+        self.pusher.push(&layout, "buildkit-rootless").await
     }
 
     /// Pushes an image with `buildctl.exe` in its path for this version of Windows and returns its reference by digest.

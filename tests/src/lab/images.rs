@@ -128,6 +128,59 @@ pub(super) fn buildkitd([daemon, client, runc]: [&Path; 3], layout: &Path) -> Re
     })
 }
 
+/// Bits of capabilities (`linux/capability.h`). Debian's mappers are setuid, and as root may not write the maps of a container's user.
+const CAP_SETGID: u32 = 1 << 6;
+const CAP_SETUID: u32 = 1 << 7;
+
+/// What BuildKit's rootless image consists of.
+pub(super) struct Rootless<'a> {
+    /// The daemon, its client, and the runc of this machine.
+    pub(super) buildkit: [&'a Path; 3],
+    /// What starts the daemon.
+    pub(super) rootlesskit: &'a Path,
+    /// `buildctl-daemonless.sh`, of BuildKit's sources.
+    pub(super) daemonless: &'a Path,
+    /// The shell and what that script calls.
+    pub(super) busybox: &'a Path,
+    /// `newuidmap` and `newgidmap`.
+    pub(super) mappers: [&'a Path; 2],
+}
+
+/// An image like BuildKit's own whose tag ends in `-rootless`, for the user 1000. As an OCI layout in `layout`. Blocks.
+pub(super) fn rootless_buildkit(parts: &Rootless<'_>, layout: &Path) -> Result<()> {
+    let Rootless { buildkit: [daemon, client, runc], rootlesskit, daemonless, busybox, mappers } = parts;
+    let env = ["PATH=/usr/bin:/bin", "HOME=/home/user", "USER=user", "XDG_RUNTIME_DIR=/run/user/1000", "TMPDIR=/home/user/.local/tmp"];
+    let config =
+        Config { entrypoint: ["rootlesskit", "buildkitd"].map(Into::into).into(), env: env.map(Into::into).into(), user: "1000:1000" };
+    let mut of_this_machine = libraries(runc)?;
+    for mapper in mappers {
+        of_this_machine.extend(libraries(mapper)?);
+    }
+    of_this_machine.sort();
+    of_this_machine.dedup();
+    write(layout, &config, |tree| {
+        tree.directory("tmp", 0o1777)?;
+        tree.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n")?;
+        tree.file("etc/group", 0o644, b"root:x:0:\nuser:x:1000:\n")?;
+        for file in ["etc/subuid", "etc/subgid"] {
+            tree.file(file, 0o644, b"user:100000:65536\n")?;
+        }
+        tree.file(AUTHORITIES.trim_start_matches('/'), 0o644, &fs::read(AUTHORITIES)?)?;
+        for library in &of_this_machine {
+            tree.copy(library, library.to_string_lossy().trim_start_matches('/'), 0o755)?;
+        }
+        for (program, name) in [(daemon, "buildkitd"), (client, "buildctl"), (runc, "buildkit-runc"), (rootlesskit, "rootlesskit")] {
+            tree.copy(program, &format!("usr/bin/{name}"), 0o755)?;
+        }
+        tree.copy(daemonless, "usr/bin/buildctl-daemonless.sh", 0o755)?;
+        for (mapper, (name, capability)) in mappers.iter().zip([("newuidmap", CAP_SETUID), ("newgidmap", CAP_SETGID)]) {
+            tree.copy_with(mapper, &format!("usr/bin/{name}"), capability)?;
+        }
+        tree.copy(busybox, "bin/busybox", 0o755)?;
+        ["sh", "awk", "cat", "expr", "id", "mktemp", "rm", "sleep"].iter().try_for_each(|name| tree.link(&format!("bin/{name}"), "busybox"))
+    })
+}
+
 /// An image like Kaniko's own whose tag ends in `-debug`: the executor, authorities and busybox, as root. As an OCI layout in `layout`. Blocks.
 pub(super) fn kaniko([executor, busybox]: [&Path; 2], layout: &Path) -> Result<()> {
     let env = ["HOME=/root", "PATH=/usr/local/bin:/kaniko:/busybox", "SSL_CERT_DIR=/kaniko/ssl/certs", "DOCKER_CONFIG=/kaniko/.docker/"];

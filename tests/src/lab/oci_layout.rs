@@ -107,6 +107,24 @@ impl Tree {
         self.append(EntryType::Regular, path, mode, size, file)
     }
 
+    /// Adds the file `from` of this machine, which whoever runs it has these capabilities with, of the first 32.
+    pub fn copy_with(&mut self, from: &Path, path: &str, capabilities: u32) -> Result<()> {
+        // `struct vfs_cap_data`, revision 2, effective: permitted and inheritable, twice.
+        let words = [0x0200_0001, capabilities, 0, 0, 0].map(u32::to_le_bytes);
+        self.tar.append_pax_extensions([("SCHILY.xattr.security.capability", words.as_flattened())])?;
+        self.copy(from, path, 0o755)
+    }
+
+    /// Adds a symbolic link to `target`.
+    pub fn link(&mut self, path: &str, target: &str) -> Result<()> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Symlink);
+        header.set_mode(0o777);
+        header.set_size(0);
+        header.set_mtime(0);
+        self.tar.append_link(&mut header, path, target).with_context(|| format!("cannot add {path}"))
+    }
+
     /// Adds the directory `from` of this machine with all in it, links followed, but for what `skip` says of a path below `from`.
     pub fn copy_tree(&mut self, from: &Path, path: &str, skip: &dyn Fn(&Path) -> bool) -> Result<()> {
         self.copy_below(from, Path::new(""), path, skip)

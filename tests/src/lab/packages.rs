@@ -54,6 +54,9 @@ pub const FAKE_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.s
 /// What the daemon of another image builder needs, and the images of others.
 pub const BUILDERS: &[Package] = &[package("busybox-static", "busybox"), package("runc", "runc"), package("util-linux", "unshare")];
 
+/// What maps the users of a daemon without root.
+pub const ROOTLESS: &[Package] = &[package("uidmap", "newuidmap")];
+
 /// What documentation has people make certificates with.
 pub const CERTIFICATES: &[Package] = &[package("openssl", "openssl")];
 

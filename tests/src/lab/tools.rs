@@ -65,6 +65,10 @@ pub const BUILDKIT: Module = Module {
     programs: &[("buildctl", "github.com/moby/buildkit/cmd/buildctl"), ("buildkitd", "github.com/moby/buildkit/cmd/buildkitd")],
 };
 
+/// What BuildKit's rootless image starts its daemon with.
+pub const ROOTLESSKIT: Module =
+    Module { directory: "rootlesskit", programs: &[("rootlesskit", "github.com/rootless-containers/rootlesskit/v3/cmd/rootlesskit")] };
+
 /// BuildKit's client for Windows nodes, of the same version.
 pub const BUILDCTL_FOR_WINDOWS: Module =
     Module { directory: "buildkit", programs: &[("buildctl.exe", "github.com/moby/buildkit/cmd/buildctl")] };

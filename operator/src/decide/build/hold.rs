@@ -1,7 +1,7 @@
 //! What must be there before there is a Job? A pod waits in silence for a Secret that is absent or lacks the mounted key, for an identity, for a
 //! claim and for a node.
 
-use super::super::{BuildVerdict, CacheClaim, Effect, Engine, Need, Plan, Question, Request, backoff, windows};
+use super::super::{BuildVerdict, CacheClaim, Effect, Need, Plan, Question, Request, backoff, windows};
 use super::LONGEST_BACKOFF;
 use crate::observe::{Trouble, World};
 use crate::render;
@@ -28,7 +28,7 @@ pub(super) fn back(world: &World, request: &Request, plan: &mut Plan) -> Result<
     let jobs: Vec<&Job> = jobs.filter(|job| !job.annotations().contains_key(names::ANNOTATION_PROGRAM_OF)).collect();
     let tests = |job: &Job| job.labels().get(names::LABEL_ROLE).is_some_and(|role| role == names::ROLE_TEST);
     let compiles = jobs.iter().any(|job| !tests(job));
-    if matches!(request.build.engine, Engine::BuildKit(_)) && compiles {
+    if request.build.engine.is_elsewhere() && compiles {
         world.ask(vec![Question::Builder])?;
         trouble = trouble.or_else(|| of_secrets(world.answers.builder.trouble()));
     }

@@ -16,7 +16,7 @@ use crate::observe::{Build, BuildState, EVICTED, World};
 use crate::render;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::sizes;
-use gowindows_crds::v1alpha1::{BuildEngine, LearnedMemory, MemorySource, MemoryStatus};
+use gowindows_crds::v1alpha1::{LearnedMemory, MemorySource, MemoryStatus};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -120,24 +120,24 @@ fn last(world: &World, request: &Request, fingerprint: &str, first: &Memory) -> 
     let heard = |told: Option<&MemoryStatus>| told.and_then(Memory::heard).unwrap_or_else(|| first.clone());
     if let Some(build) = newest {
         let lacked = match &build.state {
-            BuildState::Failed(failure) => lack(&failure.reason.to_string(), failure.stage.as_deref(), build.engine),
+            BuildState::Failed(failure) => lack(&failure.reason.to_string(), failure.stage.as_deref(), build.elsewhere),
             BuildState::Queued(_) | BuildState::Running | BuildState::Succeeded(_) => None,
         };
         return Some(Attempt { job: build.job.clone(), memory: heard(build.memory.as_ref()), lacked });
     }
     let build = world.status().build.as_ref().filter(|build| build.fingerprint == fingerprint)?;
     let failure = build.failure.as_ref();
-    let lacked = failure.and_then(|failure| lack(&failure.reason, failure.stage.as_deref(), request.build.engine.kind()));
+    let lacked = failure.and_then(|failure| lack(&failure.reason, failure.stage.as_deref(), request.build.engine.is_elsewhere()));
     Some(Attempt { job: build.job.clone(), memory: heard(build.memory.as_ref()), lacked })
 }
 
 /// What an attempt with this failure had too little of, if that can be given to the next one.
-fn lack(reason: &str, stage: Option<&str>, engine: BuildEngine) -> Option<Lack> {
+fn lack(reason: &str, stage: Option<&str>, elsewhere: bool) -> Option<Lack> {
     match stage {
         _ if reason != Reason::OutOfMemory.to_string() => None,
         None => Some(Lack::Node),
         // Its memory is buildkitd's.
-        Some(render::COMPILE) if engine == BuildEngine::BuildKit => None,
+        Some(render::COMPILE) if elsewhere => None,
         Some(render::COMPILE | render::MODULES | render::TEST) => Some(Lack::Limit),
         Some(_) => None,
     }

@@ -3,7 +3,7 @@
 //! | engine | linux | windows |
 //! |---|---|---|
 //! | Go | yes | with a claim that both systems share |
-//! | BuildKit | yes, with a buildkitd over TCP | so, or with the node's own; with a claim that both systems share |
+//! | BuildKit | yes, with a buildkitd over TCP or in the build's own pod | over TCP, or with the node's own; with a claim that both systems share |
 //! | Kaniko | yes | impossible, refused as [`Reason::InvalidSpec`] |
 
 use super::checks::{self, Check, invalid};
@@ -46,7 +46,7 @@ pub struct BuildRequest {
     pub push: Duration,
     /// Tries after the first.
     pub retries: i32,
-    /// Where what compiles keeps its caches; nowhere with engine BuildKit, whose buildkitd has them.
+    /// Where what compiles keeps its caches; nowhere with a buildkitd elsewhere, which has them.
     pub cache: Option<CacheClaim>,
     /// Where tests keep theirs. No compiler reads what they write, so what is shared is not for them.
     pub test_cache: Option<OwnClaim>,
@@ -80,9 +80,7 @@ pub struct KanikoCache {
 /// A buildkitd and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildKit {
-    /// `tcp://host:port` or `npipe:////./pipe/name`.
-    pub address: String,
-    /// What the pod needs for that.
+    /// Where it is, and what the pod needs to reach it.
     pub reach: Reach,
     /// The image of `buildctl`, for the system of the nodes.
     pub image: String,
@@ -97,14 +95,20 @@ pub struct BuildKit {
 pub enum Reach {
     /// Certificates: it runs anywhere, on Linux.
     Tcp {
+        /// `tcp://host:port`.
+        address: String,
         /// Name of the Secret with `ca.crt`, `tls.crt` and `tls.key`.
         tls_secret: String,
     },
     /// A named pipe of the pod's own node, which is a Windows node.
     Pipe {
-        /// As Windows spells it.
+        /// `npipe:////./pipe/name`.
+        address: String,
+        /// The same, as Windows spells it.
         path: String,
     },
+    /// Nothing: it is started in the build's own pod, on Linux, without root.
+    InPod,
 }
 
 impl Engine {
@@ -124,7 +128,8 @@ impl Engine {
                 Ok(Self::Kaniko { image: configured(spec, "kanikoImage", settings.kaniko_image.as_ref())?, cache: None })
             }
             BuildEngine::BuildKit => {
-                let lacking = || invalid("build.buildkit", "", "engine BuildKit needs the address and tlsSecretRef of a buildkitd");
+                let lacking =
+                    || invalid("build.buildkit", "", "engine BuildKit needs the address and tlsSecretRef of a buildkitd, or inPod");
                 Ok(Self::BuildKit(BuildKit::new(buildkit.ok_or_else(lacking)?, system, settings)?))
             }
         }
@@ -164,6 +169,14 @@ impl Engine {
         }
     }
 
+    /// Whether what compiles is not in the pod, nor are its memory and its caches.
+    pub fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::BuildKit(BuildKit { reach, .. }) => *reach != Reach::InPod,
+            Self::Go | Self::Kaniko { .. } => false,
+        }
+    }
+
     /// Its name in the API.
     pub fn kind(&self) -> BuildEngine {
         match self {
@@ -184,26 +197,51 @@ impl Engine {
 
 impl BuildKit {
     fn new(spec: BuildKitSpec, system: NodeSystem, settings: &Settings) -> Result<Self, Refusal> {
-        let BuildKitSpec { address, tls_secret_ref, dockerfile } = spec;
-        let address = Check::new("build.buildkit.address", &address, "use an address such as tcp://buildkitd.builds:1234")
-            .at_most(270)
-            .form(patterns::BUILDKIT_ADDRESS)?;
+        let BuildKitSpec { address, in_pod, tls_secret_ref, dockerfile } = spec;
         let dockerfile = dockerfile.map(|path| checks::inside("build.buildkit.dockerfile", &path)).transpose()?;
-        let reach = Reach::new(&address, tls_secret_ref, system)?;
+        let reach = match (address, in_pod.unwrap_or_default()) {
+            (Some(address), false) => Reach::at(&address, tls_secret_ref, system)?,
+            (None, true) => Reach::in_pod(tls_secret_ref, system)?,
+            (Some(_), true) | (None, false) => {
+                let remedy = "name the address and tlsSecretRef of a buildkitd, or set inPod to true; one of both";
+                return Err(invalid("build.buildkit", "", remedy));
+            }
+        };
         let (setting, image) = match system {
             NodeSystem::Linux => ("buildctlImage", &settings.buildctl_image),
             NodeSystem::Windows => ("windowsBuildctlImage", &settings.windows_buildctl_image),
         };
         let image = configured(BuildEngine::BuildKit, setting, image.as_ref())?;
-        Ok(Self { address, reach, image, cache: None, dockerfile })
+        Ok(Self { reach, image, cache: None, dockerfile })
     }
 }
 
 impl Reach {
-    fn new(address: &str, tls_secret: Option<SecretReference>, system: NodeSystem) -> Result<Self, Refusal> {
+    fn in_pod(tls_secret: Option<SecretReference>, system: NodeSystem) -> Result<Self, Refusal> {
+        match (tls_secret, system) {
+            (Some(secret), _) => {
+                let remedy = "a buildkitd in the build's own pod takes no certificates; leave it out";
+                Err(invalid("build.buildkit.tlsSecretRef.name", &secret.name, remedy))
+            }
+            (None, NodeSystem::Windows) => {
+                let remedy =
+                    "no container of Windows can hold a buildkitd; set build.nodes.os to linux (or leave it out), or name an address";
+                Err(invalid("build.buildkit.inPod", "true", remedy))
+            }
+            (None, NodeSystem::Linux) => Ok(Self::InPod),
+        }
+    }
+
+    fn at(address: &str, tls_secret: Option<SecretReference>, system: NodeSystem) -> Result<Self, Refusal> {
+        let address = Check::new("build.buildkit.address", address, "use an address such as tcp://buildkitd.builds:1234")
+            .at_most(270)
+            .form(patterns::BUILDKIT_ADDRESS)?;
         let pipe = address.strip_prefix("npipe:").map(|pipe| pipe.trim_start_matches('/').replace('/', r"\"));
         match (pipe, tls_secret, system) {
-            (None, Some(secret), _) => Ok(Self::Tcp { tls_secret: object_name("build.buildkit.tlsSecretRef.name", &secret.name)? }),
+            (None, Some(secret), _) => {
+                let tls_secret = object_name("build.buildkit.tlsSecretRef.name", &secret.name)?;
+                Ok(Self::Tcp { address, tls_secret })
+            }
             (None, None, _) => {
                 let remedy = "whoever reaches a buildkitd without certificates rules it; name a Secret with ca.crt, tls.crt and tls.key";
                 Err(invalid("build.buildkit.tlsSecretRef", "", remedy))
@@ -213,9 +251,12 @@ impl Reach {
             }
             (Some(_), None, NodeSystem::Linux) => {
                 let remedy = "a named pipe is one of a Windows node; set build.nodes.os to windows, or use an address such as tcp://buildkitd.builds:1234";
-                Err(invalid("build.buildkit.address", address, remedy))
+                Err(invalid("build.buildkit.address", &address, remedy))
             }
-            (Some(pipe), None, NodeSystem::Windows) => Ok(Self::Pipe { path: format!(r"\\{pipe}") }),
+            (Some(pipe), None, NodeSystem::Windows) => {
+                let path = format!(r"\\{pipe}");
+                Ok(Self::Pipe { address, path })
+            }
         }
     }
 }
@@ -281,10 +322,12 @@ impl BuildRequest {
         let mut engine = Engine::new(engine.unwrap_or_default(), buildkit, system, settings)?;
         let cache = volume.map(CacheClaim::new).transpose()?;
         let shared = matches!(cache, Some(CacheClaim::Shared(_)));
-        let elsewhere =
-            [("build.cache.volume.claimName", shared, "keeps the caches"), ("build.resources", resources.is_some(), "has its own")];
-        let is_buildkit = matches!(engine, Engine::BuildKit(_));
-        let unheard = elsewhere.into_iter().find(|(_, set, _)| *set).filter(|_| is_buildkit);
+        let (is_buildkit, is_elsewhere) = (matches!(engine, Engine::BuildKit(_)), engine.is_elsewhere());
+        let elsewhere = [
+            ("build.cache.volume.claimName", shared && is_buildkit, "keeps the caches"),
+            ("build.resources", resources.is_some() && is_elsewhere, "has its own"),
+        ];
+        let unheard = elsewhere.into_iter().find(|(_, set, _)| *set);
         registry.map_or(Ok(()), |registry| engine.keep_layers(registry, settings))?;
         if let Some((field, _, why)) = unheard {
             return Err(invalid(field, "", &format!("it is of no use to engine BuildKit, whose buildkitd {why}; leave it out")));
@@ -308,7 +351,7 @@ impl BuildRequest {
             retries: i32::try_from(checks::count("build.retries", retries, 2, 0..=10)?).unwrap_or(2),
             engine,
             test_cache: cache.as_ref().and_then(CacheClaim::own).cloned(),
-            cache: cache.filter(|_| !is_buildkit),
+            cache: cache.filter(|_| !is_elsewhere),
         })
     }
 

@@ -8,6 +8,7 @@
 //! is data: no hook, filter, submodule or configuration of it is acted on, and the compiler sees no `.git`. A second run over
 //! the same folders begins anew.
 
+mod buildkitd;
 mod cache;
 mod checkout;
 mod context;
@@ -156,6 +157,7 @@ fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &S
         any_program,
         dockerfile: _,
         registry_cache: _,
+        buildkitd,
     } = request;
     let SourceArgs { dest, out, context: context_folder, .. } = folders;
     if let Some(builds) = &folders.builds {
@@ -194,6 +196,10 @@ fn bring(request: &SourceRequest, auth: &GitAuth, folders: &SourceArgs, stop: &S
         Some((context, folder)) => context::write(context, &listing, sub_path, dest, folder)?,
         None => 0,
     };
+    if let Some((buildkitd, folder)) = buildkitd.as_ref().zip(context_folder.as_ref()) {
+        buildkitd::write(buildkitd, &folder.join(buildkitd::FOLDER))?;
+        buildkitd::open(out)?;
+    }
     say(&format!("module {}, go {}", found.module, found.go_directive.as_deref().unwrap_or("not said")));
     Ok(SourceInfo {
         commit: commit.clone(),

@@ -5,6 +5,7 @@ mod caches;
 mod deployed;
 mod dockerfile;
 mod failures;
+mod in_pod;
 mod layers;
 mod matrix;
 mod memory;
@@ -53,6 +54,7 @@ pub fn suite() -> Suite {
         windows::tests_and_mistakes_on_a_windows_node,
         windows::a_build_that_its_windows_node_loses_is_tried_again,
         deployed::the_buildkitd_of_config_builds_and_keeps_its_caches,
+        in_pod::a_buildkitd_in_the_builds_own_pod,
         caches::two_objects_share_a_cache,
         failures::kaniko_where_pods_must_be_restricted,
     ];
@@ -69,6 +71,8 @@ async fn set_up(progress: Progress) -> Result<Stage> {
     let release: Vec<&str> = lab.toolchain().version().split('.').take(2).collect();
     let windows_buildctl = lab.windows_buildctl_image(WINDOWS, &progress).await?;
     let mut settings = settings(&builders);
+    // It has `buildctl`, too: one setting for both ways to a buildkitd.
+    settings["buildctlImage"] = json!(lab.rootless_buildkit_image(&progress).await?);
     settings["windowsBuildctlImage"] = json!(windows_buildctl);
     settings["windowsToolchains"] = json!({release.join("."): golang});
     let operator = Operator::install_with(&lab, &settings, &progress).await?;
