@@ -97,8 +97,9 @@ const CONNECTION: [&str; 6] = [
 const DOCKERFILE: [&str; 5] =
     ["failed to compute cache key", "failed to calculate checksum", "dockerfile parse error", "failed to process \"", "unknown flag"];
 
-/// How `buildctl-daemonless.sh` says that the buildkitd which it started never answered; the end of that one's own output follows.
-const NOT_STARTED: &str = "could not connect to unix:";
+/// How `buildctl-daemonless.sh` says that the buildkitd which it started never answered, before that one's own output; and the end of that, of which
+/// alone a long one is left.
+const NOT_STARTED: [&str; 2] = ["could not connect to unix:", "[rootlesskit:parent] error:"];
 
 /// Why a container never ran whose image has not what is to run in it.
 pub(super) fn unfit_image(stage: &str, output: &str) -> Option<String> {
@@ -109,15 +110,25 @@ pub(super) fn unfit_image(stage: &str, output: &str) -> Option<String> {
     })
 }
 
+/// What the daemon says is followed by what those say that started it, down to the shell.
+fn not_started(output: &str) -> String {
+    let signs = ["buildkitd: ", "[rootlesskit:child ] error: ", "[rootlesskit:parent] error: "];
+    let why = signs.iter().find_map(|sign| output.lines().find(|line| line.starts_with(sign)));
+    let said = why.map_or_else(|| said(output), super::go_output::clip);
+    let remedy = if said.contains("could not lock") {
+        "The build before this one has not ended yet, and both have one build.cache.volume; it is tried again."
+    } else {
+        "The node must let users make user namespaces (docs/engines.md); engine Go compiles the same program without."
+    };
+    format!("The buildkitd in the build's pod did not start: {}. {remedy}", said.trim_end_matches('?'))
+}
+
 fn buildkit(output: &str) -> Fault {
     let has = |signs: &[&str]| signs.iter().any(|sign| output.contains(sign));
-    let said = said(output);
-    if output.contains(NOT_STARTED) {
-        let message = format!(
-            "The buildkitd in the build's pod did not start: {said}. The node must let users make user namespaces (docs/engines.md); engine Go compiles the same program without."
-        );
-        return Fault::Builder(Reason::BuilderFailed, message);
+    if has(&NOT_STARTED) {
+        return Fault::Builder(Reason::BuilderFailed, not_started(output));
     }
+    let said = said(output);
     if said.contains("failed to push ") {
         let refused = ["401 Unauthorized", "403 Forbidden", "authorization failed", "insufficient_scope", "denied"];
         if has(&refused) {
@@ -215,9 +226,14 @@ error building image: error building stage: failed to execute command: waiting f
                 "certificate required",
             ),
             (
-                "could not connect to unix:///run/user/1000/buildkit/buildkitd.sock after 10 trials\n========== log ==========\n[rootlesskit:parent] error: failed to start the child: fork/exec /proc/self/exe: operation not permitted\n",
+                "could not connect to unix:///run/user/1000/buildkit/buildkitd.sock after 45 trials\n========== log ==========\n[rootlesskit:parent] error: failed to start the child: fork/exec /proc/self/exe: operation not permitted\nsh: can't kill pid 8: No such process\n",
                 Reason::BuilderFailed,
                 "fork/exec /proc/self/exe: operation not permitted. The node must",
+            ),
+            (
+                "buildkitd: could not lock /cache/buildkit/buildkitd.lock, another instance running?\n[rootlesskit:child ] error: command [buildkitd --root=/cache/buildkit] exited: exit status 1\n[rootlesskit:parent] error: child exited: exit status 1\nsh: can't kill pid 8: No such process\n",
+                Reason::BuilderFailed,
+                "another instance running. The build before",
             ),
             (
                 "#3 ERROR: x\nerror: failed to solve: r.example.com/go@sha256:11: failed to resolve source metadata for r.example.com/go: not found",
