@@ -203,6 +203,14 @@ error building image: error building stage: failed to execute command: waiting f
     }
 
     #[test]
+    fn an_image_that_cannot_start_a_buildkitd_is_a_fault_of_the_setting() {
+        let said = "exec: \"buildctl-daemonless.sh\": executable file not found in $PATH: unknown";
+        let message = unfit_image(COMPILE, said).expect("a fault");
+        assert!(message.contains("buildctlImage") && message.contains(said), "{message}");
+        assert_eq!(unfit_image(COMPILE, "exec: \"go\": executable file not found in $PATH: unknown"), None);
+    }
+
+    #[test]
     fn failures_of_builders_have_reasons_of_their_own() {
         for (output, reason, says) in [
             (

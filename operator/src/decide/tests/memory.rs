@@ -44,6 +44,20 @@ fn verdict(plan: &Plan) -> (Reason, String, bool) {
 }
 
 #[test]
+fn a_buildkitd_in_the_pod_gets_twice_as_much_and_the_client_of_one_elsewhere_no_more() {
+    let tcp = json!({"address": "tcp://buildkitd.builds:1234", "tlsSecretRef": {"name": "buildkit-tls"}});
+    for (buildkit, raised) in [(json!({"inPod": true}), true), (tcp, false)] {
+        let mut world = world(json!({"spec": {"build": {"engine": "BuildKit", "buildkit": buildkit}}}));
+        let first = settle(&mut world, None);
+        let had = memory_of(created(&first).expect("a build"), "compile");
+        let second = after(&mut world, &first, ran_out(Some("compile")));
+        let has = memory_of(created(&second).expect("another attempt"), "compile");
+        assert_eq!(has, if raised { pair("4Gi", "8Gi") } else { had.clone() }, "{buildkit}");
+        assert_eq!(had == pair("1Gi", "4Gi"), raised, "{buildkit}");
+    }
+}
+
+#[test]
 fn a_build_that_ran_out_of_memory_gets_twice_as_much_once() {
     let mut world = world(json!({}));
     let first = settle(&mut world, None);

@@ -10,11 +10,11 @@ use gowindows_tests::thread::buildkitd::Deployed;
 use serde_json::json;
 use std::sync::Arc;
 
-const DATE: &str = "2026-01-04T03:04:05Z";
+pub(super) const DATE: &str = "2026-01-04T03:04:05Z";
 /// The step of what no object's build has to compile again.
-const STANDARD: &str = r#"RUN ["go","build","-trimpath","-tags","timetzdata","encoding/json""#;
+pub(super) const STANDARD: &str = r#"RUN ["go","build","-trimpath","-tags","timetzdata","encoding/json""#;
 
-fn program(says: &str) -> String {
+pub(super) fn program(says: &str) -> String {
     format!("package main\n\nfunc main() {{ println({says:?}) }}\n")
 }
 

@@ -1,6 +1,7 @@
 //! A buildkitd that the build's own pod starts, without root: refused where pods must be restricted, else the same image as engine Go's, and what it
 //! has kept in the object's volume is found again.
 
+use super::deployed::{DATE, STANDARD, program};
 use super::{made, namespace, object, of_step};
 use anyhow::{Context, Result, ensure};
 use gowindows_crds::conditions::{ConditionType, Reason};
@@ -10,14 +11,6 @@ use gowindows_tests::thread::engines::names;
 use gowindows_tests::thread::{LIMIT, Stage, is_for, message, until};
 use serde_json::json;
 use std::sync::Arc;
-
-const DATE: &str = "2026-01-04T03:04:05Z";
-/// The step of what no object's build has to compile again.
-const STANDARD: &str = r#"RUN ["go","build","-trimpath","-tags","timetzdata","encoding/json""#;
-
-fn program(says: &str) -> String {
-    format!("package main\n\nfunc main() {{ println({says:?}) }}\n")
-}
 
 fn dockerfile(stage: &Stage) -> String {
     let (toolchain, base) = names(stage);
