@@ -12,6 +12,7 @@ use crate::image::release::Releases;
 use crate::image::windows_apis::AbsentApi;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use thiserror::Error;
 
@@ -24,7 +25,7 @@ pub enum SettingsError {
         /// The file.
         file: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The file is not what it should be.
     #[error("the settings {file} cannot be used")]
@@ -42,7 +43,7 @@ pub enum SettingsError {
         /// The file.
         file: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The controller cannot build without its own image.
     #[error("the settings have no stepImage: set it to this operator's own image, which runs the first and the last step of each build")]
@@ -180,14 +181,14 @@ impl Settings {
         if self.step_image.is_empty() { Err(SettingsError::NoStepImage) } else { Ok(()) }
     }
 
-    /// Reads settings; afterwards every registry's certificates are in `ca_pem`. A relative `caFile` is looked for beside the
-    /// settings.
+    /// Reads settings, and what they name, by `read`; afterwards every registry's certificates are in `ca_pem`. A relative `caFile` is
+    /// looked for next to the settings.
     ///
     /// # Errors
     /// The file, a certificate file, or what is wrong with the content.
-    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+    pub fn load(path: &Path, read: impl Fn(&Path) -> io::Result<String>) -> Result<Self, SettingsError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { file: file.clone(), source })?;
+        let text = read(path).map_err(|source| SettingsError::Read { file: file.clone(), source })?;
         let mut settings = Self::parse(&text).map_err(|source| SettingsError::Parse { file, source })?;
         settings.resources.check()?;
         settings.slots.check()?;
@@ -198,7 +199,7 @@ impl Settings {
             }
             if let Some(ca_file) = registry.ca_file.take() {
                 let ca_path = path.parent().unwrap_or(Path::new(".")).join(&ca_file);
-                let pem = std::fs::read_to_string(&ca_path);
+                let pem = read(&ca_path);
                 let failed = |source| SettingsError::ReadCa { host: registry.host.clone(), file: ca_path.display().to_string(), source };
                 registry.ca_pem = Some(pem.map_err(failed)?);
             }
@@ -267,13 +268,13 @@ mod tests {
         std::fs::write(folder.path().join("ca.pem"), "PEM").expect("written");
         let path = folder.path().join("settings.yaml");
         std::fs::write(&path, yaml).expect("written");
-        Settings::load(&path)
+        Settings::load(&path, |path| std::fs::read_to_string(path))
     }
 
     #[test]
     fn the_shipped_settings_are_enough_for_the_controller() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/manager/settings.yaml");
-        assert!(Settings::load(&shipped).expect("valid").check_controller().is_ok());
+        assert!(Settings::load(&shipped, |path| std::fs::read_to_string(path)).expect("valid").check_controller().is_ok());
         assert!(Settings::default().check_controller().is_err());
     }
 
@@ -289,7 +290,10 @@ mod tests {
         let error = load("registrys: []").expect_err("a typing error");
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         assert!(cause.is_some_and(|cause| cause.contains("registrys")));
-        assert!(Settings::load(Path::new("/nonexistent")).is_err_and(|error| error.to_string().contains("/nonexistent")));
+        assert!(
+            Settings::load(Path::new("/nonexistent"), |path| std::fs::read_to_string(path))
+                .is_err_and(|error| error.to_string().contains("/nonexistent"))
+        );
     }
 
     #[test]

@@ -2,11 +2,14 @@
 //!
 //! What is read here was written by anybody who may push: only an envelope whose signature holds under the given key counts.
 
-use super::{BUNDLE, STATEMENT, SigningKey, Statement};
+use super::{STATEMENT, SigningKey, Statement};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+/// Media type and artifact type of a bundle.
+pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /// A signed statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,12 +14,7 @@ mod key;
 mod provenance;
 mod statement;
 
-pub use bundle::{Bundle, InvalidBundle};
+pub use bundle::{BUNDLE, Bundle, InvalidBundle};
 pub use key::{InvalidKey, SigningKey};
 pub use provenance::{Provenance, Witness};
-pub use statement::{Predicate, Statement};
-
-/// Media type and artifact type of a bundle.
-pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-/// Media type and artifact type of a statement that nobody signed; `payloadType` of one that somebody did.
-pub const STATEMENT: &str = "application/vnd.in-toto+json";
+pub use statement::{Predicate, STATEMENT, Statement};

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// Media type and artifact type of a statement that nobody signed; `payloadType` of one that somebody did.
+pub const STATEMENT: &str = "application/vnd.in-toto+json";
+
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// What kind of thing is said.

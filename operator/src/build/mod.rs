@@ -16,13 +16,15 @@ mod toolchain;
 pub use arguments::BuildArgs;
 
 use crate::clients::oci::{Credentials, Registry};
+use crate::conversions::image_status;
 use crate::decide::SizeBudget;
-use crate::image::sizes;
+use crate::image::sizes::Sizes;
 use crate::image::verify::ReadBack;
 use crate::render::savings;
 use crate::settings::{RegistrySettings, Settings};
 use crate::step::assemble_pipeline::{Prepared, Program, find_bases, prepare};
-use crate::step::program_check::{self, Expected};
+use crate::step::assemble_request::Expected;
+use crate::step::program_check;
 use crate::step::progress::Say;
 use anyhow::Context as _;
 use gowindows_crds::v1alpha1::ImageStatus;
@@ -74,7 +76,8 @@ fn interrupted() -> ExitCode {
 async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
     let start = Instant::now();
     let say = move |line: String| eprintln!("{:6.1} s  {line}", start.elapsed().as_secs_f64());
-    let settings = args.config.as_deref().map(Settings::load).transpose()?.unwrap_or_default();
+    let settings =
+        args.config.as_deref().map(|file| Settings::load(file, |path| std::fs::read_to_string(path))).transpose()?.unwrap_or_default();
     let declared = args.file.as_deref().map(|file| declaration::read(file, &settings)).transpose()?;
     let module = plan::module_folder(&args.dir, declared.as_ref())?;
     let revision = revision::of(&module)?;
@@ -121,7 +124,7 @@ async fn build(args: BuildArgs) -> anyhow::Result<ImageStatus> {
 
 /// Nothing is written anywhere when the image is too large. Its growth cannot be told here: there is no last good image to compare with.
 fn keep_within(budget: &SizeBudget, prepared: &Prepared<'_>, say: Say<'_>) -> anyhow::Result<()> {
-    let measured = sizes::image_status("", "", &ReadBack::from_assembled(&prepared.image)?);
+    let measured = image_status("", "", &Sizes::of(&ReadBack::from_assembled(&prepared.image)?));
     match budget.excess(&measured) {
         Some(excess) if budget.fails => anyhow::bail!("{excess}; make the program smaller, or raise the budget"),
         Some(excess) => say(format!("warning: {excess}")),

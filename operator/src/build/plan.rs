@@ -2,12 +2,13 @@
 
 use super::arguments::BuildArgs;
 use crate::clients::oci::{Reference, parse_reference};
+use crate::conversions;
 use crate::image::warnings::Learned;
-use crate::image::{Assembly, Compression, base};
+use crate::image::{Assembly, Compression, EnvVar, base};
 use crate::render::compile::Compile;
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
-use gowindows_crds::v1alpha1::{BaseSpec, GoWindowsImageSpec, ImageEnvVar};
+use gowindows_crds::v1alpha1::{BaseSpec, GoWindowsImageSpec};
 use std::path::{Path, PathBuf};
 
 /// What `$(revision)` becomes outside a clean git tree.
@@ -133,13 +134,13 @@ fn assembly(
         bases,
         releases,
         args: image.args.iter().map(expanded).collect(),
-        env: image.env.iter().map(|var| ImageEnvVar { name: var.name.clone(), value: expanded(&var.value) }).collect(),
+        env: image.env.iter().map(|var| EnvVar { name: var.name.clone(), value: expanded(&var.value) }).collect(),
         ports: image.ports.iter().map(port).collect::<anyhow::Result<_>>()?,
         labels: image.labels.iter().map(|(key, value)| (key.clone(), expanded(value))).collect(),
         annotations: image.annotations.iter().map(|(key, value)| (key.clone(), expanded(value))).collect(),
         revision,
         source: declared.map(|spec| spec.source.git.url.clone()),
-        files: image.files.clone(),
+        files: image.files.iter().cloned().map(conversions::mapping).collect(),
         compression,
         epoch: 0,
         learned: Learned::default(),
@@ -155,7 +156,7 @@ fn bases(args: &BuildArgs, declared: BaseSpec, settings: &Settings) -> (Vec<Stri
         Some(base) => (vec![base], args.releases.clone()),
         None => {
             let wanted = if args.releases.is_empty() { releases.unwrap_or_default() } else { args.releases.clone() };
-            (base::references(&settings.bases, flavor.unwrap_or_default(), &wanted), vec![])
+            (base::references(&settings.bases, conversions::flavor(flavor.unwrap_or_default()), &wanted), vec![])
         }
     }
 }
@@ -163,7 +164,7 @@ fn bases(args: &BuildArgs, declared: BaseSpec, settings: &Settings) -> (Vec<Stri
 fn compression(args: &BuildArgs, declared: Option<&GoWindowsImageSpec>) -> anyhow::Result<Compression> {
     match &args.compression {
         Some(wanted) => Ok(wanted.parse()?),
-        None => Compression::declared(declared.and_then(|spec| spec.image.compression.as_ref())).context("image.compression"),
+        None => conversions::compression(declared.and_then(|spec| spec.image.compression.as_ref())).context("image.compression"),
     }
 }
 

@@ -60,7 +60,7 @@ pub struct ControllerArgs {
 /// # Errors
 /// Unusable settings, no API server, a watch that ended, a leadership that was lost.
 pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
-    let settings = Arc::new(Settings::load(&args.config)?);
+    let settings = Arc::new(Settings::load(&args.config, |path| std::fs::read_to_string(path))?);
     settings.check_controller()?;
     let client = client().await.context("find the cluster: neither in-cluster credentials nor a kubeconfig work")?;
     let metrics = Arc::new(Metrics::default());

@@ -17,6 +17,7 @@ mod build;
 mod drift;
 mod inputs;
 mod known_errors;
+mod pace;
 mod plan;
 mod queue;
 mod request;
@@ -41,12 +42,7 @@ pub use request::{
 
 use crate::observe::World;
 use crate::settings::Settings;
-use gowindows_crds::names;
-use gowindows_crds::v1alpha1::{GoWindowsImageStatus, Handled};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
-use std::sync::LazyLock;
-use std::time::Duration;
+use pace::{backoff, later};
 
 /// A question that must be answered before the decision can be taken.
 type Need = Vec<Question>;
@@ -90,69 +86,6 @@ fn plan(world: &World, settings: &Settings) -> Result<Plan, Need> {
     plan.conclusion.note = base::notes(world, &versions, &settings.releases());
     plan.conclusion.request = Some(request);
     Ok(plan)
-}
-
-impl World {
-    /// The status as it was last written; empty for an object that was never seen.
-    pub fn status(&self) -> &GoWindowsImageStatus {
-        static NONE: LazyLock<GoWindowsImageStatus> = LazyLock::new(GoWindowsImageStatus::default);
-        self.object.status.as_ref().unwrap_or(&NONE)
-    }
-
-    /// An order's token that has not been acted on.
-    fn order(&self, annotation: &str, handled: Option<&String>) -> Option<String> {
-        self.object.annotations().get(annotation).filter(|token| Some(*token) != handled && !token.is_empty()).cloned()
-    }
-
-    /// The newest look-now token, ours before Flux's.
-    fn look_now(&self, handled: &Handled) -> Option<String> {
-        let annotations = self.object.annotations();
-        let token = annotations.get(names::ORDER_REQUESTED_AT).or_else(|| annotations.get(names::ORDER_FLUX_REQUESTED_AT));
-        token.filter(|token| Some(*token) != handled.requested_at.as_ref() && !token.is_empty()).cloned()
-    }
-
-    /// Asks, unless this pass asked already.
-    fn ask(&self, questions: Vec<Question>) -> Result<(), Need> {
-        let open: Vec<_> = questions.into_iter().filter(|question| !self.answers.asked.contains(question)).collect();
-        if open.is_empty() { Ok(()) } else { Err(open) }
-    }
-
-    /// The time since a moment; zero for one that lies ahead.
-    fn since(&self, moment: Timestamp) -> Duration {
-        Duration::try_from(self.now.duration_since(moment)).unwrap_or_default()
-    }
-
-    /// A fraction in 0..1 that is the object's own: spreads what many objects would do at once.
-    fn spread(&self) -> f64 {
-        let uid = self.object.uid().unwrap_or_default();
-        let hash = uid.bytes().fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
-        f64::from(hash) / f64::from(u32::MAX)
-    }
-}
-
-impl Plan {
-    /// Looks again after this time, or earlier where something earlier is planned.
-    fn look_again(&mut self, after: Duration) {
-        let after = after.max(Duration::from_millis(200));
-        self.next = Some(self.next.map_or(after, |next| next.min(after)));
-    }
-
-    /// Looks again at a moment.
-    fn look_again_at(&mut self, now: Timestamp, at: Timestamp) {
-        self.look_again(Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    }
-}
-
-/// A moment later by a duration; the far future where that cannot be represented.
-fn later(moment: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by).ok().and_then(|by| moment.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
-}
-
-/// Exponential back-off: 10 s, 20 s, 40 s ... up to the ceiling, spread by up to a fifth per object.
-fn backoff(times: u32, ceiling: Duration, spread: f64) -> Duration {
-    let steps = times.saturating_sub(1).min(16);
-    let plain = Duration::from_secs(10).saturating_mul(1 << steps).min(ceiling);
-    plain.mul_f64(1.0 + spread / 5.0)
 }
 
 #[cfg(test)]

@@ -103,6 +103,19 @@ pub enum Effect {
     DeleteJob(String),
 }
 
+impl Plan {
+    /// Looks again after this time, or earlier where something earlier is planned.
+    pub(super) fn look_again(&mut self, after: Duration) {
+        let after = after.max(Duration::from_millis(200));
+        self.next = Some(self.next.map_or(after, |next| next.min(after)));
+    }
+
+    /// Looks again at a moment.
+    pub(super) fn look_again_at(&mut self, now: Timestamp, at: Timestamp) {
+        self.look_again(Duration::try_from(at.duration_since(now)).unwrap_or_default());
+    }
+}
+
 impl Effect {
     /// Its name, for logs and metrics.
     pub fn name(&self) -> &'static str {

@@ -8,7 +8,6 @@
 
 use super::{BuildVerdict, Effect, Plan};
 use crate::observe::{Build, BuildState, InLine, Line, Turn, World};
-use crate::render;
 use crate::settings::{Settings, SlotSettings};
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::NodeSystem;
@@ -30,7 +29,7 @@ struct Place {
 
 /// Has a Job wait for a slot, where they are limited.
 pub(super) fn enqueue(job: &mut Job, settings: &Settings) {
-    let (system, name) = if render::is_on_windows(job) { (NodeSystem::Windows, "windows") } else { (NodeSystem::Linux, "linux") };
+    let (system, name) = if crate::observe::is_on_windows(job) { (NodeSystem::Windows, "windows") } else { (NodeSystem::Linux, "linux") };
     if settings.slots.of(system).is_some() {
         job.annotations_mut().insert(names::ANNOTATION_QUEUED.to_owned(), name.to_owned());
         job.spec.get_or_insert_default().suspend = Some(true);

@@ -20,8 +20,9 @@ pub use resources::MemoryRequest;
 pub use test::TestRequest;
 
 use super::plan::Refusal;
+use crate::conversions;
+use crate::image::Assembly;
 use crate::image::verify::Author;
-use crate::image::{Assembly, Compression};
 use crate::render::Compile;
 use crate::render::dockerfile::{Builder, Generated};
 use crate::settings::Settings;
@@ -241,7 +242,7 @@ impl Request {
             cgo: cgo.unwrap_or(false),
             test,
             content: Content {
-                compression: Compression::declared(compression.as_ref())
+                compression: conversions::compression(compression.as_ref())
                     .map_err(|error| invalid("image.compression", "", &error.to_string()))?,
                 ..Content::checked(args, env, ports, labels, annotations, files)?
             },
@@ -281,7 +282,7 @@ impl Request {
     pub fn author(&self) -> Author {
         match self.build.engine.dockerfile() {
             None => Author::Us,
-            Some(_) => Author::buildkit(self.build.compiles_on()),
+            Some(_) => Author::buildkit(conversions::system(self.build.compiles_on())),
         }
     }
 

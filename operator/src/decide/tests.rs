@@ -21,9 +21,13 @@ use super::*;
 use crate::observe::*;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::{ConditionType, Reason, find};
-use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, InputsStatus, RolloutPhase, TargetKind};
+use gowindows_crds::names;
+use gowindows_crds::v1alpha1::{BinaryStatus, GoWindowsImageStatus, ImageStatus, InputsStatus, RolloutPhase, TargetKind};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use template::{deployment, placement};
 
 const COMMIT: &str = "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567";

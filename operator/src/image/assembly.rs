@@ -2,7 +2,6 @@
 
 use super::compression::Compression;
 use super::warnings::Learned;
-use gowindows_crds::v1alpha1::{FileMapping, ImageEnvVar};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,7 +21,7 @@ pub struct Assembly {
     pub args: Vec<String>,
     /// The image's environment, beside the base's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<ImageEnvVar>,
+    pub env: Vec<EnvVar>,
     /// TCP ports for `ExposedPorts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<u16>,
@@ -49,6 +48,27 @@ pub struct Assembly {
     /// What the program says of itself: read from it before the image is assembled, never sent.
     #[serde(skip)]
     pub learned: Learned,
+}
+
+/// A variable of the image's environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+pub struct EnvVar {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// What of the source's repository goes where in the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+pub struct FileMapping {
+    /// A file or folder, relative to the repository's root, with forward slashes. Example: `web/dist`.
+    pub from: String,
+    /// The same file or folder in the image. Example: `C:\app\web`.
+    pub to: String,
+    /// What of the folder is left out, in gitignore's syntax, relative to `from`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<String>,
 }
 
 impl Assembly {

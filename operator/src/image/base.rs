@@ -8,7 +8,7 @@ use super::config::ImageConfig;
 use super::digest::Digest;
 use super::manifest::{Descriptor, Document, Index, Manifest, Platform, media_type};
 use super::release;
-use gowindows_crds::v1alpha1::BaseFlavor;
+use crate::image::Flavor;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -17,17 +17,17 @@ pub const DEFAULT_RELEASE: &str = "ltsc2022";
 
 /// The base references of a flavor, one per release (the default one, when none is named). `repositories` are the settings'
 /// `bases`, by flavor; Microsoft's are taken where they name none.
-pub fn references(repositories: &BTreeMap<String, String>, flavor: BaseFlavor, releases: &[String]) -> Vec<String> {
+pub fn references(repositories: &BTreeMap<String, String>, flavor: Flavor, releases: &[String]) -> Vec<String> {
     let repository = repository(repositories, flavor);
     let tagged = |release: &str| format!("{repository}:{release}");
     if releases.is_empty() { vec![tagged(DEFAULT_RELEASE)] } else { releases.iter().map(|release| tagged(release)).collect() }
 }
 
 /// The repository of a flavor's bases.
-pub fn repository(repositories: &BTreeMap<String, String>, flavor: BaseFlavor) -> &str {
+pub fn repository(repositories: &BTreeMap<String, String>, flavor: Flavor) -> &str {
     let (key, default) = match flavor {
-        BaseFlavor::NanoServer => ("NanoServer", "mcr.microsoft.com/windows/nanoserver"),
-        BaseFlavor::ServerCore => ("ServerCore", "mcr.microsoft.com/windows/servercore"),
+        Flavor::NanoServer => ("NanoServer", "mcr.microsoft.com/windows/nanoserver"),
+        Flavor::ServerCore => ("ServerCore", "mcr.microsoft.com/windows/servercore"),
     };
     repositories.get(key).map_or(default, String::as_str)
 }
@@ -341,9 +341,9 @@ pub(crate) mod tests {
     #[test]
     fn a_flavor_is_a_repository_and_a_release_its_tag() {
         let ours = BTreeMap::from([("NanoServer".to_string(), "r.example/nano".to_string())]);
-        assert_eq!(references(&ours, BaseFlavor::NanoServer, &[]), ["r.example/nano:ltsc2022"]);
+        assert_eq!(references(&ours, Flavor::NanoServer, &[]), ["r.example/nano:ltsc2022"]);
         let two = ["ltsc2022".to_string(), "ltsc2025".to_string()];
-        assert_eq!(references(&ours, BaseFlavor::ServerCore, &two)[1], "mcr.microsoft.com/windows/servercore:ltsc2025");
+        assert_eq!(references(&ours, Flavor::ServerCore, &two)[1], "mcr.microsoft.com/windows/servercore:ltsc2025");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::imports;
 use super::pe_file::{PeError, PeFile};
 use super::warnings::{Learned, MOST_WARNINGS, Warning, part};
 use super::windows_apis::WindowsApis;
-use gowindows_crds::v1alpha1::BaseFlavor;
+use crate::image::Flavor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek};
 
@@ -46,7 +46,7 @@ impl Beside {
 
     /// What was learned from a program, now that these files lie beside it.
     #[must_use]
-    pub fn with(&self, mut learned: Learned, apis: &WindowsApis, flavors: &BTreeSet<BaseFlavor>) -> Learned {
+    pub fn with(&self, mut learned: Learned, apis: &WindowsApis, flavors: &BTreeSet<Flavor>) -> Learned {
         learned.warnings.retain(|warning| !matches!(warning, Warning::AbsentImport { dll } if self.in_program_folder.contains(dll)));
         for (file, dlls) in &self.imports {
             let absent = dlls.iter().filter(|dll| !self.in_program_folder.contains(*dll) && apis.is_absent(dll, flavors));
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use std::io::Cursor;
 
-    fn warned(program: &[&str], files: &[(&str, &[u8])], flavor: BaseFlavor) -> Vec<String> {
+    fn warned(program: &[&str], files: &[(&str, &[u8])], flavor: Flavor) -> Vec<String> {
         let (apis, flavors) = (WindowsApis::shipped(), BTreeSet::from([flavor]));
         let learned = Learned::read(Cursor::new(importing(program, &[])), apis, &flavors).expect("a program");
         let mut beside = Beside::default();
@@ -79,22 +79,18 @@ mod tests {
         let dll = importing(&["KERNEL32.dll", "USER32.dll"], &["winmm.dll"]);
         let files = [(r"C:\app\lib\Driver.DLL", &dll[..]), (r"C:\app\user32.txt", b"no DLL"), (r"C:\app\broken.dll", b"MZ")];
         let expected = [r"AbsentFileImport|C:\app\lib\Driver.DLL|user32.dll", r"AbsentFileImport|C:\app\lib\Driver.DLL|winmm.dll"];
-        assert_eq!(warned(&[], &files, BaseFlavor::NanoServer), expected);
-        assert_eq!(warned(&[], &files, BaseFlavor::ServerCore), [""; 0], "Server Core has them");
+        assert_eq!(warned(&[], &files, Flavor::NanoServer), expected);
+        assert_eq!(warned(&[], &files, Flavor::ServerCore), [""; 0], "Server Core has them");
     }
 
     #[test]
     fn what_lies_in_the_programs_folder_is_not_absent() {
         let (driver, user32) = (importing(&["user32.dll"], &[]), importing(&["kernel32.dll"], &[]));
-        assert_eq!(warned(&["USER32.dll"], &[], BaseFlavor::NanoServer), ["AbsentImport|user32.dll"]);
+        assert_eq!(warned(&["USER32.dll"], &[], Flavor::NanoServer), ["AbsentImport|user32.dll"]);
         let beside = [(r"C:\app\driver.dll", &driver[..]), (r"C:\App\User32.dll", &user32[..])];
-        assert_eq!(warned(&["USER32.dll"], &beside, BaseFlavor::NanoServer), [""; 0]);
+        assert_eq!(warned(&["USER32.dll"], &beside, Flavor::NanoServer), [""; 0]);
         let elsewhere = [(r"C:\app\lib\user32.dll", &user32[..])];
-        assert_eq!(
-            warned(&["USER32.dll"], &elsewhere, BaseFlavor::NanoServer),
-            ["AbsentImport|user32.dll"],
-            "no folder is searched for it"
-        );
+        assert_eq!(warned(&["USER32.dll"], &elsewhere, Flavor::NanoServer), ["AbsentImport|user32.dll"], "no folder is searched for it");
     }
 
     #[test]
@@ -102,6 +98,6 @@ mod tests {
         let dll = importing(&["user32.dll"], &[]);
         let names: Vec<String> = (0..50).map(|number| format!(r"C:\app\{number}.dll")).collect();
         let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &dll[..])).collect();
-        assert!(warned(&[], &files, BaseFlavor::NanoServer).len() < MOST_WARNINGS + 1);
+        assert!(warned(&[], &files, Flavor::NanoServer).len() < MOST_WARNINGS + 1);
     }
 }

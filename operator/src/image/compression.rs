@@ -7,7 +7,6 @@
 
 use super::gzip::ParallelGzip;
 use super::manifest::media_type;
-use gowindows_crds::v1alpha1::{CompressionAlgorithm, CompressionSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -57,19 +56,6 @@ pub enum InvalidCompression {
 }
 
 impl Compression {
-    /// What `image.compression` asks for.
-    ///
-    /// # Errors
-    /// The algorithm has no such level.
-    pub fn declared(spec: Option<&CompressionSpec>) -> Result<Self, InvalidCompression> {
-        let Some(CompressionSpec { algorithm, level }) = spec else { return Ok(Self::default()) };
-        let name = match algorithm.unwrap_or_default() {
-            CompressionAlgorithm::Gzip => "gzip",
-            CompressionAlgorithm::Zstd => "zstd",
-        };
-        level.map_or_else(|| name.to_owned(), |level| format!("{name}:{level}")).parse()
-    }
-
     /// The media type of a layer that is compressed so.
     pub fn media_type(self) -> &'static str {
         match self {

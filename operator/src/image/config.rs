@@ -185,7 +185,7 @@ pub(super) fn rfc3339(epoch: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gowindows_crds::v1alpha1::ImageEnvVar;
+    use crate::image::assembly::EnvVar;
 
     const BASE: &str = r#"{"architecture":"amd64","os":"windows","os.version":"10.0.20348.5499","os.features":["win32k"],
         "created":"2026-08-11T00:00:00.123Z","config":{"User":"","Env":null,"Entrypoint":null,"Cmd":["c:\\windows\\system32\\cmd.exe"],"ArgsEscaped":true},
@@ -202,7 +202,7 @@ mod tests {
     fn the_configuration_is_the_documented_one_to_the_byte() {
         let assembly = Assembly {
             args: vec!["-listen".into(), ":8080".into()],
-            env: vec![ImageEnvVar { name: "MODE".into(), value: "a b".into() }],
+            env: vec![EnvVar { name: "MODE".into(), value: "a b".into() }],
             ports: vec![8080],
             labels: BTreeMap::from([("team".into(), "shop".into())]),
             revision: Some("c0ffee".into()),
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_variable_replaces_the_bases_whatever_its_case() {
         let base = Execution { env: vec!["Mode=old".into(), "KEEP=1".into()], ..Execution::default() };
-        let env = vec![ImageEnvVar { name: "MODE".into(), value: "new".into() }];
+        let env = vec![EnvVar { name: "MODE".into(), value: "new".into() }];
         let merged = execution(&base, &Assembly { env, ..Assembly::default() }, &"a.exe".parse().expect("a name"));
         assert_eq!(merged.env, ["KEEP=1", "MODE=new"]);
     }

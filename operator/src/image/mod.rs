@@ -12,6 +12,7 @@ pub mod content;
 pub mod descriptor;
 pub mod digest;
 pub mod files;
+mod flavor;
 mod gzip;
 pub mod imports;
 pub mod layer;
@@ -24,15 +25,18 @@ pub mod sbom;
 pub mod security;
 pub mod sizes;
 pub mod standard;
+mod system;
 pub mod verify;
 pub mod verify_layer;
 pub mod warnings;
 pub mod windows_apis;
 pub mod windows_path;
 
-pub use assembly::Assembly;
+pub use assembly::{Assembly, EnvVar, FileMapping};
 pub use compression::Compression;
 pub use digest::Digest;
+pub use flavor::Flavor;
+pub use system::System;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -10,7 +10,6 @@ use super::manifest::{Descriptor, Manifest};
 use super::release;
 use super::verify::ReadBack;
 use super::warnings::{Learned, MOST_WARNINGS, Warning};
-use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
 use std::collections::BTreeMap;
 
 /// On the application layer's descriptor: sha256 of the program, in hex.
@@ -61,49 +60,118 @@ fn warnings(platform: &ReadBack) -> Vec<String> {
     codes.filter_map(|code| code.parse::<Warning>().ok()).map(String::from).collect()
 }
 
-/// What `status.image` holds of an image in `repository`, as far as the registry knows it; `digest` is its index's or only
-/// manifest's, `platforms` stand newest build first.
-pub fn image_status(repository: &str, digest: &str, platforms: &[ReadBack]) -> ImageStatus {
-    let platform_statuses: Vec<PlatformStatus> = platforms.iter().map(platform_status).collect();
-    ImageStatus {
-        reference: format!("{repository}@{digest}"),
-        digest: digest.to_string(),
-        binary: platforms.first().and_then(binary_status),
-        pull_bytes: platforms.first().map(pull_bytes),
-        stored_bytes: (!platforms.is_empty()).then(|| bytes(distinct(platforms.iter().flat_map(blobs)))),
-        platforms: platform_statuses,
-        warnings: platforms.first().map(warnings).unwrap_or_default(),
-        ..ImageStatus::default()
+/// What is stored and pulled of an image, one entry a release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// The releases, in the order of the index: newest build first.
+    pub platforms: Vec<PlatformSizes>,
+    /// The program, as the writer noted it; none for an image of another writer.
+    pub program: Option<NotedProgram>,
+    /// What a node pulls of the first release.
+    pub pull: Option<Pull>,
+    /// Bytes that the registry stores, each blob once.
+    pub stored_bytes: Option<u64>,
+    /// Warnings noted on the first release, as codes; unknown ones are left out.
+    pub warnings: Vec<String>,
+}
+
+/// The sizes of one release's image, compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformSizes {
+    /// The base's full version, four parts. Example: `10.0.20348.5499`.
+    pub os_version: String,
+    /// The release's name, where its build is known. Example: `ltsc2022`.
+    pub release: Option<String>,
+    /// Digest of the release's manifest.
+    pub digest: Digest,
+    /// Bytes of all layers and the configuration.
+    pub total_bytes: u64,
+    /// Bytes of the base's layers.
+    pub base_bytes: u64,
+    /// Bytes of our layers.
+    pub app_bytes: u64,
+    /// Bytes of the program and the files beside it, uncompressed, as the writer noted them.
+    pub app_unpacked_bytes: Option<u64>,
+    /// Number of layers.
+    pub layers: usize,
+}
+
+/// A program as its writer noted it on the layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotedProgram {
+    /// File name. Example: `storefront.exe`.
+    pub name: String,
+    /// Uncompressed bytes.
+    pub bytes: u64,
+    /// sha256 in hex.
+    pub sha256: String,
+}
+
+/// What a node pulls, in compressed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pull {
+    /// With the base unpacked already.
+    pub base_cached: u64,
+    /// With nothing.
+    pub cold: u64,
+}
+
+impl Sizes {
+    /// Of an image's releases.
+    pub fn of(platforms: &[ReadBack]) -> Self {
+        let first = platforms.first();
+        Self {
+            platforms: platforms.iter().map(PlatformSizes::of).collect(),
+            program: first.and_then(NotedProgram::of),
+            pull: first.map(Pull::of),
+            stored_bytes: (!platforms.is_empty()).then(|| distinct(platforms.iter().flat_map(blobs))),
+            warnings: first.map(warnings).unwrap_or_default(),
+        }
     }
 }
 
-fn platform_status(platform: &ReadBack) -> PlatformStatus {
-    let ReadBack { entry: _, digest, manifest, config } = platform;
-    let Manifest { schema_version: _, media_type: _, config: config_descriptor, layers, annotations: _ } = manifest;
-    let os_version = config.os_version.clone().unwrap_or_default();
-    let total = |layers: &[Descriptor]| layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
-    let unpacked =
-        |layer: &Descriptor| [PROGRAM_BYTES, FILES_BYTES].iter().find_map(|note| layer.annotations.get(*note)?.parse::<u64>().ok());
-    let own = own_layers(manifest);
-    let (app, base) = (total(own), total(&layers[..layers.len() - own.len()]));
-    PlatformStatus {
-        release: release::name(&os_version).map(String::from),
-        os_version,
-        digest: digest.to_string(),
-        total_bytes: bytes(base.saturating_add(app).saturating_add(config_descriptor.size)),
-        base_bytes: bytes(base),
-        app_bytes: bytes(app),
-        // Of one layer alone it would be a number that means nothing.
-        app_unpacked_bytes: own.iter().map(unpacked).try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?))).map(bytes),
-        layers: i32::try_from(layers.len()).unwrap_or(i32::MAX),
+impl PlatformSizes {
+    fn of(platform: &ReadBack) -> Self {
+        let ReadBack { entry: _, digest, manifest, config } = platform;
+        let Manifest { schema_version: _, media_type: _, config: config_descriptor, layers, annotations: _ } = manifest;
+        let os_version = config.os_version.clone().unwrap_or_default();
+        let total = |layers: &[Descriptor]| layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+        let unpacked =
+            |layer: &Descriptor| [PROGRAM_BYTES, FILES_BYTES].iter().find_map(|note| layer.annotations.get(*note)?.parse::<u64>().ok());
+        let own = own_layers(manifest);
+        let (app, base) = (total(own), total(&layers[..layers.len() - own.len()]));
+        Self {
+            release: release::name(&os_version).map(String::from),
+            os_version,
+            digest: digest.clone(),
+            total_bytes: base.saturating_add(app).saturating_add(config_descriptor.size),
+            base_bytes: base,
+            app_bytes: app,
+            // Of one layer alone it would be a number that means nothing.
+            app_unpacked_bytes: own.iter().map(unpacked).try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?))),
+            layers: layers.len(),
+        }
     }
 }
 
-/// What a node fetches is told apart by digest, what it unpacks by chain ID; the base's layers have the chain IDs that they have in the base.
-fn pull_bytes(platform: &ReadBack) -> PullBytes {
-    let config = std::iter::once(&platform.manifest.config);
-    let base_cached = distinct(config.chain(own_layers(&platform.manifest)));
-    PullBytes { base_cached: bytes(base_cached), cold: bytes(distinct(blobs(platform))) }
+impl Pull {
+    /// What a node fetches is told apart by digest, what it unpacks by chain ID; the base's layers have the chain IDs that they have in the base.
+    fn of(platform: &ReadBack) -> Self {
+        let config = std::iter::once(&platform.manifest.config);
+        Self { base_cached: distinct(config.chain(own_layers(&platform.manifest))), cold: distinct(blobs(platform)) }
+    }
+}
+
+impl NotedProgram {
+    fn of(platform: &ReadBack) -> Option<Self> {
+        let notes = &platform.manifest.layers.last()?.annotations;
+        let entrypoint = platform.config.config.entrypoint.first()?;
+        Some(Self {
+            name: entrypoint.rsplit('\\').next()?.to_string(),
+            bytes: notes.get(PROGRAM_BYTES)?.parse().ok()?,
+            sha256: notes.get(PROGRAM_SHA256)?.clone(),
+        })
+    }
 }
 
 fn blobs(platform: &ReadBack) -> impl Iterator<Item = &Descriptor> {
@@ -116,22 +184,6 @@ fn distinct<'a>(blobs: impl Iterator<Item = &'a Descriptor>) -> u64 {
     by_digest.values().fold(0, |sum, size| sum.saturating_add(*size))
 }
 
-fn binary_status(platform: &ReadBack) -> Option<BinaryStatus> {
-    let notes = &platform.manifest.layers.last()?.annotations;
-    let entrypoint = platform.config.config.entrypoint.first()?;
-    Some(BinaryStatus {
-        name: entrypoint.rsplit('\\').next()?.to_string(),
-        bytes: notes.get(PROGRAM_BYTES)?.parse().ok()?,
-        sha256: notes.get(PROGRAM_SHA256)?.clone(),
-        inputs: None,
-    })
-}
-
-/// Kubernetes numbers are signed; no layer comes near the limit.
-fn bytes(size: u64) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::digest::Digest;
@@ -141,7 +193,7 @@ mod tests {
     #[test]
     fn warnings_come_back_with_the_image() {
         let mut platforms = read_back(&image_on(&["10.0.20348.5499"]));
-        assert_eq!(image_status("r", "d", &platforms).warnings, [""; 0]);
+        assert_eq!(Sizes::of(&platforms).warnings, [""; 0]);
         let layer = Layer {
             media_type: super::super::manifest::media_type::LAYER_GZIP,
             digest: Digest::of(b""),
@@ -155,7 +207,7 @@ mod tests {
         assert_eq!(notes[WARNINGS], "Cgo,TlsRoots");
         notes.insert(WARNINGS.into(), format!("Cgo,FromTheFuture,{}", ["TlsRoots"; 100].join(",")));
         platforms[0].manifest.layers.last_mut().expect("ours").annotations = notes;
-        let found = image_status("r", "d", &platforms).warnings;
+        let found = Sizes::of(&platforms).warnings;
         assert_eq!((&found[..2], found.len()), (&["Cgo".to_string(), "TlsRoots".to_string()][..], MOST_WARNINGS - 1));
     }
 
@@ -163,15 +215,14 @@ mod tests {
     fn sizes_come_from_the_manifest() {
         let image = image_on(&["10.0.26100.1", "10.0.20348.5499"]);
         let platforms = read_back(&image);
-        let status = image_status("example.com/app", "sha256:x", &platforms);
-        let config = platforms[0].manifest.config.size as i64;
+        let status = Sizes::of(&platforms);
+        let config = platforms[0].manifest.config.size;
         let platform = &status.platforms[0];
-        assert_eq!(status.reference, "example.com/app@sha256:x");
         assert_eq!((platform.release.as_deref(), platform.os_version.as_str()), (Some("ltsc2025"), "10.0.26100.1"));
         assert_eq!((platform.base_bytes, platform.app_bytes, platform.layers, platform.total_bytes), (2000, 50, 3, 2050 + config));
-        assert_eq!(status.pull_bytes, Some(PullBytes { base_cached: 50 + config, cold: 2050 + config }));
+        assert_eq!(status.pull, Some(Pull { base_cached: 50 + config, cold: 2050 + config }));
         assert_eq!(platform.app_unpacked_bytes, Some(90), "the program alone");
-        let binary = status.binary.expect("noted on the layer");
+        let binary = status.program.expect("noted on the layer");
         assert_eq!((binary.name.as_str(), binary.bytes, binary.sha256.len()), ("hello.exe", 90, 64));
     }
 
@@ -188,18 +239,18 @@ mod tests {
     #[test]
     fn what_releases_share_is_stored_once_and_what_a_node_has_unpacked_is_not_pulled() {
         let mut platforms = read_back(&image_on(&["10.0.26100.1", "10.0.20348.5499"]));
-        let configs: i64 = platforms.iter().map(|platform| platform.manifest.config.size as i64).sum();
-        let apart = image_status("r", "d", &platforms);
+        let configs: u64 = platforms.iter().map(|platform| platform.manifest.config.size).sum();
+        let apart = Sizes::of(&platforms);
         assert_eq!(apart.stored_bytes, Some(2000 + 2000 + 50 + configs), "our layer once");
         // Two releases whose bases have the lower layer in common.
         let lower = platforms[0].manifest.layers[0].clone();
         platforms[1].manifest.layers[0] = lower;
         let lower = platforms[0].config.rootfs.diff_ids[0].clone();
         platforms[1].config.rootfs.diff_ids.splice(..2, [lower, Digest::of(b"another update")]);
-        let shared = platforms[0].manifest.layers[0].size as i64;
-        let status = image_status("r", "d", &platforms);
+        let shared = platforms[0].manifest.layers[0].size;
+        let status = Sizes::of(&platforms);
         assert_eq!(status.stored_bytes, Some(4000 - shared + 50 + configs));
-        assert_eq!(status.pull_bytes, apart.pull_bytes, "a node takes one release");
+        assert_eq!(status.pull, apart.pull, "a node takes one release");
         // Exactly the layers that `baseCached` leaves out are among what a node with that base has unpacked.
         let platform = &platforms[0];
         let (own, chain) = (own_layers(&platform.manifest).len(), chain_ids(&platform.config.rootfs.diff_ids));
@@ -214,12 +265,12 @@ mod tests {
     #[test]
     fn a_blob_that_stands_twice_is_fetched_once_and_a_size_that_nobody_noted_is_not_made_up() {
         let mut platforms = read_back(&image_on(&["10.0.20348.5499"]));
-        let before = image_status("r", "d", &platforms);
+        let before = Sizes::of(&platforms);
         let again = platforms[0].manifest.layers[0].clone();
         platforms[0].manifest.layers.insert(0, again);
-        let twice = image_status("r", "d", &platforms);
-        assert_eq!((twice.pull_bytes, twice.stored_bytes), (before.pull_bytes, before.stored_bytes));
+        let twice = Sizes::of(&platforms);
+        assert_eq!((twice.pull, twice.stored_bytes), (before.pull, before.stored_bytes));
         platforms[0].manifest.layers.last_mut().expect("ours").annotations.clear();
-        assert_eq!(image_status("r", "d", &platforms).platforms[0].app_unpacked_bytes, None);
+        assert_eq!(Sizes::of(&platforms).platforms[0].app_unpacked_bytes, None);
     }
 }

@@ -134,7 +134,7 @@ fn fuzz_manifests_and_configurations() {
 
 fn judged(read: &ReadBack) {
     let _ = (complaint(&any_image(read)), complaint(&image(read, &[])), program_path(&read.config));
-    let _ = sizes::image_status("r", "d", std::slice::from_ref(read));
+    let _ = sizes::Sizes::of(std::slice::from_ref(read));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::digest::Digest;
 use super::layer::ProgramName;
 use super::manifest::{Descriptor, Manifest, media_type};
 use super::{release, sizes};
-use gowindows_crds::v1alpha1::NodeSystem;
+use crate::image::System;
 
 /// The answer to a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,10 +115,10 @@ pub enum Author {
 
 impl Author {
     /// A buildkitd that runs commands on this system.
-    pub fn buildkit(system: NodeSystem) -> Self {
+    pub fn buildkit(system: System) -> Self {
         match system {
-            NodeSystem::Linux => Self::BuildKit,
-            NodeSystem::Windows => Self::BuildKitOnWindows,
+            System::Linux => Self::BuildKit,
+            System::Windows => Self::BuildKitOnWindows,
         }
     }
 

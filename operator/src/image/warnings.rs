@@ -12,7 +12,7 @@ use super::imports;
 use super::pclntab::{self, PclntabError};
 use super::pe_file::{PeError, PeFile};
 use super::windows_apis::WindowsApis;
-use gowindows_crds::v1alpha1::BaseFlavor;
+use crate::image::Flavor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -200,7 +200,7 @@ impl Linked {
     }
 
     /// What may not work on these flavors of base; a base whose flavor is not known lacks nothing.
-    pub fn warnings(&self, apis: &WindowsApis, flavors: &BTreeSet<BaseFlavor>) -> Vec<Warning> {
+    pub fn warnings(&self, apis: &WindowsApis, flavors: &BTreeSet<Flavor>) -> Vec<Warning> {
         let Self { cgo, fallback_roots, tls_client, dlls, apis: needed, unread } = self;
         let absent = |name: &str| apis.is_absent(name, flavors);
         let mut warnings = Vec::new();
@@ -230,7 +230,7 @@ impl Learned {
     ///
     /// # Errors
     /// Reading failed.
-    pub fn read(file: impl Read + Seek, apis: &WindowsApis, flavors: &BTreeSet<BaseFlavor>) -> io::Result<Self> {
+    pub fn read(file: impl Read + Seek, apis: &WindowsApis, flavors: &BTreeSet<Flavor>) -> io::Result<Self> {
         let linked = match PeFile::open(file).and_then(|mut file| Linked::read(&mut file, apis)) {
             Ok(linked) => linked,
             Err(PeError::Read(error)) => return Err(error),

@@ -2,7 +2,7 @@
 //!
 //! Fails open: what the data does not name is taken as present.
 
-use gowindows_crds::v1alpha1::BaseFlavor;
+use crate::image::Flavor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -24,7 +24,7 @@ pub struct AbsentApi {
     /// A DLL's file name in lower case, or words for people: `netapi32.dll`, `COM and WMI`.
     pub name: String,
     /// The flavors without it.
-    pub absent_from: Vec<BaseFlavor>,
+    pub absent_from: Vec<Flavor>,
     /// Go functions that need it (an asterisk at the end for any rest), with the package to name for each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub functions: BTreeMap<String, String>,
@@ -56,7 +56,7 @@ impl WindowsApis {
     }
 
     /// Whether one of these flavors is known to lack it.
-    pub fn is_absent(&self, name: &str, flavors: &BTreeSet<BaseFlavor>) -> bool {
+    pub fn is_absent(&self, name: &str, flavors: &BTreeSet<Flavor>) -> bool {
         self.named(name).is_some_and(|entry| entry.absent_from.iter().any(|flavor| flavors.contains(flavor)))
     }
 
@@ -79,11 +79,11 @@ impl AbsentApi {
 }
 
 /// The flavor of a base, as its name tells; none if it does not.
-pub fn flavor_of(reference: &str) -> Option<BaseFlavor> {
+pub fn flavor_of(reference: &str) -> Option<Flavor> {
     let name = reference.to_ascii_lowercase();
     match (name.contains("nanoserver"), name.contains("servercore") || name.contains("windows/server")) {
-        (true, false) => Some(BaseFlavor::NanoServer),
-        (false, true) => Some(BaseFlavor::ServerCore),
+        (true, false) => Some(Flavor::NanoServer),
+        (false, true) => Some(Flavor::ServerCore),
         _ => None,
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     fn a_site_replaces_and_adds_entries() {
         let own = [
             AbsentApi { name: "netapi32.dll".into(), ..AbsentApi::default() },
-            AbsentApi { name: "secur32.dll".into(), absent_from: vec![BaseFlavor::ServerCore], ..AbsentApi::default() },
+            AbsentApi { name: "secur32.dll".into(), absent_from: vec![Flavor::ServerCore], ..AbsentApi::default() },
         ];
         let apis = WindowsApis::shipped().with(&own);
         assert_eq!(apis.named("netapi32.dll"), Some(&own[0]));
@@ -138,9 +138,9 @@ mod tests {
     #[test]
     fn a_flavor_is_told_by_name_or_not_at_all() {
         for (reference, flavor) in [
-            ("mcr.microsoft.com/windows/nanoserver:ltsc2022", Some(BaseFlavor::NanoServer)),
-            ("mirror.example/win/servercore@sha256:0", Some(BaseFlavor::ServerCore)),
-            ("mcr.microsoft.com/windows/server:ltsc2022", Some(BaseFlavor::ServerCore)),
+            ("mcr.microsoft.com/windows/nanoserver:ltsc2022", Some(Flavor::NanoServer)),
+            ("mirror.example/win/servercore@sha256:0", Some(Flavor::ServerCore)),
+            ("mcr.microsoft.com/windows/server:ltsc2022", Some(Flavor::ServerCore)),
             ("registry.example/base:1", None),
             ("registry.example/servercore/nanoserver:1", None),
         ] {

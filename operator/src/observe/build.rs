@@ -10,7 +10,7 @@ use super::starved::{self, Memory};
 use super::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn, relay, test_output};
 use crate::decide::{Inputs, Pod as FailedPod, explained};
 use crate::redact;
-use crate::render::{self, COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST};
+use crate::stages::{COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, StageStatus};
@@ -39,7 +39,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         fingerprint,
         attempt,
         engine: engine(job),
-        elsewhere: engine(job) == BuildEngine::BuildKit && !render::compiles_in_its_pod(job),
+        elsewhere: engine(job) == BuildEngine::BuildKit && !crate::observe::compiles_in_its_pod(job),
         cause: annotation(names::ANNOTATION_CAUSE).unwrap_or_default(),
         rebuild_token: annotation(names::ANNOTATION_REBUILD_TOKEN),
         program_of: annotation(names::ANNOTATION_PROGRAM_OF),
@@ -190,7 +190,7 @@ fn report(ended: &ContainerStateTerminated) -> Option<Report> {
 }
 
 fn result(pod: &Pod) -> Option<BuildResult> {
-    let report = report(terminated(container(pod, crate::render::ASSEMBLE)?)?)?;
+    let report = report(terminated(container(pod, crate::stages::ASSEMBLE)?)?)?;
     Some(BuildResult { digest: report.digest?, binary: report.binary, sbom: report.sbom, warnings: report.warnings })
 }
 
@@ -199,7 +199,7 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine:
     match stopped.map(|why| why.split_once('/').unwrap_or((why, ""))) {
         Some(("Timeout", stage)) => {
             let field = if stage == COMPILE { "build" } else { stage };
-            let field = if stage == crate::render::ASSEMBLE { "push" } else { field };
+            let field = if stage == crate::stages::ASSEMBLE { "push" } else { field };
             let message = format!("Stage {stage} took longer than build.timeouts.{field}. Raise it, or see what the stage is waiting for.");
             return Failure { stage: Some(stage.to_owned()), ..plain(Reason::Timeout, message) };
         }

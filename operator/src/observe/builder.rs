@@ -4,7 +4,7 @@
 //! that it reads the same with every engine; a builder that fails itself has reasons of its own, and its image or its certificates are not
 //! the program's fault. Signs are from the sources of BuildKit 0.32 and Kaniko 1.24; `lab_engines` meets the usual ones in the output of both.
 
-use crate::render::{COMPILE, DAEMONLESS};
+use crate::stages::{COMPILE, DAEMONLESS};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::BuildEngine;
 

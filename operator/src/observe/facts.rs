@@ -2,21 +2,13 @@
 //!
 //! Facts for people: nothing is decided by them. Stages of older versions tell less, those of newer ones perhaps more.
 
+use crate::facts::SourceFacts;
 use crate::step::source_request::CacheFacts;
 use gowindows_crds::v1alpha1::CacheStatus;
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
-
-/// What is known; nothing before the stage has ended well, or when its pod is gone.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SourceFacts {
-    /// Bytes of the files that are in place for what compiles.
-    pub context_bytes: Option<i64>,
-    /// What the cache held.
-    pub cache: Option<CacheStatus>,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,7 +36,7 @@ fn status(facts: CacheFacts) -> Option<CacheStatus> {
 mod tests {
     use super::super::{BuildState, run};
     use super::*;
-    use crate::render::SOURCE;
+    use crate::stages::SOURCE;
     use crate::step::source_request::{SourceInfo, SourceReport};
     use k8s_openapi::api::batch::v1::Job;
     use k8s_openapi::api::core::v1::Pod;

@@ -1,14 +1,14 @@
-//! Which Jobs are builds of an object, which are parts and tests of them, and how do all of them get on?
+//! Which Jobs are an object's, and why has one no pod?
 
+use super::builds::builds;
 use super::cluster::Cluster;
-use super::{Build, BuildState, Run, World, build, refused_pods, relay, run};
-use gowindows_crds::{GoWindowsImage, names};
+use super::{Build, BuildState, refused_pods};
+use gowindows_crds::GoWindowsImage;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// So long after it may have a pod, a Job without one is asked why.
@@ -18,23 +18,9 @@ impl Cluster {
     /// The builds, each with its parts and its tests, and the parts and tests without a build.
     pub(super) async fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> (Vec<Build>, Vec<(String, Timestamp)>) {
         let pods = self.stores.pods.state();
-        let of_a_build = |job: &Arc<Job>| job.labels().contains_key(names::LABEL_ROLE);
-        let (others, jobs): (Vec<_>, Vec<_>) = self.jobs(object, now).into_iter().partition(of_a_build);
-        let mut runs: BTreeMap<String, Run> = others.iter().map(|job| (job.name_any(), run(job, &pods_of(&pods, job)))).collect();
-        let legs: BTreeMap<String, _> = others.iter().map(|job| (job.name_any(), relay::legs(job))).collect();
-        let mut whole = |mut build: Build| {
-            relay::fill(&mut build.before, &mut runs);
-            let tests = build.tests.as_mut().and_then(|tests| {
-                tests.before = legs.get(&tests.job).cloned().unwrap_or_default();
-                relay::fill(&mut tests.before, &mut runs);
-                runs.remove(&tests.job).map(|run| relay::joined(&tests.before, run))
-            });
-            build.relayed().tested(tests)
-        };
-        let mut builds: Vec<Build> = jobs.iter().filter_map(|job| build(job, &pods_of(&pods, job))).map(&mut whole).collect();
-        builds.sort_by(|a, b| (a.created, a.attempt, &a.job).cmp(&(b.created, b.attempt, &b.job)));
+        let (mut builds, strays) = builds(&self.jobs(object, now), |job| pods_of(&pods, job));
         self.ask_for_pods(object, &mut builds, now).await;
-        (builds, runs.into_iter().map(|(job, run)| (job, run.created)).collect())
+        (builds, strays)
     }
 
     /// The Jobs that are an object's, as watched and as written.
@@ -78,11 +64,4 @@ impl Cluster {
 fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {
     let Some(uid) = job.uid() else { return Vec::new() };
     pods.iter().filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid)).cloned().collect()
-}
-
-impl World {
-    /// Whether any build has not ended.
-    pub fn is_building(&self) -> bool {
-        self.builds.iter().any(|build| build.state.is_active())
-    }
 }

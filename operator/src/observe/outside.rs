@@ -1,7 +1,7 @@
 //! How is the outside world asked? The traits that `clients` implement and that a simulation replaces.
 
-use super::{Published, Revision};
 use crate::decide::{Attestation, Identity, Reference};
+use crate::facts::{Attested, Published, ResolvedBase, Revision};
 use crate::image::verify::Author;
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
@@ -19,26 +19,6 @@ pub struct Miss {
     pub reason: Reason,
     /// For people: what happened and what to do.
     pub message: String,
-}
-
-/// What is attached to an image: digests of the referrers' manifests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attested {
-    /// The bill of its parts.
-    pub sbom: Option<String>,
-    /// How it was built; none where nobody can say.
-    pub provenance: Option<String>,
-    /// The signature, where one was asked for.
-    pub signature: Option<String>,
-}
-
-/// A base, as its reference was resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResolvedBase {
-    /// Of its index or only manifest.
-    pub digest: String,
-    /// The full versions of its windows/amd64 images. Example: `["10.0.20348.5499"]`.
-    pub os_versions: Vec<String>,
 }
 
 /// What opens a registry for a while.

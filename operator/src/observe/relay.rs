@@ -67,27 +67,12 @@ fn idle(before: &[Leg], last: &Run) -> Vec<String> {
     turns.filter(|turn| turn.since.is_none()).map(|turn| turn.job.clone()).collect()
 }
 
-impl Build {
-    /// Joined with the Jobs before its own.
-    pub fn relayed(self) -> Self {
-        let Self { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle, .. } = self.clone();
-        let Run { finished, stages, facts, state, stopped, turn, idle, .. } =
-            joined(&self.before, Run { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle });
-        Self { finished, stages, facts, running: state.is_active(), state, stopped, turn, idle, ..self }
-    }
-
-    /// All of its Jobs that are there, its own last.
-    pub fn all_jobs(&self) -> impl Iterator<Item = &str> {
-        let there = |leg: &&Leg| leg.run.is_some();
-        let parts = self.before.iter().chain(self.tests.iter().flat_map(|tests| &tests.before)).filter(there).map(|leg| leg.job.as_str());
-        let tests = self.tests.iter().filter(|tests| tests.run.is_some()).map(|tests| tests.job.as_str());
-        parts.chain(tests).chain([self.job.as_str()])
-    }
-
-    /// The Jobs of it that wait, and whose turn has come. Those that need a slot are not among them.
-    pub fn to_resume(&self) -> impl Iterator<Item = &str> {
-        self.turns().filter(|turn| turn.since.is_none() && !turn.queued).map(|turn| turn.job.as_str())
-    }
+/// Joined with the Jobs before its own.
+pub fn relayed(build: Build) -> Build {
+    let Build { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle, .. } = build.clone();
+    let Run { finished, stages, facts, state, stopped, turn, idle, .. } =
+        joined(&build.before, Run { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle });
+    Build { finished, stages, facts, running: state.is_active(), state, stopped, turn, idle, ..build }
 }
 
 #[cfg(test)]

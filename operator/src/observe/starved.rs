@@ -6,7 +6,7 @@
 //! | the go command says that the kernel killed the compiler, or that there is no memory | the container's; that of a buildkitd elsewhere |
 //! | the kubelet evicted the pod because of memory | the node's: more was used than was set aside |
 
-use crate::render::{self, COMPILE};
+use crate::stages::COMPILE;
 use gowindows_crds::v1alpha1::BuildEngine;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 
@@ -31,7 +31,7 @@ impl Memory {
     /// Of a container of a pod.
     pub(super) fn of(pod: &Pod, container: &str, engine: BuildEngine) -> Self {
         let spec = pod.spec.as_ref();
-        if container == COMPILE && engine == BuildEngine::BuildKit && !spec.is_some_and(render::has_buildkitd) {
+        if container == COMPILE && engine == BuildEngine::BuildKit && !spec.is_some_and(crate::observe::has_buildkitd) {
             return Self::OfBuildkitd;
         }
         let all = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
@@ -75,7 +75,7 @@ pub(super) fn of_node(pod: Option<&Pod>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::{ASSEMBLE, TEST};
+    use crate::stages::{ASSEMBLE, TEST};
     use serde_json::json;
 
     fn ended(reason: &str, message: &str) -> ContainerStateTerminated {

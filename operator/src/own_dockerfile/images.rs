@@ -1,12 +1,12 @@
 //! Which images may a Dockerfile begin with, and on which system are they used? The object's base and its toolchain, which are pinned for each build, and what it pins itself.
 
-use gowindows_crds::v1alpha1::NodeSystem;
+use crate::image::System;
 
 /// What this build has pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     /// What runs the commands.
-    pub system: NodeSystem,
+    pub system: System,
     /// The object's base.
     pub base: Base,
     /// The object's toolchain, `name[:tag]@digest`.

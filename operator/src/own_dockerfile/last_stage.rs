@@ -7,7 +7,7 @@ use super::Linter;
 use super::images::{Kind, is_plain};
 use super::parse::{From, Instruction, Stage};
 use super::stages::{environment, names_a_stage, remote, without_userinfo};
-use gowindows_crds::v1alpha1::NodeSystem;
+use crate::image::System;
 
 /// Folders of Windows: what is copied into them replaces their permissions.
 const SYSTEM: [&str; 7] = ["windows", "program files", "program files (x86)", "programdata", "users", "perflogs", "$recycle.bin"];
@@ -17,7 +17,7 @@ const USER: &str = "USER ContainerUser";
 impl Linter<'_> {
     pub(super) fn last_stage(&mut self, stage: &Stage, before: &[Stage]) {
         self.last_from(&stage.from, before);
-        let on_windows = self.images.system == NodeSystem::Windows;
+        let on_windows = self.images.system == System::Windows;
         let (mut copied, mut started) = (false, false);
         for instruction in &stage.instructions {
             match instruction.keyword.as_str() {

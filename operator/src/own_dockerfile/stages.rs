@@ -3,7 +3,7 @@
 use super::Linter;
 use super::images::{Kind, is_plain};
 use super::parse::{Dockerfile, Flag, From, Instruction, Stage};
-use gowindows_crds::v1alpha1::NodeSystem;
+use crate::image::System;
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -34,7 +34,7 @@ impl Linter<'_> {
             if !is_last {
                 self.earlier_from(&stage.from, before);
             }
-            let elsewhere = self.images.system == NodeSystem::Linux && stage.from.platform.as_deref() == Some(WINDOWS);
+            let elsewhere = self.images.system == System::Linux && stage.from.platform.as_deref() == Some(WINDOWS);
             let runs_nothing = !is_last && elsewhere;
             for instruction in &stage.instructions {
                 match instruction.keyword.as_str() {
@@ -67,16 +67,16 @@ impl Linter<'_> {
         }
         match (self.images.system, from.platform.as_deref()) {
             (_, Some(WINDOWS | "$BUILDPLATFORM" | "${BUILDPLATFORM}")) => {}
-            (NodeSystem::Linux, Some(LINUX)) | (NodeSystem::Windows, None) => {}
-            (NodeSystem::Linux, Some(platform)) => {
+            (System::Linux, Some(LINUX)) | (System::Windows, None) => {}
+            (System::Linux, Some(platform)) => {
                 let why = "use --platform=linux/amd64 (or $BUILDPLATFORM), on which the build runs";
                 self.add(line, format!("FROM --platform={platform}"), why);
             }
-            (NodeSystem::Windows, Some(platform)) => {
+            (System::Windows, Some(platform)) => {
                 let why = "the buildkitd of a Windows node runs nothing of another system; leave it out, or build by one on Linux (build.buildkit.address)";
                 self.add(line, format!("FROM --platform={platform}"), why);
             }
-            (NodeSystem::Linux, None) => {
+            (System::Linux, None) => {
                 let why = "without a platform it is the image for Windows, in which nothing can run on a Linux machine; add --platform=linux/amd64";
                 self.add(line, what, why);
             }

@@ -1,5 +1,5 @@
 use super::*;
-use gowindows_crds::v1alpha1::NodeSystem;
+use crate::image::System;
 
 const GO: &str = "r.example.com:5000/go:1.26";
 const TOP: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -7,7 +7,7 @@ const ONE: &str = "sha256:222222222222222222222222222222222222222222222222222222
 
 fn images() -> Images {
     let base = Base { reference: format!("m.example.com/nanoserver:ltsc2022@{TOP}"), manifest: ONE.into(), user: "ContainerUser".into() };
-    Images { system: NodeSystem::Linux, base, toolchain: format!("{GO}@{TOP}") }
+    Images { system: System::Linux, base, toolchain: format!("{GO}@{TOP}") }
 }
 
 /// A Dockerfile that can be built; the last stage begins on line 6.
@@ -42,7 +42,7 @@ fn the_usual_file_is_fine() {
 /// Not demonstrated on Windows: what would be handed to a buildkitd there.
 #[test]
 fn on_windows_the_last_stage_can_run_commands_and_nothing_is_of_linux() {
-    let images = Images { system: NodeSystem::Windows, ..images() };
+    let images = Images { system: System::Windows, ..images() };
     let told = |text: &str| lint(text, &images).iter().map(|finding| format!("{} {}", finding.line, finding.what)).collect::<Vec<_>>();
     let file = r#"FROM r.example.com:5000/go:1.26 AS build
 COPY . /src

@@ -19,7 +19,7 @@
 //! control character is refused. There is no `# syntax=` line, hence no frontend from elsewhere.
 
 use super::Compile;
-use super::modules::{self, Credentials};
+use super::credentials::{self, Credentials};
 use gowindows_crds::v1alpha1::NodeSystem;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -200,7 +200,7 @@ impl Generated {
     fn home(&self) -> Vec<(String, String)> {
         let tmp = |name: &str| (name.to_owned(), self.named(TMP));
         match self.system {
-            NodeSystem::Linux => modules::environment(self.credentials).into_iter().chain([tmp("TMPDIR")]).collect(),
+            NodeSystem::Linux => credentials::environment(self.credentials).into_iter().chain([tmp("TMPDIR")]).collect(),
             NodeSystem::Windows => ["TMP", "TEMP", "USERPROFILE"].map(tmp).into(),
         }
     }

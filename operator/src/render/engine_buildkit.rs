@@ -9,15 +9,17 @@
 //! | the repository's own | the repository | the image, which buildkitd pushes by digest; no tag leads to it yet |
 
 use super::builder::{BUILT, CONTEXT, generated, in_context, mounts, owner};
+use super::credentials::Credentials;
 use super::dockerfile::Builder;
-use super::job::{BuildOrder, COMPILE, CompileStage, Program, registry_secrets, scratch, secret_volume};
-use super::modules::Credentials;
+use super::job::{BuildOrder, CompileStage, Program, registry_secrets, scratch, secret_volume};
+use super::modules;
 use super::stages::{ForBuilder, REGISTRY_AUTH, TMP, literal, mount, part, read_only, relevant, restricted, small, variable};
 use super::workspace::Workspace;
 use super::{engine_buildkit_in_pod as in_pod, relay, windows_pod};
 use crate::decide::{BuildKit, Inputs, Reach, Request};
 use crate::image::{Assembly, Compression};
 use crate::settings::Settings;
+use crate::stages::COMPILE;
 use crate::step::source_request::{BuildkitdRequest, DockerfileRequest, RegistryCacheRequest};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::v1alpha1::NodeSystem;
@@ -88,7 +90,7 @@ impl Buildctl<'_> {
         let (variables, logins) = self.logins(&folders);
         let variables = [("HOME".to_owned(), TMP.to_owned())].into_iter().chain(variables);
         let files = if buildkit.dockerfile.is_some() { of_the_repository() } else { mounts() };
-        let mounts = files.into_iter().chain(way_mount).chain(order.credentials.map(Credentials::mount)).chain(logins);
+        let mounts = files.into_iter().chain(way_mount).chain(order.credentials.map(|_| modules::mount())).chain(logins);
         let container = Container {
             name: COMPILE.into(),
             image: Some(buildkit.image.clone()),

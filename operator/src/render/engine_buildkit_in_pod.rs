@@ -10,13 +10,9 @@ use super::job::scratch;
 use super::stages::{CACHE, TMP, mount, variable};
 use crate::decide::Request;
 use crate::settings::{RegistrySettings, Settings};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{AppArmorProfile, Container, PodSpec, SeccompProfile, SecurityContext, Volume};
+use crate::stages::{BUILDKITD_SETTINGS, DAEMONLESS};
+use k8s_openapi::api::core::v1::{AppArmorProfile, Container, SeccompProfile, SecurityContext, Volume};
 
-/// What starts a buildkitd and runs `buildctl`, in BuildKit's own images.
-pub const DAEMONLESS: &str = "buildctl-daemonless.sh";
-/// Where that buildkitd reads its settings, which the source stage writes from the operator's.
-pub const BUILDKITD_SETTINGS: &str = "/gowindows/context/buildkitd/buildkitd.toml";
 /// The user of BuildKit's rootless image, for whom it sets aside the users of builds (`/etc/subuid`).
 const USER: i64 = 1000;
 /// Where that user's programs have their sockets.
@@ -56,17 +52,6 @@ pub(super) fn volume() -> Volume {
 pub(super) fn registries(settings: &Settings) -> Vec<RegistrySettings> {
     let registries = settings.registries.iter().cloned();
     registries.map(|registry| RegistrySettings { ca_file: None, identity: None, ..registry }).collect()
-}
-
-/// Whether a pod has a buildkitd of its own.
-pub fn has_buildkitd(pod: &PodSpec) -> bool {
-    let mut containers = pod.init_containers.iter().flatten();
-    containers.any(|container| container.command.as_ref().and_then(|command| command.first()).is_some_and(|name| name == DAEMONLESS))
-}
-
-/// Whether the pod of a build by BuildKit is the one that compiles.
-pub fn compiles_in_its_pod(job: &Job) -> bool {
-    job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).is_some_and(has_buildkitd)
 }
 
 fn unconfined() -> SecurityContext {

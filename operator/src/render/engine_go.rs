@@ -1,10 +1,12 @@
 //! How does the go command compile? In the build's own pod, from the toolchain's image: plain argv, no shell, no root.
 
-use super::job::{BuildOrder, COMPILE, CompileStage, Program};
-use super::modules::{self, Credentials};
+use super::credentials;
+use super::job::{BuildOrder, CompileStage, Program};
+use super::modules;
 use super::stages::{CACHE, ForBuilder, TMP, literal, mount, part, read_only, restricted, variable};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
+use crate::stages::COMPILE;
 use k8s_openapi::api::core::v1::Container;
 
 /// Where the go command keeps what in its container.
@@ -14,7 +16,7 @@ pub(super) const FIXED: [(&str, &str); 4] =
 pub(super) fn compile(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> CompileStage {
     let Inputs { sub_path, compile, toolchain, .. } = order.inputs;
     let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let home = modules::environment(order.credentials).into_iter();
+    let home = credentials::environment(order.credentials).into_iter();
     let sources = request.modules.sources(settings);
     let mounts = [
         part("src", read_only("workspace", "/build/src")),
@@ -32,7 +34,7 @@ pub(super) fn compile(request: &Request, settings: &Settings, order: &BuildOrder
         // It has no code of ours that could report; the end of its output is its report.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         // What the program is held against afterwards is out of the compiler's reach.
-        volume_mounts: Some(mounts.into_iter().chain(order.credentials.map(Credentials::mount)).collect()),
+        volume_mounts: Some(mounts.into_iter().chain(order.credentials.map(|_| modules::mount())).collect()),
         working_dir: Some(if sub_path == "." { "/build/src".into() } else { format!("/build/src/{sub_path}") }),
         ..Container::default()
     };

@@ -7,11 +7,12 @@
 
 use super::builder::{BUILT, CONTEXT, DOCKERFILE, generated, mounts, owner};
 use super::dockerfile::Builder;
-use super::job::{BuildOrder, COMPILE, CompileStage, EXECUTOR, Program, scratch};
-use super::modules::Credentials;
+use super::job::{BuildOrder, CompileStage, Program, scratch};
+use super::modules;
 use super::stages::{CACHE, ForBuilder, REGISTRY_AUTH, literal, mount, read_only, restricted, small, variable};
 use crate::decide::{KanikoCache, Request};
 use crate::settings::Settings;
+use crate::stages::{COMPILE, EXECUTOR};
 use gowindows_crds::GoWindowsImage;
 use k8s_openapi::api::core::v1::{Capabilities, Container, SecurityContext};
 
@@ -67,7 +68,7 @@ impl Kaniko<'_> {
                 mounts()
                     .into_iter()
                     .chain([mount("cache", CACHE), mount("kaniko", HOME)])
-                    .chain(order.credentials.map(Credentials::mount))
+                    .chain(order.credentials.map(|_| modules::mount()))
                     .chain(login.map(|_| read_only("registry-auth", REGISTRY_AUTH)))
                     .collect(),
             ),

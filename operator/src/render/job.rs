@@ -10,9 +10,10 @@
 //! [`super::test_job`]. Only `compile` differs between the engines: each says in a [`CompileStage`] what it needs. The pod passes Pod Security *restricted*
 //! (*baseline* where the engine needs root), has no token for the API server, and each Secret is mounted only where it is used.
 
+use super::credentials::Credentials;
 use super::engine_buildkit::Buildctl;
 use super::engine_kaniko::Kaniko;
-use super::modules::Credentials;
+use super::modules;
 use super::stages::{ForBuilder, assemble, identity_token, source};
 use super::workspace::Workspace;
 use super::{KeptOn, claim_name, engine_go, job_name, test_claim_name, test_job_name};
@@ -31,21 +32,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::{Resource, ResourceExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Name of the first stage and its container.
-pub const SOURCE: &str = "source";
-/// Name of the second stage and its container.
-pub const COMPILE: &str = "compile";
-/// Name of the container that brings what the second stage runs, where that is not in its image. It is a part of that stage.
-pub const EXECUTOR: &str = "executor";
-/// Name of the third stage and its container.
-pub const ASSEMBLE: &str = "assemble";
-/// Name of the stage that tests, in a pod of its own, and its container.
-pub const TEST: &str = "test";
-/// Name of the stage before it, where tests need private modules.
-pub const MODULES: &str = "modules";
-/// The stages in order.
-pub const STAGES: [&str; 5] = [SOURCE, COMPILE, ASSEMBLE, MODULES, TEST];
 
 /// The uid of every container of ours: any but root will do, distroless images call this one `nonroot`.
 const UID: i64 = 65532;
@@ -109,7 +95,7 @@ impl BuildOrder<'_> {
     /// The volume of the credentials for modules, where there are some.
     pub(super) fn secrets(&self, request: &Request) -> Vec<Volume> {
         let secret = request.modules.secret.iter();
-        self.credentials.iter().zip(secret).map(|(credentials, name)| credentials.volume(name)).collect()
+        self.credentials.iter().zip(secret).map(|(credentials, name)| modules::volume(*credentials, name)).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 pub mod compile;
+mod credentials;
 pub mod dockerfile;
 mod engine_buildkit;
 mod engine_buildkit_in_pod;
@@ -19,11 +20,10 @@ mod windows_pod;
 mod workspace;
 
 pub use compile::Compile;
-pub use engine_buildkit_in_pod::{BUILDKITD_SETTINGS, DAEMONLESS, compiles_in_its_pod, has_buildkitd};
-pub use job::{ASSEMBLE, BuildOrder, COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST, cache_claim, job, test_cache_claim};
-pub use modules::{AUTHORITY, Credentials, NETRC};
+pub use credentials::{AUTHORITY, Credentials, NETRC};
+pub use job::{BuildOrder, cache_claim, job, test_cache_claim};
 pub use names::{claim_name, job_name, part_name, test_claim_name, test_job_name};
-pub use relay::{build_jobs, is_on_windows};
+pub use relay::build_jobs;
 pub use rollout::deployment_image;
 pub use test_job::test_jobs;
 pub use windows_pod::KeptOn;

@@ -10,7 +10,7 @@
 //! build; it names the others, so a build that is there has been created whole.
 
 use super::engine_buildkit::Buildctl;
-use super::job::{BuildOrder, COMPILE, CompileStage, Program, SOURCE, TEST, build_job, cache, git_secret, job, pod_spec};
+use super::job::{BuildOrder, CompileStage, Program, build_job, cache, git_secret, job, pod_spec};
 use super::job::{registry_secrets, scratch, test_cache, with_identity};
 use super::stages::{ForBuilder, assemble, mount, source};
 use super::test_job::role_job;
@@ -19,6 +19,7 @@ use super::workspace::{Workspace, history};
 use super::{job_name, part_name};
 use crate::decide::{Engine, Inputs, Request};
 use crate::settings::Settings;
+use crate::stages::{COMPILE, SOURCE, TEST};
 use gowindows_crds::v1alpha1::NodeSystem;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::Job;
@@ -122,12 +123,6 @@ impl Relay<'_> {
 /// Whether a container mounts a volume.
 pub(super) fn mounts(container: &Container, volume: &Volume) -> bool {
     container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name)
-}
-
-/// Whether a Job's pod is for Windows nodes.
-pub fn is_on_windows(job: &Job) -> bool {
-    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    pod.and_then(|pod| pod.os.as_ref()).is_some_and(|os| os.name == "windows")
 }
 
 /// Suspends a Job until others have succeeded.

@@ -1,12 +1,13 @@
 //! What do the containers of a build that are ours look like, and what do all containers share?
 
 use super::dockerfile::Generated;
-use super::job::{ASSEMBLE, BuildOrder, Program, SOURCE, seconds};
+use super::job::{BuildOrder, Program, seconds};
 use super::workspace::{BUILDS, Workspace};
 use crate::decide::{Inputs, Request};
 use crate::settings::{RegistrySettings, Settings};
+use crate::stages::{ASSEMBLE, SOURCE};
 use crate::step::assemble_request::AssembleRequest;
-use crate::step::program_check::Expected;
+use crate::step::assemble_request::Expected;
 use crate::step::source_request::{BuildkitdRequest, DockerfileRequest, RegistryCacheRequest, SourceRequest};
 use gowindows_crds::v1alpha1::NodeSystem;
 use k8s_openapi::api::core::v1::{

@@ -11,15 +11,17 @@
 //! Tests are code of the source that runs: their pod passes Pod Security *restricted*, no Secret is mounted where they run, and no
 //! compiler reads the cache that they write: private modules are there before a test runs. So they can do no more to the image than to hold it back.
 
+use super::credentials::{self, Credentials};
 use super::engine_go::FIXED;
-use super::job::{BuildOrder, MODULES, SOURCE, TEST, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache};
-use super::modules::{self, Credentials};
+use super::job::{BuildOrder, git_secret, job_spec, owned_job, pod_spec, scratch, test_cache};
+use super::modules;
 use super::relay::{self, Relay};
 use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, source, variable};
 use super::workspace::{Workspace, history};
 use super::{job_name, part_name, test_job_name};
 use crate::decide::{Inputs, Request};
 use crate::settings::Settings;
+use crate::stages::{MODULES, SOURCE, TEST};
 use gowindows_crds::v1alpha1::NodeSystem;
 use gowindows_crds::{GoWindowsImage, names};
 use k8s_openapi::api::batch::v1::Job;
@@ -81,10 +83,10 @@ fn on_linux(object: &GoWindowsImage, request: &Request, settings: &Settings, ord
 /// Downloads what the tests need, for they themselves must not see the credentials.
 fn private_modules(request: &Request, settings: &Settings, order: &BuildOrder<'_>, credentials: Credentials) -> Container {
     let Inputs { compile, tests, .. } = order.inputs;
-    let sources = modules::environment(Some(credentials)).into_iter().chain(request.modules.sources(settings)).collect();
+    let sources = credentials::environment(Some(credentials)).into_iter().chain(request.modules.sources(settings)).collect();
     let source = part("src", read_only("workspace", "/build/src"));
     Container {
-        volume_mounts: Some(vec![source, mount("cache", "/cache"), mount("tmp", TMP), credentials.mount()]),
+        volume_mounts: Some(vec![source, mount("cache", "/cache"), mount("tmp", TMP), modules::mount()]),
         ..go(MODULES, compile.modules_argv(tests), sources, request, order)
     }
 }
@@ -96,7 +98,7 @@ fn tests(request: &Request, settings: &Settings, order: &BuildOrder<'_>) -> Cont
         Some(_) => vec![("GOPROXY".to_owned(), "off".to_owned())],
         None => request.modules.sources(settings),
     };
-    let sources = modules::environment(None).into_iter().chain(sources).collect();
+    let sources = credentials::environment(None).into_iter().chain(sources).collect();
     Container {
         // Tests write beside their sources; nothing reads these afterwards.
         volume_mounts: Some(vec![part("src", mount("workspace", "/build/src")), mount("cache", "/cache"), mount("tmp", TMP)]),

@@ -5,15 +5,15 @@ use super::assemble_pipeline::{Program, find_bases, prepare};
 use super::assemble_request::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use super::identity::Identity;
 use super::progress::megabytes;
-use super::{program_check, program_image, pushed};
+use super::{known_program as known_programs, program_check, program_image, pushed};
 use crate::clients::identity::{Exchanger, IdentityError};
 use crate::clients::oci::{Credentials, Registry, parse_reference};
+use crate::image::System;
 use crate::image::manifest::media_type;
 use crate::image::verify::Author;
 use crate::settings::RegistrySettings;
 use anyhow::Context as _;
 use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::NodeSystem;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -151,14 +151,14 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
         let reader = Registry::new(&registries, for_bases)?.with_tries(TRIES).through_mirrors();
         if let Some(metadata) = &args.pushed {
             let bases = find_bases(&reader, &assembly, &say).await?;
-            let author = Author::buildkit(if args.made_on_windows { NodeSystem::Windows } else { NodeSystem::Linux });
+            let author = Author::buildkit(if args.made_on_windows { System::Windows } else { System::Linux });
             let image = pushed::Image { registry: &registry, repository: &target, author, bases: bases.bases(), epoch: assembly.epoch };
             return image.accept(metadata, &tag, &absent_apis, &say).await;
         }
         let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
         let program = match (&known_program, &args.program_image, &args.program_dir) {
             (Some(known), _, _) => {
-                let program = known.fetch(&registry, unpacked.path()).await?;
+                let program = known_programs::fetch(known, &registry, unpacked.path()).await?;
                 say(format!("program: {} from {}", megabytes(program.size), known.image));
                 program
             }

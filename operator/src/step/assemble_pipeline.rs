@@ -13,17 +13,19 @@ pub use super::program::Program;
 use super::progress::{Say, megabytes, shown};
 use super::read_back::{digest_of_file, layer_read_back, place, read_back, set_tag};
 use crate::clients::oci::{BaseError, Bases, Layout, OciError, Progress, Published, Reference, Registry, Source, at_digest};
+use crate::conversions::image_status;
+use crate::image::Assembly;
 use crate::image::assemble::{Blob, Image, assemble};
 use crate::image::base::{self, Base};
 use crate::image::beside::Beside;
 use crate::image::layer::{self, Layer, Packing, ProgramName};
 use crate::image::manifest::Descriptor;
 use crate::image::sbom::Contents;
+use crate::image::sizes::Sizes;
 use crate::image::verify::{self, Author, Finding, ReadBack};
 use crate::image::verify_layer;
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{self, AbsentApi, WindowsApis};
-use crate::image::{Assembly, sizes};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use gowindows_crds::v1alpha1::ImageStatus;
@@ -240,7 +242,7 @@ impl Prepared<'_> {
         layout.write_index(top, tag)?;
         self.check_layer().await?;
         let platforms = ReadBack::from_assembled(&self.image)?;
-        let status = sizes::image_status(&layout.to_string(), top.digest.as_str(), &platforms);
+        let status = image_status(&layout.to_string(), top.digest.as_str(), &Sizes::of(&platforms));
         Ok(ImageStatus { reference: layout.to_string(), sbom, ..status })
     }
 

@@ -4,9 +4,9 @@
 //! of which Kubernetes keeps 4096 bytes.
 
 use super::identity::Identity;
-use super::program_check::Expected;
 use crate::image::Assembly;
 use crate::image::windows_apis::AbsentApi;
+use crate::render::Compile;
 use crate::settings::RegistrySettings;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,19 @@ pub struct AssembleRequest {
     pub absent_apis: Vec<AbsentApi>,
     /// Longest time of the whole step, in seconds.
     pub timeout_seconds: u64,
+}
+
+/// What the program must say of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expected {
+    /// How it was to be compiled.
+    pub compile: Compile,
+    /// The Go release that was asked for, such as `1.26`; none where only an image is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go_version: Option<String>,
+    /// The module's folder in the source.
+    pub sub_path: String,
 }
 
 /// A program that is in an image already.

@@ -4,11 +4,11 @@
 //! matches counts. They apply to what is found in a folder; what `from` names itself is taken in any case. `.git` never is. A link is
 //! followed to a file inside the source; every other link is refused, as is what is neither file nor folder.
 
+use crate::image::FileMapping;
 use crate::image::files::{Found, MOST_FILES, UnfitFiles};
 use gix::bstr::ByteSlice;
 use gix::glob::pattern::Case;
 use gix::ignore::{Search, search::Ignore};
-use gowindows_crds::v1alpha1::FileMapping;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

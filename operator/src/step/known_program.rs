@@ -17,35 +17,33 @@ use std::path::Path;
 /// No program of ours unpacks further (HR5).
 const MOST_UNPACKED: u64 = 4 << 30;
 
-impl KnownProgram {
-    /// Takes the program out of the image, into an empty folder.
-    ///
-    /// # Errors
-    /// [`AssembleError::KnownProgram`] where it is not there any more, or is another; [`AssembleError::Target`] where the registry cannot
-    /// be asked.
-    pub async fn fetch(&self, registry: &Registry, folder: &Path) -> Result<Program, AssembleError> {
-        let gone = |why: String| AssembleError::KnownProgram { image: self.image.clone(), why };
-        let source = Source::parse(registry, &self.image)?;
-        let missing = |error: OciError| match error {
-            OciError::NotFound { .. } => gone("it is not at the registry any more".into()),
-            error => error.into(),
-        };
-        let (_, platforms) = source.image().await.map_err(missing)?;
-        let image = platforms.first().ok_or_else(|| gone("it has no Windows image".into()))?;
-        let path = program_path(&image.config).ok_or_else(|| gone("its configuration names no program".into()))?;
-        let layer = image.manifest.layers.last().cloned().ok_or_else(|| gone("it has no layers".into()))?;
-        let form = media_type::oci_layer(&layer.media_type).ok_or_else(|| gone(format!("its layer is of type {}", layer.media_type)))?;
-        let file = source.layer(&layer).await.map_err(missing)?;
-        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let to = folder.join(&name);
-        let written = to.clone();
-        let unpacked = tokio::task::spawn_blocking(move || unpack(file, &layer, form, &path, &written));
-        let found = unpacked.await.map_err(|_| AssembleError::Interrupted)?.map_err(|error| gone(error.to_string()))?;
-        match found {
-            Some(digest) if digest.hex() == self.sha256 => Program::open(&to, &name),
-            Some(digest) => Err(gone(format!("its program has the sha256 {}, not {}", digest.hex(), self.sha256))),
-            None => Err(gone(format!("{name} is not in its last layer"))),
-        }
+/// Takes the program out of the image, into an empty folder.
+///
+/// # Errors
+/// [`AssembleError::KnownProgram`] where it is not there any more, or is another; [`AssembleError::Target`] where the registry cannot
+/// be asked.
+pub async fn fetch(known: &KnownProgram, registry: &Registry, folder: &Path) -> Result<Program, AssembleError> {
+    let gone = |why: String| AssembleError::KnownProgram { image: known.image.clone(), why };
+    let source = Source::parse(registry, &known.image)?;
+    let missing = |error: OciError| match error {
+        OciError::NotFound { .. } => gone("it is not at the registry any more".into()),
+        error => error.into(),
+    };
+    let (_, platforms) = source.image().await.map_err(missing)?;
+    let image = platforms.first().ok_or_else(|| gone("it has no Windows image".into()))?;
+    let path = program_path(&image.config).ok_or_else(|| gone("its configuration names no program".into()))?;
+    let layer = image.manifest.layers.last().cloned().ok_or_else(|| gone("it has no layers".into()))?;
+    let form = media_type::oci_layer(&layer.media_type).ok_or_else(|| gone(format!("its layer is of type {}", layer.media_type)))?;
+    let file = source.layer(&layer).await.map_err(missing)?;
+    let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let to = folder.join(&name);
+    let written = to.clone();
+    let unpacked = tokio::task::spawn_blocking(move || unpack(file, &layer, form, &path, &written));
+    let found = unpacked.await.map_err(|_| AssembleError::Interrupted)?.map_err(|error| gone(error.to_string()))?;
+    match found {
+        Some(digest) if digest.hex() == known.sha256 => Program::open(&to, &name),
+        Some(digest) => Err(gone(format!("its program has the sha256 {}, not {}", digest.hex(), known.sha256))),
+        None => Err(gone(format!("{name} is not in its last layer"))),
     }
 }
 

@@ -7,26 +7,13 @@
 //! `-trimpath`, and neither is the commit: without a stamp equal sources give equal programs, and the provenance binds it.
 
 use super::assemble_error::AssembleError;
+use super::assemble_request::Expected;
 use super::source::module_path;
 use crate::image::build_info::{BuildInfo, Module};
 use crate::render::Compile;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
-
-/// What the program must say of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Expected {
-    /// How it was to be compiled.
-    pub compile: Compile,
-    /// The Go release that was asked for, such as `1.26`; none where only an image is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub go_version: Option<String>,
-    /// The module's folder in the source.
-    pub sub_path: String,
-}
 
 /// The modules that the source pins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

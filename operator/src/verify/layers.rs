@@ -3,6 +3,7 @@
 
 use crate::clients::oci::{OciError, Source};
 use crate::image::Digest;
+use crate::image::Flavor;
 use crate::image::config::ImageConfig;
 use crate::image::manifest::{Descriptor, media_type};
 use crate::image::verify::{Finding, ReadBack, Rule, Verdict, program_path};
@@ -10,7 +11,6 @@ use crate::image::verify_layer::{self, Tree, Unpacked};
 use crate::image::warnings::Learned;
 use crate::image::windows_apis::{AbsentApi, WindowsApis, flavor_of};
 use crate::step::progress::megabytes;
-use gowindows_crds::v1alpha1::BaseFlavor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -50,7 +50,7 @@ struct Whole {
 }
 
 /// What the program in it was found to need, on each flavor; the last for a base whose flavor is not known.
-type Needs = BTreeMap<Option<BaseFlavor>, Learned>;
+type Needs = BTreeMap<Option<Flavor>, Learned>;
 
 impl<'a> Layers<'a> {
     pub fn new(source: &'a Source<'a>, most_bytes: u64, absent_apis: &[AbsentApi]) -> Self {
@@ -193,7 +193,7 @@ impl Spool {
     fn needs(self, apis: &WindowsApis) -> io::Result<Option<Needs>> {
         let Some(mut file) = self.0 else { return Ok(None) };
         let mut needs = Needs::new();
-        for flavor in [None, Some(BaseFlavor::NanoServer), Some(BaseFlavor::ServerCore)] {
+        for flavor in [None, Some(Flavor::NanoServer), Some(Flavor::ServerCore)] {
             file.rewind()?;
             needs.insert(flavor, Learned::read(&mut file, apis, &flavor.into_iter().collect::<BTreeSet<_>>())?);
         }

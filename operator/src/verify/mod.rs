@@ -107,7 +107,8 @@ pub async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// It cannot be read, or what is read is no image.
 pub async fn verify(args: &VerifyArgs) -> anyhow::Result<Verified> {
-    let settings = args.config.as_deref().map(Settings::load).transpose()?.unwrap_or_default();
+    let settings =
+        args.config.as_deref().map(|file| Settings::load(file, |path| std::fs::read_to_string(path))).transpose()?.unwrap_or_default();
     let registries = crate::build::registries(settings.registries, &args.insecure_registry);
     let registry = Registry::new(&registries, crate::build::docker_credentials()?)?.with_tries(TRIES);
     let source = Source::parse(&registry, &args.image)?;

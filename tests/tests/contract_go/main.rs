@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use gowindows_crds::v1alpha1::BaseFlavor;
+use gowindows_operator::image::Flavor;
 use gowindows_operator::image::build_info::{BuildInfo, Module};
 use gowindows_operator::image::pclntab;
 use gowindows_operator::image::pe_file::PeFile;
@@ -70,7 +70,7 @@ fn functions(program: &Path) -> Result<BTreeSet<String>> {
 }
 
 fn warnings(program: &Path) -> Result<(Vec<String>, bool)> {
-    let learned = Learned::read(File::open(program)?, WindowsApis::shipped(), &BTreeSet::from([BaseFlavor::NanoServer]))?;
+    let learned = Learned::read(File::open(program)?, WindowsApis::shipped(), &BTreeSet::from([Flavor::NanoServer]))?;
     Ok((learned.warnings.iter().map(ToString::to_string).collect(), learned.fallback_roots))
 }
 

@@ -4,9 +4,10 @@
 
 use super::source::Source;
 use super::{OciError, Reference, Registry};
+use crate::conversions::image_status;
 use crate::image::base::Base;
 use crate::image::digest::Digest;
-use crate::image::sizes;
+use crate::image::sizes::Sizes;
 use crate::image::verify::{self, Author, Finding, ReadBack, Rule};
 use gowindows_crds::v1alpha1::ImageStatus;
 
@@ -49,7 +50,7 @@ impl Registry {
             findings.push(Finding::of(Rule::Platform, false, "the index has no windows/amd64 image"));
         }
         let repository = format!("{}/{}", reference.registry(), reference.repository());
-        let status = sizes::image_status(&repository, top.digest.as_str(), &platforms);
+        let status = image_status(&repository, top.digest.as_str(), &Sizes::of(&platforms));
         Ok(Some(Published { digest: top.digest, status, findings, platforms }))
     }
 }

@@ -4,7 +4,6 @@
 use super::super::{BuildVerdict, CacheClaim, Effect, Need, Plan, Question, Request, backoff, windows};
 use super::LONGEST_BACKOFF;
 use crate::observe::{Trouble, World};
-use crate::render;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use k8s_openapi::api::batch::v1::Job;
@@ -40,7 +39,7 @@ pub(super) fn back(world: &World, request: &Request, plan: &mut Plan) -> Result<
         world.ask(vec![Question::CacheClaim])?;
         trouble = trouble.or_else(|| world.answers.cache_claim.trouble().cloned());
     }
-    let on_windows = |of_tests: bool| jobs.iter().any(|job| render::is_on_windows(job) && tests(job) == of_tests);
+    let on_windows = |of_tests: bool| jobs.iter().any(|job| crate::observe::is_on_windows(job) && tests(job) == of_tests);
     let build = windows::of_build(request, &inputs).filter(|_| on_windows(false));
     let demands: Vec<_> = build.into_iter().chain(windows::of_tests(request, &inputs).filter(|_| on_windows(true))).collect();
     trouble = trouble.or(windows::trouble(world, request, &demands)?);

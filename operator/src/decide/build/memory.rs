@@ -13,7 +13,6 @@
 use super::super::{Effect, MemoryRequest, Plan, Request};
 use super::recorded_attempt;
 use crate::observe::{Build, BuildState, EVICTED, World};
-use crate::render;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::sizes;
 use gowindows_crds::v1alpha1::{LearnedMemory, MemorySource, MemoryStatus};
@@ -137,8 +136,8 @@ fn lack(reason: &str, stage: Option<&str>, elsewhere: bool) -> Option<Lack> {
         _ if reason != Reason::OutOfMemory.to_string() => None,
         None => Some(Lack::Node),
         // Its memory is buildkitd's.
-        Some(render::COMPILE) if elsewhere => None,
-        Some(render::COMPILE | render::MODULES | render::TEST) => Some(Lack::Limit),
+        Some(crate::stages::COMPILE) if elsewhere => None,
+        Some(crate::stages::COMPILE | crate::stages::MODULES | crate::stages::TEST) => Some(Lack::Limit),
         Some(_) => None,
     }
 }

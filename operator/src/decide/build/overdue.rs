@@ -2,7 +2,6 @@
 
 use super::super::{Effect, Plan, Request};
 use crate::observe::{Build, BuildState, Turn, World};
-use crate::render;
 use gowindows_crds::v1alpha1::StageStatus;
 use k8s_openapi::jiff::SignedDuration;
 
@@ -24,9 +23,9 @@ fn overdue<'a>(world: &World, request: &Request, turn: &Turn, state: &BuildState
         return waits.then_some("queue");
     };
     let limit = match stage.name.as_str() {
-        render::SOURCE => limits.source,
-        render::COMPILE => limits.compile,
-        render::MODULES | render::TEST => limits.test,
+        crate::stages::SOURCE => limits.source,
+        crate::stages::COMPILE => limits.compile,
+        crate::stages::MODULES | crate::stages::TEST => limits.test,
         _ => limits.push,
     };
     // The steps that are ours keep their own limit and say what they were doing; this is for those that cannot.

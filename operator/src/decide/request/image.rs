@@ -2,9 +2,10 @@
 
 use super::Flavored;
 use super::checks::{self, Check, invalid};
+use crate::conversions;
 use crate::decide::Refusal;
 use crate::image::warnings::Learned;
-use crate::image::{Assembly, Compression, base, windows_path};
+use crate::image::{self, Assembly, Compression, EnvVar, base, windows_path};
 use crate::settings::Settings;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{BaseSpec, FileMapping, ImageEnvVar};
@@ -30,7 +31,7 @@ pub(super) fn bases(base: BaseSpec, settings: &Settings) -> Result<(Vec<String>,
             if let Some(twice) = releases.iter().enumerate().find_map(|(at, release)| releases[..at].contains(release).then_some(release)) {
                 return Err(invalid("image.base.releases", twice, "it is named twice; keep one"));
             }
-            let repository = base::repository(&settings.bases, flavor.unwrap_or_default()).to_owned();
+            let repository = base::repository(&settings.bases, conversions::flavor(flavor.unwrap_or_default())).to_owned();
             let references = releases.iter().map(|release| format!("{repository}:{release}")).collect();
             Ok((references, Some(Flavored { repository, releases, named })))
         }
@@ -53,11 +54,11 @@ const OWN_KEYS: &str = "dev.gowindows.";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Content {
     pub(super) args: Vec<String>,
-    pub(super) env: Vec<ImageEnvVar>,
+    pub(super) env: Vec<EnvVar>,
     pub(super) ports: Vec<u16>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) annotations: BTreeMap<String, String>,
-    pub(super) files: Vec<FileMapping>,
+    pub(super) files: Vec<image::FileMapping>,
     pub(super) compression: Compression,
 }
 
@@ -100,7 +101,7 @@ impl Content {
             bases,
             releases: Vec::new(),
             args: args.iter().map(expand).collect(),
-            env: env.iter().map(|var| ImageEnvVar { name: var.name.clone(), value: expand(&var.value) }).collect(),
+            env: env.iter().map(|var| EnvVar { name: var.name.clone(), value: expand(&var.value) }).collect(),
             ports: ports.clone(),
             labels: expanded(labels),
             annotations: expanded(annotations),
@@ -130,7 +131,7 @@ fn arguments(args: Vec<String>) -> Result<Vec<String>, Refusal> {
     Ok(args)
 }
 
-fn variables(env: Vec<ImageEnvVar>) -> Result<Vec<ImageEnvVar>, Refusal> {
+fn variables(env: Vec<ImageEnvVar>) -> Result<Vec<EnvVar>, Refusal> {
     at_most("image.env", env.len(), 64)?;
     let env: Vec<ImageEnvVar> = env.into_iter().map(checks::image_env).collect::<Result<_, _>>()?;
     let mut names = BTreeSet::new();
@@ -144,7 +145,7 @@ fn variables(env: Vec<ImageEnvVar>) -> Result<Vec<ImageEnvVar>, Refusal> {
             return Err(invalid("image.env[].name", &variable.name, remedy));
         }
     }
-    Ok(env)
+    Ok(env.into_iter().map(conversions::variable).collect())
 }
 
 fn keys(field: &str, map: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Refusal> {
@@ -162,7 +163,7 @@ fn keys(field: &str, map: BTreeMap<String, String>) -> Result<BTreeMap<String, S
     Ok(map)
 }
 
-fn mappings(files: Vec<FileMapping>) -> Result<Vec<FileMapping>, Refusal> {
+fn mappings(files: Vec<FileMapping>) -> Result<Vec<image::FileMapping>, Refusal> {
     at_most("image.files", files.len(), 16)?;
     for FileMapping { from, to, ignore } in &files {
         checks::inside("image.files[].from", from)?;
@@ -173,7 +174,7 @@ fn mappings(files: Vec<FileMapping>) -> Result<Vec<FileMapping>, Refusal> {
             return Err(invalid("image.files[].ignore", bad, "a pattern has 1 to 256 bytes and no control character"));
         }
     }
-    Ok(files)
+    Ok(files.into_iter().map(conversions::mapping).collect())
 }
 
 fn at_most(field: &str, number: usize, most: usize) -> Result<(), Refusal> {

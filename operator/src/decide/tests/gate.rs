@@ -35,7 +35,7 @@ fn with_jobs(patch: Value, state: BuildState, tests: Option<BuildState>) -> Worl
     build.turn = turn(build.turn, &state, world.now);
     (build.created, build.running, build.finished) = (world.now, state.is_active(), ends(&state, 60));
     build.state = state;
-    world.builds.push(build.tested(run));
+    world.builds.push(tested(build, run));
     world.answers.asked.clear();
     world.answers.published.clear();
     world.now = at(61);

@@ -122,7 +122,7 @@ fn relayed_of(more: Value, states: [Option<BuildState>; 2], own: Option<BuildSta
     }
     let Run { state, turn, .. } = got(last, own);
     (whole.created, whole.state, whole.turn) = (world.now, state, turn);
-    world.builds.push(whole.relayed());
+    world.builds.push(crate::observe::relayed(whole));
     world.answers.asked.clear();
     world.answers.published.clear();
     world
@@ -159,7 +159,7 @@ fn a_part_that_fails_fails_the_build_and_nothing_is_resumed() {
     assert!(matches!(plan.conclusion.build, BuildVerdict::Failed { reason: Reason::CompileError, retry_at: None, .. }));
     world.builds[0].before[1].run = None;
     let lost = Build { turn: run(jobs(&settle(&mut world_with(json!({}), usual()), None))[2], &[]).turn, ..world.builds[0].clone() };
-    world.builds[0] = lost.relayed();
+    world.builds[0] = crate::observe::relayed(lost);
     let plan = settle(&mut world, None);
     assert!(matches!(plan.conclusion.build, BuildVerdict::Failed { reason: Reason::Lost, retry_at: Some(_), .. }), "{plan:?}");
 }

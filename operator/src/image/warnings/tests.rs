@@ -9,16 +9,16 @@ fn apis() -> WindowsApis {
     WindowsApis::shipped().clone()
 }
 
-fn nano() -> BTreeSet<BaseFlavor> {
-    BTreeSet::from([BaseFlavor::NanoServer])
+fn nano() -> BTreeSet<Flavor> {
+    BTreeSet::from([Flavor::NanoServer])
 }
 
-fn learned(functions: &[&str], flavors: &BTreeSet<BaseFlavor>) -> Learned {
+fn learned(functions: &[&str], flavors: &BTreeSet<Flavor>) -> Learned {
     let bytes = program(&[(".rdata", READ_ONLY, 0x2000, &table(functions))], &[]);
     Learned::read(Cursor::new(bytes), &apis(), flavors).expect("a program")
 }
 
-fn codes(functions: &[&str], flavors: &BTreeSet<BaseFlavor>) -> Vec<String> {
+fn codes(functions: &[&str], flavors: &BTreeSet<Flavor>) -> Vec<String> {
     learned(functions, flavors).warnings.iter().map(ToString::to_string).collect()
 }
 
@@ -35,9 +35,9 @@ fn functions_lead_to_warnings_that_name_package_and_api() {
 #[test]
 fn what_nano_server_lacks_is_no_matter_elsewhere() {
     let functions = ["syscall.NetUserGetInfo", "net/http.(*Transport).RoundTrip"];
-    assert_eq!(codes(&functions, &BTreeSet::from([BaseFlavor::ServerCore])), ["TlsRoots"]);
+    assert_eq!(codes(&functions, &BTreeSet::from([Flavor::ServerCore])), ["TlsRoots"]);
     assert_eq!(codes(&functions, &BTreeSet::new()), ["TlsRoots"], "a base whose flavor is not known");
-    assert_eq!(codes(&functions, &BTreeSet::from([BaseFlavor::NanoServer, BaseFlavor::ServerCore])).len(), 2, "the worst of several");
+    assert_eq!(codes(&functions, &BTreeSet::from([Flavor::NanoServer, Flavor::ServerCore])).len(), 2, "the worst of several");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use super::error::SourceError;
 use super::make_empty;
-use crate::render::BUILDKITD_SETTINGS;
 use crate::settings::RegistrySettings;
+use crate::stages::BUILDKITD_SETTINGS;
 use crate::step::source_request::BuildkitdRequest;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

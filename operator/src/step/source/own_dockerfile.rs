@@ -5,6 +5,7 @@
 
 use super::error::SourceError;
 use crate::clients::oci::{BaseError, Bases, Credentials, OciError, Registry, Source};
+use crate::conversions;
 use crate::own_dockerfile::{self, Base, Images, LARGEST};
 use crate::step::source_request::DockerfileRequest;
 use std::fs;
@@ -24,7 +25,7 @@ pub async fn write(
 ) -> Result<u64, SourceError> {
     let DockerfileRequest { path, system, base: _, toolchain, registries: _ } = request;
     let text = read(source, path)?;
-    let images = Images { system: *system, base: base(request, registry_config).await?, toolchain: toolchain.clone() };
+    let images = Images { system: conversions::system(*system), base: base(request, registry_config).await?, toolchain: toolchain.clone() };
     let findings = own_dockerfile::lint(&text, &images);
     if !findings.is_empty() {
         return Err(SourceError::DockerfileFindings { path: path.clone(), findings: own_dockerfile::sentence(&findings) });

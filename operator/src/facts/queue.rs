@@ -1,0 +1,26 @@
+//! Which Jobs of builds run, and which queue for a slot? Those of all objects together.
+
+use gowindows_crds::v1alpha1::NodeSystem;
+use k8s_openapi::jiff::Timestamp;
+
+/// The Jobs that run or queue.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Line {
+    /// In no order.
+    pub jobs: Vec<InLine>,
+}
+
+/// A Job that runs or queues.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InLine {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub job: String,
+    /// Which nodes it is for.
+    pub system: NodeSystem,
+    /// When it was created.
+    pub created: Timestamp,
+    /// It may have a pod.
+    pub runs: bool,
+}
