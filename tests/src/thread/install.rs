@@ -157,7 +157,7 @@ pub async fn build_operator() -> Result<PathBuf> {
     let target = profile.parent().context("this program is not in a cargo target folder")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // Both packages are named so that dependencies get the same features as in the program that runs now.
-    cargo.current_dir(repository()).args(["build", "--quiet", "--package", "gowindows-tests", "--package", "gowindows-operator"]);
+    cargo.current_dir(repository()).args(["build", "--quiet", "--package", "gowindows-tests", "--package", "gowindows"]);
     cargo.args(["--bin", "gowindows"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--target-dir"]).arg(target);
     if profile.ends_with("release") {

@@ -1,12 +1,14 @@
 //! What does the operator send? The product's own renderings of the repository's own samples.
 
 use anyhow::{Context, Result, anyhow};
+use gowindows_core::render::{self, BuildOrder};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
-use gowindows_operator::decide::{Inputs, Pins, Request, Roll};
-use gowindows_operator::render::{self, BuildOrder};
-use gowindows_operator::settings::Settings;
+use gowindows_model::inputs::{Inputs, Pins};
+use gowindows_model::plan::Roll;
+use gowindows_model::request::Request;
+use gowindows_model::settings::Settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -61,8 +63,8 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         gated: false,
         memory: None,
         credentials: None,
-        kept_on: gowindows_operator::render::KeptOn::default(),
-        tests_kept_on: gowindows_operator::render::KeptOn::default(),
+        kept_on: gowindows_core::render::KeptOn::default(),
+        tests_kept_on: gowindows_core::render::KeptOn::default(),
     };
     let job = render::job(&object, &request, &settings(), &order);
     let claim = render::cache_claim(&object, &request).context("the sample has no cache")?;

@@ -5,7 +5,7 @@ use crate::bodies::settings;
 use crate::step::{Action, Ask, Step};
 use anyhow::{Context, Result, bail};
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
-use gowindows_operator::observe::workload;
+use gowindows_core::read::workload;
 use gowindows_tests::fake_apiserver::kinds::KINDS;
 use gowindows_tests::fake_apiserver::{FakeApiServer, Plain};
 use http_body_util::BodyExt;

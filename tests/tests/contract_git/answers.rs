@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use gowindows_clients::git::{Credentials, GitAuth, GitError, Resolved, resolve};
 use gowindows_crds::conditions::Reason;
-use gowindows_operator::clients::git::{Credentials, GitAuth, GitError, Reference, Resolved, resolve};
+use gowindows_model::wire::source::Reference;
 use gowindows_tests::lab::git::Access;
 use tokio::net::TcpListener;
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
-use gowindows_operator::clients::git::{Credentials, GitAuth, Secret};
+use gowindows_clients::git::{Credentials, GitAuth, Secret};
 use gowindows_tests::lab::git::{Access, GitServer, Repository};
 use gowindows_tests::lab::pki::Authority;
 use rustls::ServerConfig;

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use gowindows_operator::step::source::{SourceArgs, run};
-use gowindows_operator::step::source_request::{CacheFacts, Reference, SourceFailure, SourceInfo, SourceReport};
+use gowindows_builder::step::source::{SourceArgs, run};
+use gowindows_model::wire::source::{CacheFacts, Reference, SourceFailure, SourceInfo, SourceReport};
 use gowindows_tests::lab::git::{Access, Repository};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use gowindows_operator::image::Flavor;
-use gowindows_operator::image::build_info::{BuildInfo, Module};
-use gowindows_operator::image::pclntab;
-use gowindows_operator::image::pe_file::PeFile;
-use gowindows_operator::image::warnings::Learned;
-use gowindows_operator::image::windows_apis::WindowsApis;
 use gowindows_tests::lab::go::go;
 use tempfile::TempDir;
+use windows_image::Flavor;
+use windows_image::build_info::{BuildInfo, Module};
+use windows_image::pclntab;
+use windows_image::pe_file::PeFile;
+use windows_image::warnings::Learned;
+use windows_image::windows_apis::WindowsApis;
 
 const STRIPPED: &str = "-s -w -buildid=";
 

@@ -3,14 +3,14 @@
 use crate::push::{compiled, run_step};
 use crate::server::{BASE, RealRegistry};
 use anyhow::{Context, Result, bail, ensure};
-use gowindows_operator::clients::oci::OciRegistry;
-use gowindows_operator::image::Assembly;
-use gowindows_operator::observe::{Miss, Registry as _};
-use gowindows_operator::settings::RegistrySettings;
-use gowindows_operator::step::assemble_request::KnownProgram;
-use gowindows_operator::step::{AssembleOutcome, AssembleRequest, AssembleResult};
+use gowindows_clients::oci::OciRegistry;
+use gowindows_model::ports::{Miss, Registry as _};
+use gowindows_model::settings::RegistrySettings;
+use gowindows_model::wire::assemble::KnownProgram;
+use gowindows_model::wire::assemble::{AssembleOutcome, AssembleRequest, AssembleResult};
 use serde_json::{Value, json};
 use std::path::Path;
+use windows_image::Assembly;
 
 fn told(miss: Miss) -> anyhow::Error {
     anyhow::anyhow!("{miss:?}")

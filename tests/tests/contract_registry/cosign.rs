@@ -2,11 +2,13 @@
 
 use crate::server::{BASE, Door, RealRegistry};
 use anyhow::{Context, Result, ensure};
+use gowindows_clients::attest::BUNDLE;
+use gowindows_clients::oci::{Credentials, OciRegistry, Registry, parse_reference};
 use gowindows_crds::conditions::Reason;
-use gowindows_operator::attest::{BUNDLE, Provenance, STATEMENT, Witness};
-use gowindows_operator::clients::oci::{Credentials, OciRegistry, Registry, parse_reference};
-use gowindows_operator::decide::Attestation;
-use gowindows_operator::observe::{Attested, Registry as _, SecretData};
+use gowindows_model::attest::{Provenance, STATEMENT, Witness};
+use gowindows_model::facts::Attested;
+use gowindows_model::plan::Attestation;
+use gowindows_model::ports::{Registry as _, SecretData};
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::tools::{COSIGN, Tools};
 use k8s_openapi::jiff::Timestamp;

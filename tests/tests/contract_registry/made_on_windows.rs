@@ -5,7 +5,7 @@ use crate::push::{ENOUGH, TAG, compiled, program, request, run_step_on};
 use crate::server::{Door, OS_VERSION, RealRegistry};
 use anyhow::{Context, Result, bail, ensure};
 use axum::http::StatusCode;
-use gowindows_operator::step::{AssembleFailure, AssembleOutcome};
+use gowindows_model::wire::assemble::{AssembleFailure, AssembleOutcome};
 use gowindows_tests::lab::windows_base::{Base, Blob, Flavor, Repository, WindowsLayer};
 use serde_json::{Value, json};
 

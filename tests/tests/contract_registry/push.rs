@@ -5,12 +5,12 @@ use anyhow::{Context, Result, bail, ensure};
 use axum::http::StatusCode;
 use clap::Parser;
 use futures::future::join_all;
+use gowindows_builder::step::assemble::{AssembleArgs, run};
 use gowindows_crds::conditions::Reason;
-use gowindows_operator::image::Assembly;
-use gowindows_operator::step::assemble::{AssembleArgs, run};
-use gowindows_operator::step::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
+use gowindows_model::wire::assemble::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
 use std::path::Path;
 use tempfile::TempDir;
+use windows_image::Assembly;
 
 pub const TAG: &str = "gw-0123456789abcdef";
 /// Longer than any way through the retries of one call, on a slow machine too.

@@ -4,10 +4,10 @@
 use crate::server::{Door, Fault, How, RealRegistry};
 use anyhow::{Context, Result, ensure};
 use futures::future::join_all;
+use gowindows_clients::oci::OciRegistry;
 use gowindows_crds::conditions::Reason;
-use gowindows_operator::clients::oci::OciRegistry;
-use gowindows_operator::image::verify::Author;
-use gowindows_operator::observe::{Miss, Registry as _};
+use gowindows_model::ports::{Miss, Registry as _};
+use windows_image::verify::Author;
 
 /// Published by the set-up: an image for Windows, and so all that the controller reads.
 const REPOSITORY: &str = "windows/nanoserver";

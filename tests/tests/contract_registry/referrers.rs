@@ -4,12 +4,12 @@ use crate::server::{BASE, Door, Fault, How, RealRegistry};
 use anyhow::{Context, Result, ensure};
 use axum::http::StatusCode;
 use futures::future::join_all;
-use gowindows_operator::clients::oci::{Credentials, OciError, Reference, Registry, at_digest, parse_reference};
-use gowindows_operator::image::Digest;
-use gowindows_operator::image::artifact::{Artifact, fallback_tag};
-use gowindows_operator::image::assemble::Blob;
-use gowindows_operator::image::manifest::Descriptor;
+use gowindows_clients::oci::{Credentials, OciError, Reference, Registry, at_digest, parse_reference};
 use std::collections::BTreeMap;
+use windows_image::Digest;
+use windows_image::artifact::{Artifact, fallback_tag};
+use windows_image::assemble::Blob;
+use windows_image::manifest::Descriptor;
 
 const SBOM: &str = "application/spdx+json";
 const NOTE: &str = "application/vnd.example.note";

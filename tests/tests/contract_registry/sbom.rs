@@ -3,14 +3,13 @@
 
 use crate::server::{BASE, RealRegistry};
 use anyhow::{Context, Result, ensure};
+use gowindows_builder::step::assemble_pipeline::Program;
+use gowindows_builder::step::assemble_pipeline::{find_bases, prepare};
+use gowindows_builder::step::program_check;
+use gowindows_clients::oci::{Credentials, Registry, parse_reference};
 use gowindows_crds::conditions::Reason;
-use gowindows_operator::clients::oci::{Credentials, Registry, parse_reference};
-use gowindows_operator::image::Assembly;
-use gowindows_operator::image::sbom::MEDIA_TYPE;
-use gowindows_operator::render::Compile;
-use gowindows_operator::step::assemble_pipeline::{Program, find_bases, prepare};
-use gowindows_operator::step::assemble_request::Expected;
-use gowindows_operator::step::program_check;
+use gowindows_model::go::compile::Compile;
+use gowindows_model::wire::assemble::Expected;
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::tools::{SPDX, Tools};
 use serde_json::{Value, json};
@@ -19,6 +18,8 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use windows_image::Assembly;
+use windows_image::sbom::MEDIA_TYPE;
 
 fn compile() -> Compile {
     Compile { package: ".".into(), tags: vec![], ldflags: vec![], env: vec![], strip: true, timezone_data: false, cgo: false }

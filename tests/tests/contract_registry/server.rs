@@ -14,7 +14,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
-use gowindows_operator::settings::RegistrySettings;
+use gowindows_model::settings::RegistrySettings;
 use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::tools::{REFERRERS, REGISTRY, Tools};
 use gowindows_tests::lab::windows_base::{Base, Flavor, Repository, manifest_list};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use gowindows_operator::build::{BuildArgs, run};
+use gowindows_builder::build::{BuildArgs, run};
 use gowindows_tests::lab::go::go;
 use gowindows_tests::lab::host::run_async;
 use gowindows_tests::lab::packages;

@@ -6,12 +6,13 @@ mod images;
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use gowindows_operator::image::verify::{Rule, Verdict};
-use gowindows_operator::verify::{Verified, VerifyArgs, verify};
+use gowindows_builder::verify::{Verified, VerifyArgs, verify};
 use gowindows_tests::lab::available;
 use images::{Workshop, buildkit, kaniko, ko, ours};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
+use windows_image::verify::Rule;
+use windows_image::verify::Verdict;
 
 type Test = fn() -> BoxFuture<'static, Result<()>>;
 

@@ -1,8 +1,8 @@
 //! What does the API server refuse? The Rust twin of the definition's rules, and the quota.
 
 use gowindows_crds::GoWindowsImage;
-use gowindows_operator::decide::Request;
-use gowindows_operator::settings::Settings;
+use gowindows_model::request::Request;
+use gowindows_model::settings::Settings;
 use gowindows_tests::fake_apiserver::Refusal;
 use gowindows_tests::fake_apiserver::kinds::Kind;
 use serde_json::Value;

@@ -5,13 +5,16 @@ use crate::stage::{Stage, outside_lane};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
-use gowindows_operator::decide::{Attestation, Identity, Reference};
-use gowindows_operator::image::verify::Author;
-use gowindows_operator::observe::{Attested, Clouds, Git, Login, Miss, Published, Registry, ResolvedBase, Revision, SecretData};
+use gowindows_model::facts::{Attested, Published, ResolvedBase, Revision};
+use gowindows_model::plan::Attestation;
+use gowindows_model::ports::{Clouds, Git, Login, Miss, Registry, SecretData};
+use gowindows_model::wire::identity::Identity;
+use gowindows_model::wire::source::Reference;
 use k8s_openapi::jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use windows_image::verify::Author;
 
 /// What the program of a commit is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

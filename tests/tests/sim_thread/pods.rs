@@ -2,7 +2,7 @@
 
 use crate::cluster::{owned_by, writer};
 use crate::stage::NAMESPACE;
-use gowindows_operator::step::source_request::{CacheFacts, SourceInfo, SourceReport};
+use gowindows_model::wire::source::{CacheFacts, SourceInfo, SourceReport};
 use gowindows_tests::fake_apiserver::kinds::by_name;
 use gowindows_tests::fake_apiserver::{Key, Store};
 use k8s_openapi::jiff::Timestamp;

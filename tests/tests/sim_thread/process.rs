@@ -3,8 +3,8 @@
 use crate::outside::Reached;
 use crate::stage::{NAMESPACE, Stage, kind_lane};
 use crate::wire::ProcessWire;
-use gowindows_operator::controller::{Controller, LeaderElection, Leadership, Timings};
-use gowindows_operator::observe::Logins;
+use gowindows::controller::{Controller, LeaderElection, Leadership, Timings};
+use gowindows::observe::Logins;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use gowindows_operator::image::{Compression, compression};
+use windows_image::{Compression, compression};
 
 use gowindows_tests::bench::{Results, Table, megabytes};
 

@@ -4,12 +4,13 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use gowindows_operator::image::compression;
-use gowindows_operator::image::security::SecurityDescriptor;
-use gowindows_operator::image::verify::{Rule, Verdict};
-use gowindows_operator::verify::{VerifyArgs, verify};
+use gowindows_builder::verify::{VerifyArgs, verify};
 use gowindows_tests::lab::windows_base::Base;
 use serde_json::Value;
+use windows_image::compression;
+use windows_image::security::SecurityDescriptor;
+use windows_image::verify::Rule;
+use windows_image::verify::Verdict;
 
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
 application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
@@ -141,7 +142,7 @@ fn described((path, descriptor): &(String, Option<Vec<u8>>)) -> Option<String> {
     let list = match &decoded.dacl {
         None => "no DACL".to_owned(),
         Some(entries) => {
-            let entry = |entry: &gowindows_operator::image::security::Entry| {
+            let entry = |entry: &windows_image::security::Entry| {
                 format!("{}{} {:#x}", if entry.allows { "" } else { "not " }, entry.sid, entry.mask)
             };
             entries.iter().map(entry).collect::<Vec<_>>().join(", ")

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use gowindows_operator::image::Compression;
-use gowindows_operator::render::savings::{self, Savings, Variant};
+use gowindows_model::go::savings::{self, Savings, Variant};
 use gowindows_tests::bench::{Results, Table};
 use gowindows_tests::lab::go::Toolchain;
+use windows_image::Compression;
 
 use crate::stand::{OURS, Stand};
 
@@ -47,7 +47,7 @@ pub async fn measure(stand: &Stand, results: &mut Results) -> Result<Savings> {
 
 /// Adds what was measured to what the operator ships.
 pub fn record(measured: Savings) -> Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../operator/src/render/savings.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../operator/model/src/go/savings.json");
     let mut known: Savings = serde_json::from_slice(&fs::read(path)?)?;
     known.extend(measured);
     Ok(fs::write(path, serde_json::to_string_pretty(&known)? + "\n")?)

@@ -2,7 +2,7 @@
 
 use crate::step::{Step, create, delete, get, list, merge, watch};
 use anyhow::Result;
-use gowindows_operator::observe::WINDOWS;
+use gowindows::observe::WINDOWS;
 use serde_json::{Value, json};
 
 /// A node as its kubelet registers it.

@@ -4,12 +4,11 @@
 use super::{object, tenant, windows};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use gowindows_builder::verify::{VerifyArgs, verify};
+use gowindows_clients::oci::{Credentials, Registry, Source};
 use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildEngine, BuildPhase, GoWindowsImageStatus};
-use gowindows_operator::clients::oci::{Credentials, Registry, Source};
-use gowindows_operator::image::verify::{Rule, Verdict};
-use gowindows_operator::settings::RegistrySettings;
-use gowindows_operator::verify::{VerifyArgs, verify};
+use gowindows_model::settings::RegistrySettings;
 use gowindows_tests::lab::builders::Buildkitd;
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::lab::progress::Progress;
@@ -17,6 +16,8 @@ use gowindows_tests::thread::engines::names;
 use gowindows_tests::thread::{LIMIT, Stage, Storefront, Tenant, is_for, is_ready_on, is_true, message, until};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use windows_image::verify::Rule;
+use windows_image::verify::Verdict;
 
 const PATH: &str = "build/Dockerfile";
 const DATE: &str = "2026-01-04T03:04:05Z";

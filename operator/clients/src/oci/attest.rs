@@ -1,0 +1,141 @@
+//! What the operator says of an image: found at the registry, or written there.
+//!
+//! Whoever may push can attach things. With a key, only what was signed with it counts; without one, provenance is what its
+//! Job makes it, byte for byte, or whatever is there where the Job is gone.
+
+use super::{OciError, Reference, Registry, at_digest};
+use crate::attest::{BUNDLE, Bundle, SigningKey};
+use gowindows_crds::conditions::Reason;
+use gowindows_model::attest::{Predicate, STATEMENT, Statement};
+use gowindows_model::facts::Attested;
+use gowindows_model::plan::Attestation;
+use gowindows_model::ports::Miss;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use windows_image::Digest;
+use windows_image::artifact::{Artifact, Referrer};
+use windows_image::assemble::Blob;
+use windows_image::manifest::Descriptor;
+use windows_image::sbom;
+
+/// Where a list of referrers says which statement a bundle holds, as cosign writes it.
+const PREDICATE_OF_BUNDLE: &str = "dev.sigstore.bundle.predicateType";
+const CONTENT_OF_BUNDLE: &str = "dev.sigstore.bundle.content";
+/// The same for a statement that nobody signed, as BuildKit writes it.
+const PREDICATE_OF_STATEMENT: &str = "in-toto.io/predicate-type";
+/// The largest statement that is read: one of ours has some 5 KB.
+const LARGEST: usize = 1024 * 1024;
+/// Bundles of one kind that are looked at: strangers' ones must not keep us busy.
+const MOST: usize = 32;
+
+/// One digest that something is said of.
+struct Subject<'a> {
+    registry: &'a Registry,
+    repository: &'a Reference,
+    descriptor: Descriptor,
+}
+
+/// Attaches to every digest what is missing. Nothing is written where all is there.
+pub(super) async fn attest(
+    registry: &Registry,
+    repository: &Reference,
+    attestation: &Attestation,
+    key: Option<&SigningKey>,
+) -> Result<Attested, Miss> {
+    let mut attested = Attested::default();
+    for (position, digest) in attestation.digests.iter().enumerate() {
+        let digest: Digest = digest.parse().map_err(|error| OciError::local("attest the image", error))?;
+        let found = registry.manifest(&at_digest(repository, &digest)).await?;
+        let descriptor = Descriptor::new(&found.media_type, digest, found.bytes.len() as u64);
+        let subject = Subject { registry, repository, descriptor };
+        let of_this = subject.attest(attestation, key).await?;
+        if position == 0 {
+            attested = of_this;
+        }
+    }
+    Ok(attested)
+}
+
+impl Subject<'_> {
+    async fn attest(&self, attestation: &Attestation, key: Option<&SigningKey>) -> Result<Attested, Miss> {
+        let bills = self.listed(sbom::MEDIA_TYPE).await?;
+        let reported = attestation.sbom.as_deref();
+        let bill = bills.iter().map(|bill| &bill.digest).min_by_key(|digest| (Some(digest.as_str()) != reported, *digest)).cloned();
+        let provenance = match (key, &attestation.provenance) {
+            (Some(key), written) => {
+                let content = written.as_ref().map(|provenance| provenance.predicate(bill.as_ref()));
+                self.signed(Predicate::Provenance, content, key).await?
+            }
+            (None, Some(provenance)) => Some(self.unsigned(provenance.predicate(bill.as_ref())).await?),
+            (None, None) => {
+                let listed = self.listed(STATEMENT).await?;
+                let of_provenance = listed.iter().filter(|entry| is(entry, PREDICATE_OF_STATEMENT, Predicate::Provenance));
+                of_provenance.map(|entry| &entry.digest).min().cloned()
+            }
+        };
+        // Last: where it is there, everything is.
+        let signature = match key {
+            None => None,
+            Some(key) => {
+                let content = attestation.provenance.as_ref().map(|_| json!({}));
+                let signature = self.signed(Predicate::Published, content, key).await?;
+                Some(signature.ok_or_else(|| self.not_witnessed())?)
+            }
+        };
+        let text = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
+        Ok(Attested { sbom: text(bill), provenance: text(provenance), signature: text(signature) })
+    }
+
+    /// The newest statement that this key has signed; otherwise one with this content, if there is any.
+    async fn signed(&self, predicate: Predicate, content: Option<Value>, key: &SigningKey) -> Result<Option<Digest>, Miss> {
+        let subject = &self.descriptor.digest;
+        let listed = self.listed(BUNDLE).await?;
+        for entry in listed.iter().filter(|entry| is(entry, PREDICATE_OF_BUNDLE, predicate)).take(MOST) {
+            match self.registry.attached(self.repository, entry, subject, LARGEST).await {
+                Ok(bytes) if Bundle::verify(&bytes, key).is_ok_and(|statement| statement.says(subject, predicate)) => {
+                    return Ok(Some(entry.digest.clone()));
+                }
+                // Somebody else's, or listed and gone.
+                Ok(_) | Err(OciError::Invalid { .. } | OciError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(content) = content else { return Ok(None) };
+        let unusable = |error: crate::attest::InvalidKey| Miss { reason: Reason::SecretInvalid, message: format!("The Secret {error}.") };
+        let bundle = Bundle::sign(&Statement::new(subject, predicate, content), key).map_err(unusable)?;
+        let bytes = bundle.to_bytes().map_err(|error| OciError::local("write a bundle", error))?;
+        let annotations = [(CONTENT_OF_BUNDLE, "dsse-envelope"), (PREDICATE_OF_BUNDLE, predicate.uri())];
+        self.attach(BUNDLE, bytes, annotations).await.map(Some)
+    }
+
+    async fn unsigned(&self, content: Value) -> Result<Digest, Miss> {
+        let statement = Statement::new(&self.descriptor.digest, Predicate::Provenance, content);
+        let bytes = serde_json::to_vec(&statement).map_err(|error| OciError::local("write a statement", error))?;
+        self.attach(STATEMENT, bytes, [(PREDICATE_OF_STATEMENT, Predicate::Provenance.uri())]).await
+    }
+
+    async fn attach<const N: usize>(&self, kind: &'static str, bytes: Vec<u8>, annotations: [(&str, &str); N]) -> Result<Digest, Miss> {
+        let annotations: BTreeMap<String, String> = annotations.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let content = Blob { media_type: kind, digest: Digest::of(&bytes), bytes };
+        let artifact = Artifact::new(kind, &self.descriptor, content, annotations);
+        let artifact = artifact.map_err(|error| OciError::local("write a manifest", error))?;
+        self.registry.attach(self.repository, &artifact).await?;
+        Ok(artifact.manifest.digest)
+    }
+
+    async fn listed(&self, kind: &str) -> Result<Vec<Referrer>, OciError> {
+        self.registry.referrers(self.repository, &self.descriptor.digest, kind).await
+    }
+
+    fn not_witnessed(&self) -> Miss {
+        let message = format!(
+            "{} is not signed: it has no signature of this key, and no build Job shows that this operator built it. The gowindows.dev/rebuild order builds and signs it.",
+            self.descriptor.digest
+        );
+        Miss { reason: Reason::NotWitnessed, message }
+    }
+}
+
+fn is(entry: &Referrer, annotation: &str, predicate: Predicate) -> bool {
+    entry.annotations.get(annotation).is_some_and(|uri| uri == predicate.uri())
+}

@@ -1,0 +1,158 @@
+//! Who does not lead writes nothing: an API server that counts what reaches it.
+
+use super::*;
+use crate::observe::{Logins, Memory, NodeStore, Own, Sight, Stores};
+use axum::Router;
+use axum::http::StatusCode;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gowindows_core::report::Notice;
+use gowindows_crds::GoWindowsImage;
+use gowindows_crds::v1alpha1::GoWindowsImageStatus;
+use gowindows_model::facts::{Nodes, Published, ResolvedBase, Revision};
+use gowindows_model::ports::{Clouds, Git, Login, Registry, SecretData};
+use gowindows_model::wire::identity::Identity;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::runtime::events::Reporter;
+use kube::runtime::reflector;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use windows_image::verify::Author;
+
+/// No test here asks git, a registry or a cloud.
+struct Nobody;
+
+impl Clouds for Nobody {
+    fn login<'a>(&'a self, _: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>> {
+        panic!("a cloud is asked")
+    }
+}
+
+impl Git for Nobody {
+    fn resolve<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a gowindows_model::wire::source::Reference,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Revision, Miss>> {
+        panic!("git is asked")
+    }
+}
+
+impl Registry for Nobody {
+    fn digest<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+        panic!("a registry is asked")
+    }
+
+    fn base<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
+        panic!("a registry is asked")
+    }
+
+    fn published<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Author,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
+        panic!("a registry is asked")
+    }
+
+    fn tag<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [String], _: Option<&'a SecretData>) -> BoxFuture<'a, Result<(), Miss>> {
+        panic!("a registry is asked")
+    }
+
+    fn attest<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Attestation,
+        _: Option<&'a SecretData>,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Attested, Miss>> {
+        panic!("a registry is asked")
+    }
+}
+
+/// A cluster that finds nothing, and ends the term at its first request.
+struct Stage {
+    cluster: Cluster,
+    world: World,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Stage {
+    fn new(term: Option<watch::Sender<Instant>>) -> Self {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = requests.clone();
+        let answer = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            if let Some(term) = &term {
+                term.send_replace(Instant::now());
+            }
+            let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "message": "", "code": 404});
+            async { (StatusCode::NOT_FOUND, axum::Json(body)) }
+        };
+        let cluster = Cluster {
+            client: Client::new(Router::new().fallback(answer), "default"),
+            stores: Stores {
+                images: reflector::store().0,
+                jobs: reflector::store().0,
+                pods: reflector::store().0,
+                nodes: NodeStore { store: reflector::store().0, sight: watch::channel(Sight::Open).1 },
+                deployments: reflector::store().0,
+            },
+            memory: Arc::new(Memory::default()),
+            own: Own::default(),
+            git: Arc::new(Nobody),
+            registry: Arc::new(Nobody),
+            logins: Arc::new(Logins::new(Arc::new(Nobody))),
+            namespace: None,
+            slots: Default::default(),
+        };
+        let object: GoWindowsImage = serde_json::from_value(json!({
+            "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage",
+            "metadata": {"name": "shop", "namespace": "team", "uid": "0000-1111"},
+            "spec": {"source": {"git": {"url": "https://git.example.com/shop.git"}}, "image": {"repository": "registry.example.com/shop"}},
+        }))
+        .expect("an object");
+        let (now, nodes) = (Timestamp::UNIX_EPOCH, Nodes::Seen(vec![]));
+        let world = World::new(object, now, nodes);
+        Self { cluster, world, requests }
+    }
+
+    /// How many requests arrived while everything was tried, and whether the effects and the status were told to be no one's.
+    async fn everything(&self, leadership: &Leadership) -> (usize, bool) {
+        let effects = ["one", "two"].map(|job| Effect::DeleteJob(job.into())).to_vec();
+        let acted = act(&self.cluster, leadership, &self.world, &Plan { effects, ..Plan::default() }).await;
+        let written = write_status(&self.cluster, leadership, &self.world, &GoWindowsImageStatus::default()).await;
+        let notice = Notice { warning: false, reason: "Published".into(), action: "Publish", message: "It is.".into() };
+        let reporter = Reporter { controller: "gowindows".into(), instance: None };
+        write_events(&self.cluster.client, leadership, &reporter, &self.world.object, &[notice]).await;
+        let refused = acted.is_err() && matches!(written, Err(StatusError::NotLeading(_)));
+        (self.requests.load(Ordering::Relaxed), refused)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_is_asked_before_each_write() {
+    let (writes, refused) = Stage::new(None).everything(&Leadership::always()).await;
+    assert!(writes >= 4 && !refused, "two effects, a status and an event: {writes}");
+
+    let (term, end) = watch::channel(Instant::now() + DEADLINE);
+    let led = Leadership::until(end);
+    assert!(led.holds());
+    assert_eq!(Stage::new(Some(term)).everything(&led).await, (1, true), "it ends during the first write; the others are not sent");
+    assert_eq!(Stage::new(None).everything(&led).await, (0, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_ends_by_itself() {
+    let (_term, end) = watch::channel(Instant::now() + DEADLINE);
+    let led = Leadership::until(end);
+    tokio::time::advance(DEADLINE).await;
+    assert!(!led.holds());
+    assert_eq!(Stage::new(None).everything(&led).now_or_never(), Some((0, true)));
+}

@@ -1,0 +1,150 @@
+//! What happens in one pass? observe -> decide -> act -> report.
+
+use super::Context;
+use crate::act::{self, NotLeading, StatusError, Written};
+use crate::observe::{Guarded, ObserveError, Standing};
+use gowindows_core::decide::decide;
+use gowindows_core::report::{self, Notice};
+use gowindows_crds::GoWindowsImage;
+use gowindows_model::facts::World;
+use gowindows_model::plan::{Decision, Effect, Plan};
+use gowindows_model::request::Request;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A pass that could not be finished; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReconcileError {
+    /// The cluster could not be read.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The status could not be written.
+    #[error(transparent)]
+    Report(#[from] StatusError),
+    /// It lost the right to write.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
+    /// The stores are gone because the operator stops.
+    #[error("the operator stops")]
+    Stopping,
+}
+
+impl ReconcileError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::NotLeading(_) | Self::Report(StatusError::NotLeading(_)) => "not-leading",
+            Self::Report(_) => "report",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// A pass asks the outside world in rounds; more than these would mean that an answer raises its own question.
+const ROUNDS: usize = 8;
+/// A decision that kept asking is taken again after this time.
+const AGAIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let image = match &object.0 {
+        Ok(image) => image.clone(),
+        Err(invalid) => {
+            let name = invalid.metadata.name.clone().unwrap_or_default();
+            tracing::warn!(name, namespace = object.namespace(), error = invalid.error, "an object cannot be read; the others go on");
+            context.metrics.pass("unreadable", Duration::ZERO);
+            return Ok(Action::await_change());
+        }
+    };
+    let start = Instant::now();
+    let result = pass(image.clone(), &context).await;
+    context.metrics.pass(result.as_ref().map_or_else(ReconcileError::reason, |_| "done"), start.elapsed());
+    result
+}
+
+pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    if error.reason() == "not-leading" {
+        return Action::await_change();
+    }
+    tracing::warn!(
+        name = object.name_any(),
+        namespace = object.namespace(),
+        error = error as &dyn std::error::Error,
+        "a pass failed; it is repeated"
+    );
+    Action::requeue(context.pacing.failed(object.as_ref()))
+}
+
+async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, ReconcileError> {
+    context.cluster.stores.ready().await.map_err(|_| ReconcileError::Stopping)?;
+    if context.cluster.memory.is_gone(&image.uid().unwrap_or_default()) {
+        return Ok(Action::await_change());
+    }
+    let mut world = context.cluster.world(image, (context.clock)()).await?;
+    let plan = plan(&mut world, context).await;
+    if world.object.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    // In a past that a store still shows, a Job that is gone looks new and what runs looks like what is still to be rolled.
+    let lasting = |effect: &Effect| matches!(effect, Effect::CreateJob(_) | Effect::Roll(_));
+    if plan.effects.iter().any(lasting) && context.cluster.standing(&world).await? != Standing::Current {
+        return behind(&world, context).await;
+    }
+    for effect in &plan.effects {
+        tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), effect = effect.name(), "acts");
+    }
+    let outcome = act::act(&context.cluster, &context.leadership, &world, &plan).await?;
+    context.metrics.effects(&plan, &outcome);
+    let status = report::status(&world, &plan, &outcome);
+    let written = act::write_status(&context.cluster, &context.leadership, &world, &status).await?;
+    match written {
+        Written::Equal => {}
+        Written::Applied => {
+            if let Some(found) = report::cache_found(&world, &status) {
+                context.metrics.cache(&found);
+            }
+            tell(&world, &report::notices(world.status(), &status), context).await;
+        }
+        Written::Refused => return behind(&world, context).await,
+    }
+    if outcome.failure.is_some() {
+        // What the plan expected to look at next does not exist.
+        return Ok(Action::requeue(context.pacing.failed(world.object.as_ref())));
+    }
+    context.pacing.succeeded(&world.object.uid().unwrap_or_default());
+    Ok(plan.next.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The pass was about a past: there is nothing to do for an object that is gone, and its watch will show a newer one.
+async fn behind(world: &World, context: &Context) -> Result<Action, ReconcileError> {
+    if context.cluster.standing(world).await? == Standing::Gone {
+        context.cluster.memory.bury(&world.object.uid().unwrap_or_default());
+        return Ok(Action::await_change());
+    }
+    Ok(Action::requeue(context.pacing.failed(world.object.as_ref())))
+}
+
+/// Logs, counts and publishes what changed.
+async fn tell(world: &World, notices: &[Notice], context: &Context) {
+    for notice in notices {
+        tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), reason = notice.reason, "{}", notice.message);
+    }
+    context.metrics.notices(notices);
+    act::write_events(&context.cluster.client, &context.leadership, &context.reporter, &world.object, notices).await;
+}
+
+/// Decides, and answers what the decision asks for until it can be taken.
+async fn plan(world: &mut World, context: &Context) -> Plan {
+    for _ in 0..ROUNDS {
+        match decide(world, &context.settings) {
+            Decision::Do(plan) => return *plan,
+            Decision::Ask(questions) => match Request::new(&world.object, &context.settings) {
+                Ok(request) => context.cluster.answer(world, &request, questions).await,
+                Err(_) => break,
+            },
+        }
+    }
+    tracing::error!(name = world.object.name_any(), asked = ?world.answers.asked, "a decision kept asking; it is taken again later");
+    Plan { next: Some(AGAIN), ..Plan::default() }
+}

@@ -1,0 +1,118 @@
+//! Can the Secrets be used that build pods mount and that nothing else reads before? A pod that mounts what is absent waits in silence.
+
+use super::cluster::in_time;
+use super::{Cluster, netrc, secrets};
+use gowindows_crds::GoWindowsImage;
+use gowindows_crds::conditions::Reason;
+use gowindows_model::facts::{Build, BuildState, Failure, World};
+use gowindows_model::go::credentials::{AUTHORITY, Credentials, NETRC};
+use gowindows_model::ports::{Miss, SecretData};
+use gowindows_model::redact::redact;
+use gowindows_model::request::{BuildKit, Engine, Reach, Request};
+use kube::ResourceExt;
+
+/// The field that names the Secret with certificates for buildkitd.
+const TLS_SECRET: &str = "build.buildkit.tlsSecretRef";
+/// What must be in it.
+const CERTIFICATES: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
+/// The field that names the Secret with credentials for modules.
+const MODULES_SECRET: &str = "go.modules.secretRef";
+
+impl Cluster {
+    /// Whether the certificates for buildkitd are there.
+    pub(super) async fn builder(&self, world: &World, request: &Request) -> Result<(), Miss> {
+        let Engine::BuildKit(BuildKit { reach: Reach::Tcp { tls_secret, .. }, .. }) = &request.build.engine else { return Ok(()) };
+        let data = self.named(&world.object, TLS_SECRET, tls_secret).await?;
+        let lacking = CERTIFICATES.iter().find(|key| data.get(**key).is_none_or(Vec::is_empty));
+        lacking.map_or(Ok(()), |key| {
+            let all = CERTIFICATES.join(", ");
+            Err(invalid(TLS_SECRET, tls_secret, &format!("it has no {key}; it must have {all}")))
+        })
+    }
+
+    /// What the Secret with credentials for modules has.
+    pub(super) async fn modules(&self, world: &World, request: &Request) -> Result<Credentials, Miss> {
+        let Some(name) = &request.modules.secret else { return Ok(Credentials::default()) };
+        let data = self.named(&world.object, MODULES_SECRET, name).await?;
+        credentials(&data).map_err(|problem| invalid(MODULES_SECRET, name, problem))
+    }
+
+    /// Takes the passwords of modules out of what failed builds have left. Where the Secret cannot be read, what looks like one is out already.
+    pub(super) async fn mask(&self, object: &GoWindowsImage, builds: &mut [Build]) {
+        let named = object.spec.go.iter().filter_map(|go| go.modules.as_ref()?.secret_ref.as_ref()).next();
+        let Some(secret) = named else { return };
+        let mut failures: Vec<&mut Failure> = builds.iter_mut().flat_map(failures).collect();
+        if failures.is_empty() {
+            return;
+        }
+        let Ok(data) = self.named(object, MODULES_SECRET, &secret.name).await else { return };
+        let passwords = netrc::passwords(text(&data, NETRC));
+        for failure in &mut failures {
+            failure.message = redact(&failure.message, &passwords);
+            failure.log_tail = failure.log_tail.take().map(|tail| redact(&tail, &passwords));
+        }
+    }
+
+    async fn named(&self, object: &GoWindowsImage, field: &str, name: &str) -> Result<SecretData, Miss> {
+        let namespace = object.namespace().unwrap_or_default();
+        in_time(name, secrets::read(&self.client, &namespace, field, name)).await
+    }
+}
+
+/// Those of a build and of its tests.
+fn failures(build: &mut Build) -> impl Iterator<Item = &mut Failure> {
+    let run = build.tests.as_mut().and_then(|tests| tests.run.as_mut());
+    let states = [&mut build.state].into_iter().chain(run.map(|run| &mut run.state));
+    states.filter_map(|state| if let BuildState::Failed(failure) = state { Some(failure) } else { None })
+}
+
+/// What is in a Secret for modules, or what is wrong with it.
+fn credentials(data: &SecretData) -> Result<Credentials, &'static str> {
+    let authority = data.contains_key(AUTHORITY);
+    match () {
+        () if !data.contains_key(NETRC) => {
+            Err("it has no key `netrc`; put a netrc file there, with a line such as `machine git.example.com login NAME password TOKEN`")
+        }
+        () if netrc::passwords(text(data, NETRC)).is_empty() => Err(
+            "its `netrc` has no machine with a login and a password; write a line such as `machine git.example.com login NAME password TOKEN`",
+        ),
+        () if authority && !text(data, AUTHORITY).contains("-----BEGIN CERTIFICATE-----") => {
+            Err("its key `ca.crt` holds no PEM certificate (`-----BEGIN CERTIFICATE-----`)")
+        }
+        () => Ok(Credentials { authority }),
+    }
+}
+
+fn text<'a>(data: &'a SecretData, key: &str) -> &'a str {
+    data.get(key).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+}
+
+fn invalid(field: &str, name: &str, problem: &str) -> Miss {
+    Miss { reason: Reason::SecretInvalid, message: format!("{field}: Secret {name}: {problem}.") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_for_modules_is_looked_at_before_a_pod_waits_for_it() {
+        let of = |entries: &[(&str, &str)]| {
+            let data = entries.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
+            credentials(&data)
+        };
+        let netrc = (NETRC, "machine git.example login me password canary");
+        assert_eq!(of(&[netrc]), Ok(Credentials { authority: false }));
+        assert_eq!(of(&[netrc, (AUTHORITY, "-----BEGIN CERTIFICATE-----\n")]), Ok(Credentials { authority: true }));
+        let table: [(&[(&str, &str)], &str); 4] = [
+            (&[("username", "me"), ("password", "canary")], "no key `netrc`"),
+            (&[(NETRC, "machine git.example password canary")], "no machine with a login"),
+            (&[(NETRC, "")], "no machine with a login"),
+            (&[netrc, (AUTHORITY, "canary")], "no PEM certificate"),
+        ];
+        for (entries, says) in table {
+            let problem = of(entries).expect_err(says);
+            assert!(problem.contains(says) && !problem.contains("canary"), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What does the cluster show, and what does the outside world answer? Gathers one [`World`] per pass.
+//!
+//! Kubernetes facts come from watched stores, overlaid by this process's own writes; a read that fails ends the pass. Answers
+//! of the outside world are data, failures included.
+
+use super::logins::Key;
+use super::{Guarded, Logins, Memory, NodeStore, OwnWrites, secrets};
+use gowindows_core::read::workload;
+use gowindows_crds::conditions::Reason;
+use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetSpec};
+use gowindows_crds::{GoWindowsImage, names};
+use gowindows_model::facts::{PodTrouble, Seen, Trouble, Workload, World};
+use gowindows_model::plan::Question;
+use gowindows_model::ports::{Git, Miss, Registry, SecretData};
+use gowindows_model::request::Request;
+use gowindows_model::wire::source::Reference;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, ResourceExt};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Every call to the API server ends within this time (kube's client retries by itself for much longer).
+pub(super) const API_DEADLINE: Duration = Duration::from_secs(15);
+/// Every question to the outside world ends within this time.
+const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
+/// The field that names the source's Secret.
+const GIT_SECRET: &str = "source.git.secretRef";
+/// The field that names the key's Secret.
+const KEY_SECRET: &str = "signing.keySecretRef";
+
+/// The watched objects.
+#[derive(Clone)]
+pub struct Stores {
+    /// Every object, readable or not.
+    pub images: Store<Guarded>,
+    /// Jobs that carry our label.
+    pub jobs: Store<Job>,
+    /// Pods that carry our label.
+    pub pods: Store<Pod>,
+    /// Windows nodes, slimmed, where they may be seen.
+    pub nodes: NodeStore,
+    /// Deployments, slimmed to what a [`Workload`] needs.
+    pub deployments: Store<Deployment>,
+}
+
+/// What this process wrote and the stores may not show yet.
+#[derive(Clone, Default)]
+pub struct Own {
+    /// Jobs that were created or changed.
+    pub jobs: OwnWrites<Job>,
+    /// Deployments that were changed.
+    pub deployments: OwnWrites<Deployment>,
+    /// `GoWindowsImage`s whose status was written.
+    pub images: OwnWrites<GoWindowsImage>,
+}
+
+/// Everything that is needed to observe.
+pub struct Cluster {
+    /// The client for what is not watched: pods of targets, Secrets.
+    pub client: Client,
+    /// The watched objects.
+    pub stores: Stores,
+    /// Answers of the outside world.
+    pub memory: Arc<Memory>,
+    /// What this process wrote.
+    pub own: Own,
+    /// Git servers.
+    pub git: Arc<dyn Git>,
+    /// Registries.
+    pub registry: Arc<dyn Registry>,
+    /// What opens registries where no Secret does.
+    pub logins: Arc<Logins>,
+    /// The namespace that is looked at; none for all.
+    pub namespace: Option<String>,
+    /// Held while a slot is given away.
+    pub slots: tokio::sync::Mutex<()>,
+}
+
+/// A read of the cluster that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// Listing the pods of a target.
+    #[error("list the pods of {target}")]
+    ListPods {
+        /// The target.
+        target: String,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
+    /// Reading the object itself.
+    #[error("get {name}")]
+    GetObject {
+        /// The object.
+        name: String,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
+    /// The API server did not answer in time.
+    #[error("the API server did not answer within {API_DEADLINE:?}")]
+    Deadline,
+}
+
+impl Cluster {
+    /// The world at the start of a pass: the cluster as watched, the outside world as remembered.
+    ///
+    /// # Errors
+    /// When a read of the cluster fails.
+    pub async fn world(&self, object: Arc<GoWindowsImage>, now: Timestamp) -> Result<World, ObserveError> {
+        let namespace = object.namespace().unwrap_or_default();
+        let object = self
+            .own
+            .images
+            .newer(&namespace, &object.name_any(), Some(object.clone()), now)
+            .filter(|own| own.uid() == object.uid())
+            .unwrap_or(object);
+        let claims = self.claims(&object);
+        let mut workloads = Vec::new();
+        for target in object.spec.rollout.iter().flat_map(|rollout| &rollout.targets) {
+            workloads.push(self.target(&namespace, &target.name, now).await?);
+        }
+        let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
+        let nodes = self.stores.nodes.nodes();
+        let line = self.line(now);
+        let (mut builds, strays) = self.builds(&object, now).await;
+        self.mask(&object, &mut builds).await;
+        Ok(World { now, builds, strays, workloads, claims, nodes, line, answers, object })
+    }
+
+    /// For each target, in order, the older object that lists the same one.
+    fn claims(&self, object: &GoWindowsImage) -> Vec<Option<String>> {
+        let age = |image: &GoWindowsImage| (image.creation_timestamp().map(|time| time.0), image.uid());
+        let here = self.stores.images.state();
+        let others = here.iter().filter_map(|guarded| guarded.0.as_ref().ok()).filter(|other| {
+            other.namespace() == object.namespace() && other.metadata.deletion_timestamp.is_none() && age(other) < age(object)
+        });
+        let rollouts: Vec<_> = others.filter_map(|other| Some((other.name_any(), other.spec.rollout.as_ref()?))).collect();
+        let claim = |target: &TargetSpec| {
+            let meets = |theirs: &TargetSpec| {
+                let container = theirs.container.is_none() || target.container.is_none() || theirs.container == target.container;
+                theirs.kind == target.kind && theirs.name == target.name && container
+            };
+            let applies = |rollout: &RolloutSpec| rollout.mode.unwrap_or_default() == RolloutMode::Apply;
+            let claimed = rollouts.iter().filter(|(_, rollout)| applies(rollout) && rollout.targets.iter().any(meets));
+            claimed.map(|(name, _)| name.clone()).min()
+        };
+        object.spec.rollout.iter().flat_map(|rollout| &rollout.targets).map(claim).collect()
+    }
+
+    /// Puts questions to the outside world; the answers land in the world and in memory.
+    pub async fn answer(&self, world: &mut World, request: &Request, questions: Vec<Question>) {
+        for question in questions {
+            match &question {
+                Question::Source => {
+                    let answer = self.source(world, request).await;
+                    world.answers.source = seen(&world.answers.source, answer, world.now);
+                }
+                Question::Digest(reference) => {
+                    let read = |secret: Option<SecretData>| async move { self.registry.digest(reference, secret.as_ref()).await };
+                    let answer = self.registry_call(world, request, Key::to_read(request, reference), read).await;
+                    let before = world.answers.digests.remove(reference).unwrap_or_default();
+                    world.answers.digests.insert(reference.clone(), seen(&before, answer, world.now));
+                }
+                Question::Base(reference) => {
+                    let read = |secret: Option<SecretData>| async move { self.registry.base(reference, secret.as_ref()).await };
+                    let answer = self.registry_call(world, request, Key::to_base(request, reference), read).await;
+                    let before = world.answers.bases.remove(reference).unwrap_or_default();
+                    world.answers.bases.insert(reference.clone(), seen(&before, answer, world.now));
+                }
+                Question::Builder => {
+                    let answer = self.builder(world, request).await;
+                    world.answers.builder = seen(&world.answers.builder, answer, world.now);
+                }
+                Question::Workspace => {
+                    let answer = self.workspace(world, request).await;
+                    world.answers.workspace = seen(&world.answers.workspace, answer, world.now);
+                }
+                Question::CacheClaim => {
+                    let answer = self.cache_claim(world, request).await;
+                    world.answers.cache_claim = seen(&world.answers.cache_claim, answer, world.now);
+                }
+                Question::Modules => {
+                    let answer = self.modules(world, request).await;
+                    world.answers.modules = seen(&world.answers.modules, answer, world.now);
+                }
+                Question::Published(tag) => {
+                    let read = |secret: Option<SecretData>| async move {
+                        self.registry.published(&request.repository, tag, request.author(), secret.as_ref()).await
+                    };
+                    let answer = self.registry_call(world, request, Key::to_push(request), read).await;
+                    let before = world.answers.published.remove(tag).unwrap_or_default();
+                    world.answers.published.insert(tag.clone(), seen(&before, answer, world.now));
+                }
+            }
+            world.answers.asked.push(question);
+        }
+        self.memory.keep(&world.object.uid().unwrap_or_default(), &source_key(&world.object), &world.answers);
+    }
+
+    /// The data of the Secret with the signing key, read for one use.
+    ///
+    /// # Errors
+    /// When it is absent or may not be read.
+    pub async fn signing_secret(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
+        self.secret(namespace, KEY_SECRET, request.signing.as_deref()).await
+    }
+
+    async fn secret(&self, namespace: &str, field: &str, name: Option<&str>) -> Result<Option<SecretData>, Miss> {
+        let Some(name) = name else { return Ok(None) };
+        secrets::read(&self.client, namespace, field, name).await.map(Some)
+    }
+
+    async fn source(&self, world: &World, request: &Request) -> Result<gowindows_model::facts::Revision, Miss> {
+        let namespace = world.object.namespace().unwrap_or_default();
+        in_time(&request.url, async {
+            let secret = self.secret(&namespace, GIT_SECRET, request.git_secret.as_deref()).await?;
+            self.git
+                .resolve(&request.url, &request.reference, secret.as_ref())
+                .await
+                .map_err(of_secret(GIT_SECRET, request.git_secret.as_deref()))
+        })
+        .await
+        .map_err(|miss| {
+            if matches!(request.reference, Reference::Commit(_)) { Miss { reason: Reason::SourceUnreachable, ..miss } } else { miss }
+        })
+    }
+
+    async fn registry_call<T, F>(
+        &self,
+        world: &World,
+        request: &Request,
+        key: Key<'_>,
+        call: impl FnOnce(Option<SecretData>) -> F,
+    ) -> Result<T, Miss>
+    where
+        F: Future<Output = Result<T, Miss>>,
+    {
+        let namespace = world.object.namespace().unwrap_or_default();
+        self.with_key(&namespace, &request.repository, key, call).await
+    }
+
+    async fn target(&self, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Workload>, ObserveError> {
+        let stored = self.stores.deployments.get(&ObjectRef::new(name).within(namespace));
+        let Some(deployment) = self.own.deployments.newer(namespace, name, stored, now) else { return Ok(None) };
+        let mut workload = workload(&deployment);
+        let settled =
+            workload.updated >= workload.replicas && workload.available >= workload.replicas && workload.total <= workload.updated;
+        if !settled {
+            workload.pod_troubles = self.pod_troubles(namespace, &deployment).await?;
+        }
+        Ok(Some(workload))
+    }
+
+    /// Troubles of the pods that run the image of today's template.
+    async fn pod_troubles(&self, namespace: &str, deployment: &Deployment) -> Result<Vec<PodTrouble>, ObserveError> {
+        let Some(spec) = &deployment.spec else { return Ok(Vec::new()) };
+        let selector = kube::core::Selector::try_from(spec.selector.clone()).unwrap_or_default();
+        let params = ListParams::default().labels_from(&selector).limit(200);
+        let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let listed = tokio::time::timeout(API_DEADLINE, api.list(&params)).await.map_err(|_| ObserveError::Deadline)?;
+        let pods = listed.map_err(|source| ObserveError::ListPods { target: deployment.name_any(), source })?;
+        let images: Vec<_> = workload(deployment).containers.into_iter().map(|container| container.image).collect();
+        let troubles =
+            pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(gowindows_core::read::pod_trouble);
+        Ok(troubles.filter(|trouble| images.contains(&trouble.image)).collect())
+    }
+}
+
+/// Answers are remembered for one source; an edit of it starts anew.
+fn source_key(object: &GoWindowsImage) -> String {
+    let image = &object.spec.image;
+    let pull = image.base.as_ref().and_then(|base| base.pull_secret_ref.as_ref());
+    let modules = object.spec.go.as_ref().and_then(|go| go.modules.as_ref()?.secret_ref.as_ref());
+    serde_json::to_string(&(&object.spec.source, &image.push_secret_ref, &image.identity, pull, modules)).unwrap_or_default()
+}
+
+/// Names the Secret whose content is at fault: the clients know only what is in it.
+fn of_secret(field: &str, name: Option<&str>) -> impl FnOnce(Miss) -> Miss {
+    move |miss| match (miss.reason, name) {
+        (Reason::SecretInvalid, Some(name)) => Miss { message: format!("{field}: Secret {name}: {}", miss.message), ..miss },
+        _ => miss,
+    }
+}
+
+/// An answer, or that there was none in time.
+pub(super) async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+    match tokio::time::timeout(OUTSIDE_DEADLINE, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Miss { reason: Reason::Timeout, message: format!("{what} did not answer within {} s.", OUTSIDE_DEADLINE.as_secs()) }),
+    }
+}
+
+fn seen<T: Clone>(before: &Seen<T>, answer: Result<T, Miss>, now: Timestamp) -> Seen<T> {
+    match answer {
+        Ok(value) => Seen::Fresh(value, now),
+        Err(Miss { reason, message }) => {
+            let times = before.trouble().map_or(0, |trouble| trouble.times).saturating_add(1);
+            let trouble = Trouble { reason, message, at: now, times };
+            match before.value() {
+                Some(value) => Seen::Stale(value.clone(), trouble),
+                None => Seen::Unknown(trouble),
+            }
+        }
+    }
+}
+
+/// Label selector of everything that we generate.
+pub(crate) fn ours() -> String {
+    format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY)
+}

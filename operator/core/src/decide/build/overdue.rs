@@ -1,0 +1,37 @@
+//! Which stage of a build, or of its tests, takes longer than its limit?
+
+use gowindows_crds::v1alpha1::StageStatus;
+use gowindows_model::facts::{Build, BuildState, Turn, World};
+use gowindows_model::plan::{Effect, Plan};
+use gowindows_model::request::Request;
+use k8s_openapi::jiff::SignedDuration;
+
+/// Ends the Jobs of which one does.
+pub(super) fn stop(world: &World, request: &Request, plan: &mut Plan, build: &Build) {
+    let own = build.turn.iter().map(|turn| (turn, &build.state, &build.stages));
+    let tests = build.test_run().and_then(|run| Some((run.turn.as_ref()?, &run.state, &run.stages)));
+    for (turn, state, stages) in own.chain(tests) {
+        if let Some(stage) = overdue(world, request, turn, state, stages) {
+            plan.effects.push(Effect::StopJob { job: turn.job.clone(), why: format!("Timeout/{stage}") });
+        }
+    }
+}
+
+fn overdue<'a>(world: &World, request: &Request, turn: &Turn, state: &BuildState, stages: &'a [StageStatus]) -> Option<&'a str> {
+    let limits = &request.build;
+    let Some(stage) = stages.iter().find(|stage| stage.started_at.is_some() && stage.finished_at.is_none()) else {
+        let waits = matches!(state, BuildState::Queued(_)) && turn.since.is_some_and(|since| world.since(since) > limits.queue);
+        return waits.then_some("queue");
+    };
+    let limit = match stage.name.as_str() {
+        gowindows_model::wire::stages::SOURCE => limits.source,
+        gowindows_model::wire::stages::COMPILE => limits.compile,
+        gowindows_model::wire::stages::MODULES | gowindows_model::wire::stages::TEST => limits.test,
+        _ => limits.push,
+    };
+    // The steps that are ours keep their own limit and say what they were doing; this is for those that cannot.
+    let grace = SignedDuration::from_secs(10);
+    let started = stage.started_at.as_ref()?.0;
+    (world.now.duration_since(started) > SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX).saturating_add(grace))
+        .then_some(stage.name.as_str())
+}

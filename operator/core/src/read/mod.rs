@@ -1,0 +1,31 @@
+//! What do objects of the cluster say? From Jobs and pods to builds, from workloads to targets, from a compiler's output to a reason.
+//!
+//! Reads what it is given; whoever gives it asks the API server.
+
+mod build;
+mod builder;
+mod builds;
+mod downloads;
+mod go_output;
+mod known_errors;
+mod pods;
+mod queue;
+mod relay;
+mod source_facts;
+mod starved;
+mod test_output;
+mod tested;
+mod windows_node;
+mod workload;
+
+pub use build::{build, run};
+pub use builds::builds;
+pub use go_output::clip;
+pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
+pub use pods::{compiles_in_its_pod, has_buildkitd, is_on_windows};
+pub use queue::line;
+pub use relay::{PART, relayed};
+pub use starved::EVICTED;
+pub use tested::tested;
+pub use windows_node::{base_repositories, slim_node, windows_node};
+pub use workload::{pod_trouble, slim, workload};

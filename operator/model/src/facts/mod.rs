@@ -1,0 +1,17 @@
+//! What is known at the start of a pass? Data, and what follows from it by itself.
+
+mod build;
+mod nodes;
+mod placement;
+mod queue;
+mod seen;
+mod workload;
+mod world;
+
+pub use self::build::*;
+pub use nodes::{Nodes, WindowsNode};
+pub use placement::{BUILD_LABEL, HOST_LABEL, Placement, SYSTEM_LABEL, Taint};
+pub use queue::{InLine, Line};
+pub use seen::{Seen, Trouble};
+pub use workload::{PodTrouble, Workload, WorkloadContainer};
+pub use world::{Answers, Attested, Published, ResolvedBase, Revision, World};

@@ -1,5 +1,0 @@
-//! How is the world outside the cluster asked?
-
-pub mod git;
-pub mod identity;
-pub mod oci;
