@@ -38,6 +38,14 @@ macro_rules! reasons {
             $($(#[$doc])* $name,)*
         }
 
+        impl fmt::Display for Reason {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$name => stringify!($name),)*
+                })
+            }
+        }
+
         impl FromStr for Reason {
             type Err = UnknownReason;
 
@@ -172,16 +180,18 @@ reasons! {
     WarningsFound,
 }
 
-macro_rules! debug_is_display {
-    ($($name:ty),*) => {$(
-        impl fmt::Display for $name {
+macro_rules! display {
+    ($type:ident: $($name:ident),*) => {
+        impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self, f)
+                f.write_str(match self {
+                    $(Self::$name => stringify!($name),)*
+                })
             }
         }
-    )*};
+    };
 }
-debug_is_display!(ConditionType, Reason);
+display!(ConditionType: Ready, Reconciling, Stalled, SourceResolved, Built, Published, Attested, RolledOut, ImageWarnings);
 
 /// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +203,7 @@ pub enum Truth {
     /// `Unknown`
     Unknown,
 }
-debug_is_display!(Truth);
+display!(Truth: True, False, Unknown);
 
 /// A condition before it gets its generation and its transition time.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,12 +22,36 @@ pub const LABEL_FINGERPRINT: &str = "gowindows.dev/fingerprint";
 /// On Jobs: the attempt, from 1.
 pub const LABEL_ATTEMPT: &str = "gowindows.dev/attempt";
 
-/// On Jobs and pods: what they are for, where that is not to build.
+/// On Jobs and pods: what they are for, a [`Role`].
 pub const LABEL_ROLE: &str = "gowindows.dev/role";
-/// Value of [`LABEL_ROLE`] on what runs the tests of a build. Such a Job has no [`LABEL_ATTEMPT`]: it is no build.
-pub const ROLE_TEST: &str = "test";
-/// Value of [`LABEL_ROLE`] on a Job whose results another one takes over: it is a part of a build.
-pub const ROLE_PART: &str = "part";
+
+/// What a Job is for. Only [`Role::Build`] has [`LABEL_ATTEMPT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// It is a build: its last stage pushes the image.
+    Build,
+    /// Another Job of the same build takes over its results.
+    Part,
+    /// It runs the tests of a build.
+    Test,
+}
+
+impl Role {
+    /// The value of [`LABEL_ROLE`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Part => "part",
+            Self::Test => "test",
+        }
+    }
+
+    /// The role that a label says; none for one of another version. Earlier versions put none on builds.
+    pub fn of_label(label: Option<&str>) -> Option<Self> {
+        let Some(label) = label else { return Some(Self::Build) };
+        [Self::Build, Self::Part, Self::Test].into_iter().find(|role| role.as_str() == label)
+    }
+}
 
 /// On Jobs and pods: the name of the `GoWindowsImage` (names may be too long for a label).
 pub const ANNOTATION_IMAGE: &str = "gowindows.dev/image";
@@ -49,7 +73,7 @@ pub const ANNOTATION_TESTS: &str = "gowindows.dev/tests";
 pub const ANNOTATION_AFTER: &str = "gowindows.dev/after";
 /// On Jobs that are resumed when they have a slot: `linux` or `windows`, the nodes of which it is one.
 pub const ANNOTATION_QUEUED: &str = "gowindows.dev/queued";
-/// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`, `Evicted`, `Tests/<reason>`, `BuildFailed`).
+/// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`, `Evicted`, `Tests/<reason>`, `Part/<reason>`, `BuildFailed`).
 pub const ANNOTATION_STOPPED: &str = "gowindows.dev/stopped";
 
 /// Order on a `GoWindowsImage`: look at the source now.

@@ -76,6 +76,25 @@ pub enum BuildEngine {
     Kaniko,
 }
 
+impl BuildEngine {
+    /// Every engine.
+    pub const ALL: [Self; 3] = [Self::Go, Self::BuildKit, Self::Kaniko];
+
+    /// As `build.engine`, annotations and provenance spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Go => "Go",
+            Self::BuildKit => "BuildKit",
+            Self::Kaniko => "Kaniko",
+        }
+    }
+
+    /// The engine of this name; none for one of another version.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|engine| engine.as_str() == name)
+    }
+}
+
 /// A volume that pods on Linux and on Windows nodes share. Every build uses a folder of its own in it, named after the object's uid, and
 /// removes what the object's builds before it have left there.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]

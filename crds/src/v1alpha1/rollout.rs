@@ -58,6 +58,15 @@ pub enum TargetKind {
     Deployment,
 }
 
+impl TargetKind {
+    /// As `rollout.targets[].kind` and the status spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+        }
+    }
+}
+
 /// How many finished build Jobs are kept.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]

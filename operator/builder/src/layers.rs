@@ -1,7 +1,7 @@
 //! What is in the layers of an image whose base is not known? Reads them from the top, each once for all releases, as far as
 //! they are small enough; unpacks nothing to disk but the program, for a moment.
 
-use crate::step::progress::megabytes;
+use crate::progress::megabytes;
 use gowindows_clients::oci::{OciError, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,9 +10,10 @@ use windows_image::Digest;
 use windows_image::Flavor;
 use windows_image::config::ImageConfig;
 use windows_image::manifest::{Descriptor, media_type};
+use windows_image::read_back::ReadBack;
 use windows_image::verify::Rule;
 use windows_image::verify::program_path;
-use windows_image::verify::{Finding, ReadBack, Verdict};
+use windows_image::verify::{Finding, Verdict};
 use windows_image::verify_layer::Unpacked;
 use windows_image::verify_layer::{self, Tree};
 use windows_image::warnings::Learned;

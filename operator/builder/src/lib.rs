@@ -2,5 +2,6 @@
 
 pub mod build;
 mod layers;
+pub mod progress;
 pub mod step;
 pub mod verify;

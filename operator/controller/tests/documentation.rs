@@ -1,6 +1,6 @@
 //! The documents say what the code does: every rule with its source, every known message with its cause.
 
-use gowindows_core::decide::KNOWN_ERRORS;
+use gowindows_core::read::KNOWN_ERRORS;
 use std::path::Path;
 use windows_image::verify::Rule;
 

@@ -11,14 +11,19 @@
 //! | `attest` | what is said of an image? |
 //! | `inputs` | what determines an image? |
 //! | `request` | what does a valid specification ask for? |
+//! | `question` | what can be asked of the outside world? |
+//! | `access` | with what is a registry opened, and where does an image go? |
 //! | `wire` | what do the steps of a build pod get and tell? |
 //! | `settings` | what has the operator's owner set? |
 //! | `go` | how is the go command called? |
 //! | `conversions` | what are the API's words in the image writer's? |
+//! | `call_error` | what is known of a call that failed? |
 //! | `names` | what are generated objects called? |
 //! | `redact` | what must not be shown? |
 
+pub mod access;
 pub mod attest;
+pub mod call_error;
 pub mod conversions;
 pub mod facts;
 pub mod go;
@@ -26,6 +31,7 @@ pub mod inputs;
 pub mod names;
 pub mod plan;
 pub mod ports;
+pub mod question;
 pub mod redact;
 pub mod request;
 pub mod settings;

@@ -1,11 +1,11 @@
 //! How is the outside world asked? The traits that `clients` implement and that a simulation replaces.
 
+use crate::call_error::CallError;
 use crate::facts::{Attested, Published, ResolvedBase, Revision};
 use crate::plan::Attestation;
 use crate::wire::identity::Identity;
 use crate::wire::source::Reference;
 use futures::future::BoxFuture;
-use gowindows_crds::conditions::Reason;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -13,15 +13,6 @@ use windows_image::verify::Author;
 
 /// The data of a Secret. Never printed.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
-
-/// Why something of the outside world could not be learned or done, as one client met it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Miss {
-    /// For machines.
-    pub reason: Reason,
-    /// For people: what happened and what to do.
-    pub message: String,
-}
 
 /// What opens a registry for a while.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,7 +34,7 @@ impl fmt::Debug for Login {
 /// The clouds that trust ServiceAccounts.
 pub trait Clouds: Send + Sync {
     /// The password that the identity's cloud gives for a token of its ServiceAccount.
-    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>>;
+    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, CallError>>;
 }
 
 /// A git server.
@@ -54,16 +45,16 @@ pub trait Git: Send + Sync {
         url: &'a str,
         reference: &'a Reference,
         secret: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Revision, Miss>>;
+    ) -> BoxFuture<'a, Result<Revision, CallError>>;
 }
 
 /// A registry.
 pub trait Registry: Send + Sync {
     /// The digest of an image reference.
-    fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>>;
+    fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, CallError>>;
 
     /// A base that can be built on. What cannot is told here, before anything is compiled for it.
-    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>>;
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, CallError>>;
 
     /// The image under a tag, read back and checked as one that `author` wrote; `None` where there is none.
     fn published<'a>(
@@ -72,7 +63,7 @@ pub trait Registry: Send + Sync {
         tag: &'a str,
         author: Author,
         secret: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Option<Published>, Miss>>;
+    ) -> BoxFuture<'a, Result<Option<Published>, CallError>>;
 
     /// Points tags at a digest: a write, kept here because it is the same client with the same credentials.
     fn tag<'a>(
@@ -81,7 +72,7 @@ pub trait Registry: Send + Sync {
         digest: &'a str,
         tags: &'a [String],
         secret: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<(), Miss>>;
+    ) -> BoxFuture<'a, Result<(), CallError>>;
 
     /// Attaches to an image what is missing of provenance and, with the data of a Secret that holds a key, of signatures.
     fn attest<'a>(
@@ -90,5 +81,5 @@ pub trait Registry: Send + Sync {
         attestation: &'a Attestation,
         secret: Option<&'a SecretData>,
         key: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Attested, Miss>>;
+    ) -> BoxFuture<'a, Result<Attested, CallError>>;
 }

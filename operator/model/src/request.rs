@@ -11,18 +11,21 @@ mod image;
 mod modules;
 mod own_dockerfile;
 mod resources;
+mod run;
 mod test;
 
 pub use budget::{SizeBudget, growth_percent};
 pub use build::{BuildKit, BuildRequest, CacheClaim, Engine, KanikoCache, OwnClaim, Reach};
 pub use modules::ModulesRequest;
 pub use resources::MemoryRequest;
+pub use run::{RunRequest, TargetRequest};
 pub use test::TestRequest;
 
+use crate::access::{Access, PULL_SECRET};
 use crate::conversions;
 use crate::go::compile::Compile;
 use crate::go::dockerfile::{Builder, Generated};
-use crate::plan::Refusal;
+use crate::question::Question;
 use crate::settings::Settings;
 use crate::wire::identity::Identity;
 use crate::wire::source::Reference;
@@ -30,14 +33,19 @@ use checks::{Check, invalid};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::patterns;
-use gowindows_crds::v1alpha1::{
-    GitReference, GoSpec, HistorySpec, ImageSpec, NodeSystem, RolloutMode, RolloutSpec, SourceSpec, TargetKind,
-};
+use gowindows_crds::v1alpha1::{GitReference, GoSpec, HistorySpec, ImageSpec, NodeSystem, SourceSpec};
 use image::Content;
-use kube_core::ResourceExt;
 use std::time::Duration;
 use windows_image::Assembly;
-use windows_image::verify::Author;
+
+/// Why a specification cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// [`Reason::InvalidSpec`] or [`Reason::NotConfigured`].
+    pub reason: Reason,
+    /// Names the field, the value and the remedy.
+    pub message: String,
+}
 
 /// A valid specification with all defaults in place.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,12 +68,8 @@ pub struct Request {
     pub test: TestRequest,
     /// Where modules come from.
     pub modules: ModulesRequest,
-    /// Where the image goes.
-    pub repository: String,
-    /// Name of the Secret for the registry.
-    pub push_secret: Option<String>,
-    /// In its place: who is let into the registry of `repository`.
-    pub identity: Option<Identity>,
+    /// Where the image is published, and which workloads run it.
+    pub run: RunRequest,
     /// Registries whose mirror is that one, so that it is asked in their place.
     pub mirrored: Vec<String>,
     /// Base references as they are asked for, by tag or digest.
@@ -78,14 +82,6 @@ pub struct Request {
     pub build: BuildRequest,
     /// How large the application may be.
     pub budget: SizeBudget,
-    /// Write digests into targets.
-    pub apply: bool,
-    /// The targets.
-    pub targets: Vec<TargetRequest>,
-    /// How long a target may take.
-    pub progress_deadline: Duration,
-    /// Name of the Secret whose key signs; `None`: nothing is signed.
-    pub signing: Option<String>,
     /// Finished Jobs to keep: succeeded and failed.
     pub keep: (usize, usize),
     tags: Vec<String>,
@@ -108,17 +104,6 @@ pub struct Flavored {
     pub releases: Vec<String>,
     /// The specification names them; else they are the default.
     pub named: bool,
-}
-
-/// A target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetRequest {
-    /// Its kind.
-    pub kind: TargetKind,
-    /// Its name.
-    pub name: String,
-    /// The container; `None`: the only one.
-    pub container: Option<String>,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -144,10 +129,10 @@ impl Request {
         let SourceSpec { git, sub_path } = &spec.source;
         let go = spec.go.clone().unwrap_or_default();
         let ImageSpec {
-            repository,
+            repository: _,
             tags: image_tags,
-            push_secret_ref,
-            identity,
+            push_secret_ref: _,
+            identity: _,
             base,
             args,
             env,
@@ -158,19 +143,13 @@ impl Request {
             annotations,
             files,
         } = spec.image.clone();
-        let RolloutSpec { mode, targets, progress_deadline } = spec.rollout.clone().unwrap_or_default();
         let HistorySpec { succeeded, failed } = spec.history.clone().unwrap_or_default();
         let build = BuildRequest::new(spec.build.clone().unwrap_or_default(), settings)?;
         let test = TestRequest::new(&go, build.compiles_on(), settings)?;
         let GoSpec { version, image: toolchain, package, tags, ldflags, env: go_env, strip, timezone_data, cgo, test: _, modules } = go;
         let (toolchain, go_version) = choose_toolchain(version.as_deref(), toolchain.as_deref(), build.compiles_on(), settings)?;
         let (bases, flavored) = image::bases(base.clone().unwrap_or_default(), settings)?;
-        if let (Some(secret), Some(_)) = (&push_secret_ref, &identity) {
-            let remedy = "set pushSecretRef or identity, not both: image.identity makes the password by itself";
-            return Err(invalid("image.pushSecretRef", &secret.name, remedy));
-        }
-        let namespace = object.namespace().unwrap_or_default();
-        let identity = identity.map(|spec| identity::identity(spec, &namespace, &repository, settings)).transpose()?;
+        let run = RunRequest::new(object, settings)?;
         let mut request = Self {
             interval,
             url: Check::new(
@@ -186,16 +165,8 @@ impl Request {
             toolchain,
             go_version,
             modules: ModulesRequest::new(modules.unwrap_or_default(), settings)?,
-            repository: Check::new(
-                "image.repository",
-                &repository,
-                "use host/path without tag or digest, such as registry.example.com/shop/app",
-            )
-            .at_most(255)
-            .form(patterns::REPOSITORY)?,
-            push_secret: push_secret_ref.map(|secret| object_name("image.pushSecretRef.name", &secret.name)).transpose()?,
-            mirrored: identity.as_ref().map(|identity| identity::mirrored(identity, settings)).unwrap_or_default(),
-            identity,
+            mirrored: run.identity().map(|identity| identity::mirrored(identity, settings)).unwrap_or_default(),
+            run,
             pull_secret: base
                 .as_ref()
                 .and_then(|base| base.pull_secret_ref.as_ref())
@@ -205,28 +176,6 @@ impl Request {
             flavored,
             build,
             budget: SizeBudget::new(size_budget)?,
-            apply: mode.unwrap_or_default() == RolloutMode::Apply,
-            targets: targets
-                .into_iter()
-                .enumerate()
-                .map(|(index, target)| {
-                    let field = format!("rollout.targets[{index}]");
-                    let container = target.container.as_deref();
-                    let container = container
-                        .map(|name| Check::new(&format!("{field}.container"), name, "name a container").form(patterns::CONTAINER_NAME));
-                    Ok(TargetRequest {
-                        kind: target.kind.unwrap_or_default(),
-                        name: object_name(&format!("{field}.name"), &target.name)?,
-                        container: container.transpose()?,
-                    })
-                })
-                .collect::<Result<_, Refusal>>()?,
-            progress_deadline: checks::positive("rollout.progressDeadline", progress_deadline.as_deref(), 20 * MINUTE)?,
-            signing: spec
-                .signing
-                .as_ref()
-                .map(|signing| object_name("signing.keySecretRef.name", &signing.key_secret_ref.name))
-                .transpose()?,
             keep: (checks::count("history.succeeded", succeeded, 5, 1..=50)?, checks::count("history.failed", failed, 3, 1..=50)?),
             tags: checks::each(
                 "image.tags",
@@ -247,7 +196,6 @@ impl Request {
                 ..Content::checked(args, env, ports, labels, annotations, files)?
             },
         };
-        request.check_targets(object)?;
         request.check_identity()?;
         if request.build.engine.dockerfile().is_some() {
             own_dockerfile::check(spec)?;
@@ -278,12 +226,47 @@ impl Request {
         self.content.assembly(commit, bases, &self.url)
     }
 
-    /// Who writes the image.
-    pub fn author(&self) -> Author {
-        match self.build.engine.dockerfile() {
-            None => Author::Us,
-            Some(_) => Author::buildkit(conversions::system(self.build.compiles_on())),
+    /// Where the image goes, without tag and digest.
+    pub fn repository(&self) -> &str {
+        &self.run.repository.name
+    }
+
+    /// Name of the Secret for the registry.
+    pub fn push_secret(&self) -> Option<&String> {
+        match &self.run.repository.access {
+            Access::Secret { name, .. } => Some(name),
+            Access::Anonymous | Access::Identity(_) => None,
         }
+    }
+
+    /// In its place: who is let into the registry.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.run.identity()
+    }
+
+    /// With what an image is read. An identity opens its own registry, and is of use where that is a mirror.
+    pub fn read_access(&self, reference: &str) -> Access {
+        let mirrored = || reference.split_once('/').is_some_and(|(host, _)| self.mirrored.iter().any(|known| known == host));
+        match &self.run.repository.access {
+            Access::Identity(identity) if !identity.opens(reference) && !mirrored() => Access::Anonymous,
+            access => access.clone(),
+        }
+    }
+
+    /// With what a base is read, which may have a Secret of its own.
+    pub fn base_access(&self, reference: &str) -> Access {
+        let own = self.pull_secret.clone().map(|name| Access::Secret { field: PULL_SECRET, name });
+        own.unwrap_or_else(|| self.read_access(reference))
+    }
+
+    /// The question which image stands under a tag of the repository.
+    pub fn published(&self, tag: String) -> Question {
+        self.run.published(tag)
+    }
+
+    /// The question what a base is.
+    pub fn base(&self, reference: &str) -> Question {
+        Question::Base { reference: reference.to_owned(), access: self.base_access(reference) }
     }
 
     /// The tags of the image of a commit.
@@ -307,7 +290,7 @@ impl Request {
         };
         let refused = |error| Refusal {
             reason: Reason::InvalidSpec,
-            message: format!("build.engine \"{:?}\": {error}. Engine Go takes it as it is.", self.build.engine.kind()),
+            message: format!("build.engine \"{}\": {error}. Engine Go takes it as it is.", self.build.engine.kind().as_str()),
         };
         dockerfile.text(false).map(drop).map_err(refused)
     }
@@ -329,19 +312,6 @@ impl Request {
         if self.build.workspace.is_none() {
             let remedy = "a Job on Windows nodes gets its files from one on a Linux node; set it to a PersistentVolumeClaim with ReadWriteMany that both can mount (such as SMB)";
             return Err(invalid("build.workspace.claimName", "", remedy));
-        }
-        Ok(())
-    }
-
-    fn check_targets(&self, object: &GoWindowsImage) -> Result<(), Refusal> {
-        for (index, target) in self.targets.iter().enumerate() {
-            if self.targets[..index]
-                .iter()
-                .any(|other| other.kind == target.kind && other.name == target.name && other.container == target.container)
-            {
-                let value = format!("{:?}/{} in {}", target.kind, target.name, object.namespace().unwrap_or_default());
-                return Err(invalid(&format!("rollout.targets[{index}]"), &value, "it is listed twice; keep one"));
-            }
         }
         Ok(())
     }
@@ -408,4 +378,35 @@ fn release_order(version: &str) -> Vec<u32> {
 fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<_> = names.map(String::as_str).collect();
     if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_identity_is_shown_to_its_own_registry_and_where_that_is_a_mirror() {
+        let host = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
+        let settings: Settings = serde_json::from_value(json!({
+            "toolchains": {"1.26": "r.example.com/go:1"},
+            "registries": [{"host": "mcr.microsoft.com", "mirror": format!("{host}/mcr")}, {"host": "quay.io", "mirror": "m.example.com"}],
+        }))
+        .expect("settings");
+        let object = serde_json::from_value(json!({
+            "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": "shop", "namespace": "team"},
+            "spec": {
+                "source": {"git": {"url": "https://git.example.com/shop.git"}},
+                "image": {
+                    "repository": format!("{host}/shop"),
+                    "identity": {"serviceAccountName": "push", "aws": {"roleARN": "arn:aws:iam::123456789012:role/push"}},
+                },
+            },
+        }))
+        .expect("an object");
+        let request = Request::new(&object, &settings).expect("a request");
+        let shown = |reference: &str| matches!(request.base_access(reference), Access::Identity(_));
+        assert!(shown(&format!("{host}/base:1")) && shown("mcr.microsoft.com/windows/nanoserver:ltsc2022"));
+        assert!(!shown("quay.io/base:1") && !shown("docker.io/library/golang:1") && !shown("golang:1"));
+    }
 }

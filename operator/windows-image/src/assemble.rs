@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::files::FilesLayer;
 use crate::layer::{Layer, ProgramName};
 use crate::manifest::{Descriptor, Index, Manifest, media_type};
-use crate::{sizes, standard};
+use crate::{notes, standard};
 use std::collections::BTreeMap;
 
 /// Bytes that a registry names by digest.
@@ -102,11 +102,11 @@ fn on_base(
     let config = Blob::of(media_type::CONFIG, &config)?;
     let mut layers: Vec<Descriptor> = base.manifest.layers.iter().map(as_oci).collect();
     layers.extend(files.map(|files| Descriptor {
-        annotations: sizes::files_annotations(files),
+        annotations: notes::files_annotations(files),
         ..Descriptor::new(files.media_type, files.digest.clone(), files.size)
     }));
     layers.push(Descriptor {
-        annotations: sizes::annotations(layer, &assembly.learned),
+        annotations: notes::annotations(layer, &assembly.learned),
         ..Descriptor::new(layer.media_type, layer.digest.clone(), layer.size)
     });
     let annotations = with_users(standard::on_base(assembly, program, base), assembly);

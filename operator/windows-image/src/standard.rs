@@ -6,8 +6,8 @@
 
 use crate::Assembly;
 use crate::base::Base;
-use crate::config::rfc3339;
 use crate::layer::ProgramName;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// Where all keys begin.
@@ -45,6 +45,11 @@ fn users_values<const N: usize>(assembly: &Assembly, known: [(&str, Option<Strin
 fn base_name(reference: &str) -> Option<String> {
     let name = reference.split('@').next().unwrap_or(reference);
     (!reference.starts_with("oci:")).then(|| name.to_owned())
+}
+
+/// Seconds since 1970 as `2026-01-01T00:00:00Z`; what no calendar knows becomes 1970.
+pub(crate) fn rfc3339(epoch: i64) -> String {
+    Timestamp::from_second(epoch.max(0)).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
 #[cfg(test)]

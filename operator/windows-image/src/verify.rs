@@ -12,13 +12,12 @@ pub use any::{any_image, program_path};
 pub use rule::Rule;
 
 use crate::System;
-use crate::assemble::Image;
 use crate::base::Base;
 use crate::config::{ImageConfig, USER, WORKING_DIR};
-use crate::digest::Digest;
 use crate::layer::ProgramName;
 use crate::manifest::{Descriptor, Manifest, media_type};
-use crate::{release, sizes};
+use crate::read_back::ReadBack;
+use crate::{notes, release};
 
 /// The answer to a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,37 +68,6 @@ pub fn complaint(findings: &[Finding]) -> Option<String> {
         .map(|finding| format!("{} ({}; {})", finding.message, finding.rule.id(), finding.rule.source()))
         .collect();
     (!failed.is_empty()).then(|| failed.join("; "))
-}
-
-/// An image for one release, as a registry or a layout gave it back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadBack {
-    /// Its entry in the index, where there is one.
-    pub entry: Option<Descriptor>,
-    /// Digest of its manifest.
-    pub digest: Digest,
-    /// Its manifest.
-    pub manifest: Manifest,
-    /// Its configuration.
-    pub config: ImageConfig,
-}
-
-impl ReadBack {
-    /// The image as it was just assembled, to check before anything is pushed.
-    ///
-    /// # Errors
-    /// Never in practice: our own JSON parses.
-    pub fn from_assembled(image: &Image) -> serde_json::Result<Vec<Self>> {
-        let read = |platform: &crate::assemble::PlatformImage| {
-            Ok(Self {
-                entry: image.index.is_some().then(|| platform.entry.clone()),
-                digest: platform.manifest.digest.clone(),
-                manifest: serde_json::from_slice(&platform.manifest.bytes)?,
-                config: serde_json::from_slice(&platform.config.bytes)?,
-            })
-        };
-        image.platforms.iter().map(read).collect()
-    }
 }
 
 /// Who wrote an image, and hence what is asked of it.
@@ -194,7 +162,7 @@ fn on_a_base(manifest: &Manifest, config: &ImageConfig, bases: &[Base]) -> Findi
         return Finding::of(Rule::BaseLayers, false, format!("the first layers are not those of base {}", base.reference));
     }
     let ours = manifest.layers.len() - base.manifest.layers.len();
-    let one = ours == sizes::own_layers(manifest).len();
+    let one = ours == notes::own_layers(manifest).len();
     Finding::of(Rule::OneAppLayer, one, format!("{ours} layers on the base, wanted is one, and at most one of files below it"))
 }
 
@@ -239,8 +207,10 @@ pub fn program_name(config: &ImageConfig) -> Option<ProgramName> {
 pub(crate) mod tests {
     use super::*;
     use crate::Assembly;
+    use crate::assemble::Image;
     use crate::assemble::assemble;
     use crate::base::tests::base;
+    use crate::digest::Digest;
     use crate::layer::Layer;
 
     pub(crate) fn image_on(versions: &[&str]) -> Image {

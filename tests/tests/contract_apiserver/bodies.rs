@@ -1,16 +1,21 @@
 //! What does the operator send? The product's own renderings of the repository's own samples.
 
-use anyhow::{Context, Result, anyhow};
-use gowindows_core::render::{self, BuildOrder};
+use anyhow::{Context, Result, anyhow, bail};
+use gowindows_core::build::render::{Objects, objects};
+use gowindows_core::kinds::Kind;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::names;
-use gowindows_crds::v1alpha1::GoWindowsImageStatus;
-use gowindows_model::inputs::{Inputs, Pins};
-use gowindows_model::plan::Roll;
+use gowindows_crds::v1alpha1::{GoWindowsImageStatus, TargetKind};
+use gowindows_model::inputs::{Inputs, Pins, SourceId};
+use gowindows_model::names::job_name;
+use gowindows_model::plan::{AllowedNodes, BuildOrder, Queued, Roll};
 use gowindows_model::request::Request;
 use gowindows_model::settings::Settings;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Settings of an operator that could build the samples.
 pub fn settings() -> Settings {
@@ -53,21 +58,24 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         base_choice: None,
         toolchain: format!("registry.example.com/golang:1.26@{digest}"),
     };
-    let inputs = Inputs::new(&request, "main", &"4f1c2e7aa8b0c9d1e2f3".repeat(2), pins);
+    let inputs = Inputs::new(&request, "main", SourceId::Commit("4f1c2e7aa8b0c9d1e2f3".repeat(2)), pins)?;
     let order = BuildOrder {
-        inputs: &inputs,
+        job: job_name(&object.name_any(), "{{image}}", inputs.fingerprint(), attempt, None),
+        request: Arc::new(request),
+        inputs,
         attempt,
-        cause: "First: nothing was built before",
+        cause: "First: nothing was built before".into(),
         rebuild_token: None,
-        known_program: None,
+        reused_program: None,
         gated: false,
         memory: None,
         credentials: None,
-        kept_on: gowindows_core::render::KeptOn::default(),
-        tests_kept_on: gowindows_core::render::KeptOn::default(),
+        nodes: AllowedNodes::default(),
+        test_nodes: AllowedNodes::default(),
+        queued: Queued::default(),
     };
-    let job = render::job(&object, &request, &settings(), &order);
-    let claim = render::cache_claim(&object, &request).context("the sample has no cache")?;
+    let Objects { claims, jobs } = objects(&object, &settings(), &order);
+    let (Some(claim), [job]) = (claims.first(), &jobs[..]) else { bail!("the sample has a cache, and one Job builds it") };
     Ok((serde_json::to_value(job)?, serde_json::to_value(claim)?))
 }
 
@@ -78,8 +86,8 @@ pub fn name_of(object: &Value) -> &str {
 
 /// The write of an image to the sample's target with this uid.
 pub fn roll(name: &str, uid: &str, image: &str) -> Value {
-    let roll = Roll { index: 0, name: name.into(), uid: uid.into(), container: "app".into(), image: image.into() };
-    render::deployment_image("{{namespace}}", &roll)
+    let (kind, name, uid, container, image) = (TargetKind::Deployment, name.into(), uid.into(), "app".into(), image.into());
+    Deployment::patch("{{namespace}}", &Roll { index: 0, kind, name, uid, container, image })
 }
 
 /// A status as the operator writes it, for the object with this uid.

@@ -5,10 +5,11 @@ use crate::bodies::settings;
 use crate::step::{Action, Ask, Step};
 use anyhow::{Context, Result, bail};
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
-use gowindows_core::read::workload;
+use gowindows_core::kinds::Kind;
 use gowindows_tests::fake_apiserver::kinds::KINDS;
 use gowindows_tests::fake_apiserver::{FakeApiServer, Plain};
 use http_body_util::BodyExt;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams};
@@ -189,7 +190,7 @@ impl Server {
             seen[format!("owners of {path}")] = owners(object, path);
         }
         if kind == "Deployment" {
-            let workload = workload(&serde_json::from_value(object.clone())?);
+            let workload = serde_json::from_value::<Deployment>(object.clone())?.read();
             seen["observed"] = json!(workload.observed);
             seen["containers"] =
                 workload.containers.iter().map(|container| json!([container.name, container.image, container.applied_by])).collect();

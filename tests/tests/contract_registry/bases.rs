@@ -4,15 +4,16 @@ use crate::push::{compiled, run_step};
 use crate::server::{BASE, RealRegistry};
 use anyhow::{Context, Result, bail, ensure};
 use gowindows_clients::oci::OciRegistry;
-use gowindows_model::ports::{Miss, Registry as _};
+use gowindows_model::call_error::CallError;
+use gowindows_model::ports::Registry as _;
 use gowindows_model::settings::RegistrySettings;
-use gowindows_model::wire::assemble::KnownProgram;
+use gowindows_model::wire::assemble::ReusedProgram;
 use gowindows_model::wire::assemble::{AssembleOutcome, AssembleRequest, AssembleResult};
 use serde_json::{Value, json};
 use std::path::Path;
 use windows_image::Assembly;
 
-fn told(miss: Miss) -> anyhow::Error {
+fn told(miss: CallError) -> anyhow::Error {
     anyhow::anyhow!("{miss:?}")
 }
 
@@ -28,7 +29,7 @@ async fn assembled(
     repository: &str,
     assembly: Value,
     registries: &[RegistrySettings],
-    known_program: Option<KnownProgram>,
+    reused_program: Option<ReusedProgram>,
 ) -> Result<AssembleOutcome> {
     let assembly: Assembly = serde_json::from_value(assembly)?;
     let (repository, registries, tag) = (repository.to_owned(), registries.to_vec(), "gw-1".to_owned());
@@ -38,7 +39,7 @@ async fn assembled(
         tag,
         assembly,
         expected,
-        known_program,
+        reused_program,
         identity: None,
         registries,
         absent_apis,
@@ -56,7 +57,7 @@ async fn a_program_is_taken_over_from_an_image_that_has_it() -> Result<()> {
     for compression in ["gzip:6", "zstd:3"] {
         let assembly = |label: &str| json!({"bases": [format!("{}/{BASE}", door.host)], "labels": {"team": label}, "compression": compression, "epoch": 0});
         let first = built(compiled.path(), &repository, assembly("one"), &registries).await?;
-        let known = KnownProgram { image: first.reference.clone(), sha256: first.binary.sha256.clone() };
+        let known = ReusedProgram { image: first.reference.clone(), sha256: first.binary.sha256.clone() };
         let whole = built(compiled.path(), &repository, assembly("two"), &registries).await?;
         let (program, hidden) = (compiled.path().join("out/storefront.exe"), compiled.path().join("storefront.exe"));
         std::fs::rename(&program, &hidden)?;
@@ -64,8 +65,8 @@ async fn a_program_is_taken_over_from_an_image_that_has_it() -> Result<()> {
         let AssembleOutcome::Succeeded(taken) = taken else { bail!("{taken:?}") };
         ensure!(taken.digest == whole.digest && taken.digest != first.digest, "{} {}", taken.digest, whole.digest);
 
-        let another = KnownProgram { sha256: "0".repeat(64), ..known.clone() };
-        let nowhere = KnownProgram { image: format!("{repository}@sha256:{}", "0".repeat(64)), ..known };
+        let another = ReusedProgram { sha256: "0".repeat(64), ..known.clone() };
+        let nowhere = ReusedProgram { image: format!("{repository}@sha256:{}", "0".repeat(64)), ..known };
         for (known, says) in [(another, "sha256"), (nowhere, "not at the registry")] {
             match assembled(compiled.path(), &repository, assembly("three"), &registries, Some(known)).await? {
                 AssembleOutcome::Failed { failure } => {

@@ -128,7 +128,7 @@ async fn signs_and_is_believed(real: &RealRegistry) -> Result<()> {
     ensure!(!cosign.verifies("ours", &images[0]).await?, "nothing is signed yet");
 
     // Without the Job that built it nothing is signed.
-    let unseen = Attestation { digests: digests.clone(), sbom: None, provenance: None, sign: true };
+    let unseen = Attestation { digests: digests.clone(), sbom: None, provenance: None };
     let refused = client.attest(&repository, &unseen, None, Some(&ours)).await;
     ensure!(refused.as_ref().is_err_and(|miss| miss.reason == Reason::NotWitnessed), "{refused:?}");
     ensure!(count(&door, &digests[0], BUNDLE).await? == 0);
@@ -192,7 +192,7 @@ async fn without_a_key_provenance_is_attached_and_found_again() -> Result<()> {
     let client = OciRegistry::new(door.settings());
     let repository = format!("{}/{repository}", door.host);
     let digests = digests(&door).await?;
-    let unseen = Attestation { digests: digests.clone(), sbom: None, provenance: None, sign: false };
+    let unseen = Attestation { digests: digests.clone(), sbom: None, provenance: None };
     let nothing = client.attest(&repository, &unseen, None, None).await;
     ensure!(nothing == Ok(Attested::default()), "nobody can say: {nothing:?}");
     let seen = Attestation { provenance: Some(provenance()), ..unseen.clone() };
@@ -212,7 +212,7 @@ async fn a_key_that_cannot_be_used_is_told_by_name_and_not_by_content() -> Resul
     let real = RealRegistry::start().await?;
     let (door, cosign) = (real.door().await?, Cosign::new().await?);
     let client = OciRegistry::new(door.settings());
-    let attestation = Attestation { digests: digests(&door).await?, sbom: None, provenance: Some(provenance()), sign: true };
+    let attestation = Attestation { digests: digests(&door).await?, sbom: None, provenance: Some(provenance()) };
     let mut key = cosign.key("ours").await?;
     key.insert("cosign.password".into(), b"hunter2".to_vec());
     let miss = client.attest(&format!("{}/{REPOSITORY}", door.host), &attestation, None, Some(&key)).await;

@@ -8,8 +8,9 @@ use gowindows_clients::identity::Exchanger;
 use gowindows_clients::oci::OciRegistry;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
+use gowindows_model::call_error::CallError;
 use gowindows_model::facts::Published;
-use gowindows_model::ports::{Miss, Registry, SecretData};
+use gowindows_model::ports::{Registry, SecretData};
 use gowindows_model::request::Request;
 use gowindows_model::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings};
 use gowindows_model::wire::assemble::{AssembleFailure, AssembleOutcome, AssembleRequest, AssembleResult};
@@ -64,7 +65,7 @@ impl Place {
             },
         }))?;
         let request = Request::new(&object, &settings).map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
-        Ok(Self { identity: request.identity.context("an identity")?, cloud, issuer, registries })
+        Ok(Self { identity: request.identity().cloned().context("an identity")?, cloud, issuer, registries })
     }
 
     fn token(&self) -> Result<String> {
@@ -80,7 +81,7 @@ impl Place {
             tag: TAG.into(),
             assembly: serde_json::from_value(json!({"bases": [format!("{address}/{BASE}")], "annotations": name, "epoch": 0}))?,
             expected: None,
-            known_program: None,
+            reused_program: None,
             identity: Some(self.identity.clone()),
             registries: self.registries.clone(),
             absent_apis: vec![],
@@ -92,7 +93,7 @@ impl Place {
     }
 
     /// What the controller asks of the registry, with a password of its own.
-    async fn read(&self, secret: &SecretData) -> Result<Option<Published>, Miss> {
+    async fn read(&self, secret: &SecretData) -> Result<Option<Published>, CallError> {
         let repository = format!("{}/shop/app", self.cloud.address);
         OciRegistry::new(self.registries.clone()).published(&repository, TAG, Author::Us, Some(secret)).await
     }
@@ -135,7 +136,7 @@ async fn pushes_and_reads(provider: Provider, spec: Value) -> Result<()> {
     let place = Place::new(provider, spec, &door.host).await?;
     let result = succeeded(place.push(compiled.path(), &place.token()?).await?).context("push")?;
     let secret = place.secret().await?;
-    let told = |miss: Miss| anyhow::anyhow!("{}", miss.message);
+    let told = |miss: CallError| anyhow::anyhow!("{}", miss.message);
     let found = place.read(&secret).await.map_err(told)?.context("it was pushed")?;
     ensure!(found.image.digest == result.digest && found.violations.is_empty(), "{found:?}");
     ensure!(place.cloud.exchanged() >= 2, "step and controller, each for itself");

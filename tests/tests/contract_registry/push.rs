@@ -161,7 +161,7 @@ pub fn request(door: &Door, repository: &str, seconds: u64) -> Result<AssembleRe
     let assembly = serde_json::json!({"bases": [format!("{}/{BASE}", door.host)], "annotations": name, "epoch": 0});
     let assembly: Assembly = serde_json::from_value(assembly)?;
     Ok(AssembleRequest {
-        known_program: None,
+        reused_program: None,
         identity: None,
         repository: format!("{}/{repository}", door.host),
         tag: TAG.into(),

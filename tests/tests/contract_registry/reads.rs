@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use futures::future::join_all;
 use gowindows_clients::oci::OciRegistry;
 use gowindows_crds::conditions::Reason;
-use gowindows_model::ports::{Miss, Registry as _};
+use gowindows_model::call_error::CallError;
+use gowindows_model::ports::Registry as _;
 use windows_image::verify::Author;
 
 /// Published by the set-up: an image for Windows, and so all that the controller reads.
@@ -58,7 +59,7 @@ const TAGGED: &[Expected] = &[
     ("/manifests/moved", 0, OtherDigest, RegistryInvalid, &["it stored sha256:0000"]),
 ];
 
-fn told(door: &Door, miss: &Miss, reason: Reason, says: &[&str]) -> Result<()> {
+fn told(door: &Door, miss: &CallError, reason: Reason, says: &[&str]) -> Result<()> {
     ensure!(miss.reason == reason, "{reason} is expected: {miss:?}");
     let host = [door.host.as_str()];
     for part in host.iter().chain(says) {

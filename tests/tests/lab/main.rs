@@ -6,7 +6,7 @@
 //! - `lab_releases`: does each Windows node get what it can run, of bases that are chosen for it?
 //! - `lab_faults`: does the thread hold while what it hangs on breaks?
 //!
-//! `cargo test --workspace --test lab -- lab_engines` runs one of them, `-- compile_error` one scenario. All are one program, so that what waits
+//! `cargo test --test lab -- lab_engines` runs one of them, `-- compile_error` one scenario. All are one program, so that what waits
 //! (for a minute's outage, thirty kills, a node that is away) runs side by side, and a suite begins while the last scenarios of the one before it end.
 
 mod cluster;

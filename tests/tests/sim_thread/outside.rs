@@ -5,9 +5,10 @@ use crate::stage::{Stage, outside_lane};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
+use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Attested, Published, ResolvedBase, Revision};
 use gowindows_model::plan::Attestation;
-use gowindows_model::ports::{Clouds, Git, Login, Miss, Registry, SecretData};
+use gowindows_model::ports::{Clouds, Git, Login, Registry, SecretData};
 use gowindows_model::wire::identity::Identity;
 use gowindows_model::wire::source::Reference;
 use k8s_openapi::jiff::Timestamp;
@@ -183,9 +184,9 @@ impl Outside {
         self.state().registry_down = reason;
     }
 
-    fn registry_trouble(&self) -> Result<(), Miss> {
+    fn registry_trouble(&self) -> Result<(), CallError> {
         match self.state().registry_down {
-            Some(reason) => Err(Miss { reason, message: "The registry does not do it.".into() }),
+            Some(reason) => Err(CallError { reason, message: "The registry does not do it.".into() }),
             None => Ok(()),
         }
     }
@@ -204,14 +205,14 @@ impl Reached {
 
 /// A ServiceAccount whose name says so is absent. A cloud is down when its registry is.
 impl Clouds for Reached {
-    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>> {
+    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, CallError>> {
         Box::pin(async move {
             let name = &identity.service_account;
             self.travel(name).await;
             if name == "absent" {
-                return Err(Miss { reason: Reason::IdentityUnavailable, message: format!("ServiceAccount {name} is absent.") });
+                return Err(CallError { reason: Reason::IdentityUnavailable, message: format!("ServiceAccount {name} is absent.") });
             }
-            let down = |miss: Miss| Miss { reason: Reason::IdentityUnreachable, ..miss };
+            let down = |miss: CallError| CallError { reason: Reason::IdentityUnreachable, ..miss };
             self.0.outside.registry_trouble().map_err(down)?;
             Ok(Login { username: "AWS".into(), password: crate::invariants::SECRET.into(), lasts: Duration::from_secs(900) })
         })
@@ -219,23 +220,23 @@ impl Clouds for Reached {
 }
 
 impl Git for Reached {
-    fn resolve<'a>(&'a self, url: &'a str, _: &'a Reference, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<Revision, Miss>> {
+    fn resolve<'a>(&'a self, url: &'a str, _: &'a Reference, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<Revision, CallError>> {
         Box::pin(async move {
             self.travel(url).await;
             let state = self.0.outside.state();
             if state.git_down {
-                return Err(Miss { reason: Reason::SourceUnreachable, message: format!("{url} does not answer.") });
+                return Err(CallError { reason: Reason::SourceUnreachable, message: format!("{url} does not answer.") });
             }
             match state.heads.get(url) {
                 Some(commit) => Ok(Revision { name: "main".into(), commit: commit.clone() }),
-                None => Err(Miss { reason: Reason::RefNotFound, message: format!("{url} has no branch.") }),
+                None => Err(CallError { reason: Reason::RefNotFound, message: format!("{url} has no branch.") }),
             }
         })
     }
 }
 
 impl Registry for Reached {
-    fn digest<'a>(&'a self, reference: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+    fn digest<'a>(&'a self, reference: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, CallError>> {
         Box::pin(async move {
             self.travel(reference).await;
             self.0.outside.registry_trouble()?;
@@ -243,7 +244,7 @@ impl Registry for Reached {
         })
     }
 
-    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, CallError>> {
         Box::pin(async move {
             let digest = self.digest(reference, secret).await?;
             Ok(ResolvedBase { digest, os_versions: vec!["10.0.20348.5499".into()] })
@@ -256,7 +257,7 @@ impl Registry for Reached {
         tag: &'a str,
         _: Author,
         _: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
+    ) -> BoxFuture<'a, Result<Option<Published>, CallError>> {
         Box::pin(async move {
             self.travel(tag).await;
             self.0.outside.registry_trouble()?;
@@ -271,7 +272,7 @@ impl Registry for Reached {
         digest: &'a str,
         tags: &'a [String],
         _: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<(), Miss>> {
+    ) -> BoxFuture<'a, Result<(), CallError>> {
         Box::pin(async move {
             self.travel(digest).await;
             self.0.outside.registry_trouble()?;
@@ -305,25 +306,24 @@ impl Registry for Reached {
         attestation: &'a Attestation,
         _: Option<&'a SecretData>,
         key: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Attested, Miss>> {
+    ) -> BoxFuture<'a, Result<Attested, CallError>> {
         Box::pin(async move {
             let digest = attestation.digests.first().cloned().unwrap_or_default();
             self.travel(&format!("attest {digest}")).await;
             self.0.outside.registry_trouble()?;
             if self.0.outside.served(&digest).is_none() {
-                return Err(Miss { reason: Reason::RegistryInvalid, message: format!("There is no {digest}.") });
+                return Err(CallError { reason: Reason::RegistryInvalid, message: format!("There is no {digest}.") });
             }
             let mut state = self.0.outside.state();
             if attestation.provenance.is_some() {
                 state.told.insert(digest.clone());
             }
-            let has_key = key.is_some_and(|data| data.contains_key("cosign.key"));
-            if attestation.sign && !has_key {
-                return Err(Miss { reason: Reason::SecretInvalid, message: "The Secret has no key.".into() });
+            if key.is_some_and(|data| !data.contains_key("cosign.key")) {
+                return Err(CallError { reason: Reason::SecretInvalid, message: "The Secret has no key.".into() });
             }
-            if attestation.sign && !state.signed.contains(&digest) {
+            if key.is_some() && !state.signed.contains(&digest) {
                 if attestation.provenance.is_none() {
-                    return Err(Miss { reason: Reason::NotWitnessed, message: format!("Nobody saw {digest} being built.") });
+                    return Err(CallError { reason: Reason::NotWitnessed, message: format!("Nobody saw {digest} being built.") });
                 }
                 state.signed.insert(digest.clone());
             }
@@ -333,7 +333,7 @@ impl Registry for Reached {
             Ok(Attested {
                 sbom: named(true, "0001"),
                 provenance: named(state.told.contains(&digest), "0002"),
-                signature: named(attestation.sign, "0003"),
+                signature: named(key.is_some(), "0003"),
             })
         })
     }

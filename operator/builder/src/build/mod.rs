@@ -15,10 +15,10 @@ mod toolchain;
 
 pub use arguments::BuildArgs;
 
+use crate::progress::Say;
 use crate::step::assemble_pipeline::Program;
 use crate::step::assemble_pipeline::{Prepared, find_bases, prepare};
 use crate::step::program_check;
-use crate::step::progress::Say;
 use anyhow::Context as _;
 use gowindows_clients::oci::{Credentials, Registry};
 use gowindows_crds::v1alpha1::ImageStatus;
@@ -34,8 +34,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
+use windows_image::read_back::ReadBack;
 use windows_image::sizes::Sizes;
-use windows_image::verify::ReadBack;
 
 /// Exit code of everything that went wrong.
 const EXIT_FAILED: u8 = 1;

@@ -1,6 +1,6 @@
 //! How is the result shown?
 
-use crate::step::progress::megabytes;
+use crate::progress::megabytes;
 use gowindows_crds::v1alpha1::ImageStatus;
 use std::fmt::Write as _;
 use windows_image::warnings;

@@ -1,6 +1,6 @@
 //! How is the program compiled on this machine?
 
-use crate::step::progress::Say;
+use crate::progress::Say;
 use anyhow::{Context as _, anyhow, bail};
 use gowindows_model::go::compile::{AMBIENT, Compile};
 use std::path::Path;

@@ -3,8 +3,8 @@
 use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{find_bases, prepare};
 use super::program::Program;
-use super::progress::megabytes;
-use super::{known_program as known_programs, program_check, program_image, pushed};
+use super::{program_check, program_image, pushed, reused_program as known_programs};
+use crate::progress::megabytes;
 use anyhow::Context as _;
 use gowindows_clients::identity::{Exchanger, IdentityError};
 use gowindows_clients::oci::{Credentials, Registry, parse_reference};
@@ -127,7 +127,7 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
 }
 
 async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
-    let AssembleRequest { repository, tag, mut assembly, expected, known_program, identity, registries, absent_apis, timeout_seconds: _ } =
+    let AssembleRequest { repository, tag, mut assembly, expected, reused_program, identity, registries, absent_apis, timeout_seconds: _ } =
         request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
@@ -157,7 +157,7 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
             return image.accept(metadata, &tag, &absent_apis, &say).await;
         }
         let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
-        let program = match (&known_program, &args.program_image, &args.program_dir) {
+        let program = match (&reused_program, &args.program_image, &args.program_dir) {
             (Some(known), _, _) => {
                 let program = known_programs::fetch(known, &registry, unpacked.path()).await?;
                 say(format!("program: {} from {}", megabytes(program.size), known.image));

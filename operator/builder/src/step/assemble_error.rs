@@ -30,7 +30,7 @@ pub enum AssembleError {
     },
     /// It is not in the image that should have it.
     #[error("cannot take the program out of {image}: {why}")]
-    KnownProgram {
+    ReusedProgram {
         /// The image.
         image: String,
         /// Why not.
@@ -124,7 +124,7 @@ impl AssembleError {
             Self::Target(error) => error.reason(),
             Self::Identity(error) => error.reason(),
             Self::Mismatch(_) => Reason::ProgramMismatch,
-            Self::KnownProgram { .. } => Reason::ProgramUnavailable,
+            Self::ReusedProgram { .. } => Reason::ProgramUnavailable,
             Self::ReadBack { .. } => Reason::VerificationFailed,
             Self::OfDockerfile(_) => Reason::DockerfileInvalid,
             Self::Interrupted => Reason::Lost,

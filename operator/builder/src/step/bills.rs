@@ -1,6 +1,6 @@
 //! How does the bill of an image's parts get beside the image? One for each of its digests, with the bases that it stands on.
 
-use super::progress::Say;
+use crate::progress::Say;
 use gowindows_clients::oci::{Layout, OciError, Reference, Registry};
 use std::collections::BTreeMap;
 use windows_image::artifact::Artifact;

@@ -3,8 +3,8 @@
 use super::assemble_error::AssembleError;
 use super::files::{self, FilesError};
 use super::program::Program;
-use super::progress::{Say, megabytes, shown};
 use super::read_back::layer_read_back;
+use crate::progress::{Say, megabytes, shown};
 use gowindows_clients::oci::{Progress, Reference, Registry};
 use std::path::Path;
 use windows_image::Assembly;

@@ -6,14 +6,13 @@ pub mod assemble_pipeline;
 mod bills;
 mod files;
 mod files_blob;
-mod known_program;
 mod program;
 pub mod program_check;
 mod program_image;
-pub mod progress;
 mod pushed;
 mod pushed_before;
 mod read_back;
+mod reused_program;
 pub mod source;
 
 pub use assemble_error::AssembleError;

@@ -9,9 +9,9 @@
 
 use super::assemble_error::AssembleError;
 use super::bills::Bills;
-use super::progress::{Say, megabytes};
 use super::read_back::{place, read_back, set_tag};
 use crate::layers::whole;
+use crate::progress::{Say, megabytes};
 use gowindows_clients::oci::{Reference, Registry, Source, at_digest};
 use gowindows_crds::v1alpha1::BinaryStatus;
 use gowindows_model::wire::assemble::AssembleResult;
@@ -24,10 +24,11 @@ use windows_image::build_info::{BuildInfo, BuildInfoError};
 use windows_image::digest::Hashing;
 use windows_image::manifest::{Descriptor, media_type};
 use windows_image::pe_file::PeFile;
+use windows_image::read_back::ReadBack;
 use windows_image::sbom::Contents;
 use windows_image::verify::Rule;
 use windows_image::verify::program_path;
-use windows_image::verify::{self, Author, Finding, ReadBack, Verdict};
+use windows_image::verify::{self, Author, Finding, Verdict};
 use windows_image::verify_layer::{FoundProgram, Tree};
 use windows_image::warnings::{Learned, Warning};
 use windows_image::windows_apis::{self, AbsentApi, WindowsApis};

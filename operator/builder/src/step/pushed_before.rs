@@ -8,7 +8,8 @@ use serde_json::Value;
 use std::io::{self, BufReader, Seek};
 use windows_image::content;
 use windows_image::manifest::media_type;
-use windows_image::verify::{Author, ReadBack};
+use windows_image::read_back::ReadBack;
+use windows_image::verify::Author;
 use windows_image::{Digest, compression};
 
 /// The largest configuration that is read.

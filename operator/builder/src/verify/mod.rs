@@ -14,9 +14,10 @@ use gowindows_clients::oci::{Registry, Source};
 use gowindows_model::settings::Settings;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use windows_image::read_back::ReadBack;
 use windows_image::verify::Rule;
 use windows_image::verify::any_image;
-use windows_image::verify::{Finding, ReadBack, Verdict, complaint};
+use windows_image::verify::{Finding, Verdict, complaint};
 use windows_image::{Digest, release};
 
 /// Registries are asked this often before a failure is reported.

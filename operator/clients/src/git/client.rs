@@ -3,8 +3,9 @@
 use super::{AuthError, GitAuth, GitError, RESOLVE_DEADLINE, Resolved};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use gowindows_model::call_error::CallError;
 use gowindows_model::facts::Revision;
-use gowindows_model::ports::{Git, Miss, SecretData};
+use gowindows_model::ports::{Git, SecretData};
 use gowindows_model::wire::source::Reference;
 
 /// Git servers over HTTPS.
@@ -17,7 +18,7 @@ impl Git for GitClient {
         url: &'a str,
         reference: &'a Reference,
         secret: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Revision, Miss>> {
+    ) -> BoxFuture<'a, Result<Revision, CallError>> {
         async move {
             let auth = secret.map(GitAuth::from_secret).transpose()?.unwrap_or_default();
             let Resolved { reference_name: name, commit } = super::resolve(url, reference, &auth, RESOLVE_DEADLINE).await?;
@@ -27,13 +28,13 @@ impl Git for GitClient {
     }
 }
 
-impl From<AuthError> for Miss {
+impl From<AuthError> for CallError {
     fn from(error: AuthError) -> Self {
         Self { reason: error.reason(), message: sentence(&error) }
     }
 }
 
-impl From<GitError> for Miss {
+impl From<GitError> for CallError {
     fn from(error: GitError) -> Self {
         Self { reason: error.reason(), message: sentence(&error) }
     }

@@ -4,7 +4,7 @@
 //! is out, and cut.
 
 use gowindows_crds::conditions::Reason;
-use gowindows_model::ports::Miss;
+use gowindows_model::call_error::CallError;
 use gowindows_model::redact::{head, redact};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -93,7 +93,7 @@ impl IdentityError {
     }
 }
 
-impl From<IdentityError> for Miss {
+impl From<IdentityError> for CallError {
     fn from(error: IdentityError) -> Self {
         Self { reason: error.reason(), message: format!("{}.", error.to_string().trim_end_matches('.')) }
     }

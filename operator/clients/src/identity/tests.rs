@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gowindows_crds::conditions::Reason;
-use gowindows_model::ports::Miss;
+use gowindows_model::call_error::CallError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -57,7 +57,7 @@ impl Server {
     async fn fails(&self, identity: &Identity) -> IdentityError {
         let error = Exchanger::new(vec![]).login(identity, TOKEN).await.expect_err("no password");
         let (shown, debugged) =
-            (Miss::from(Exchanger::new(vec![]).login(identity, TOKEN).await.expect_err("no password")), format!("{error:?}"));
+            (CallError::from(Exchanger::new(vec![]).login(identity, TOKEN).await.expect_err("no password")), format!("{error:?}"));
         let host = self.url.trim_start_matches("http://");
         assert!(shown.message.starts_with("image.identity: ") && shown.message.contains(host), "{}", shown.message);
         assert!(!shown.message.contains("canary") && !debugged.contains("canary"), "{} {debugged}", shown.message);

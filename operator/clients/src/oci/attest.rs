@@ -7,9 +7,9 @@ use super::{OciError, Reference, Registry, at_digest};
 use crate::attest::{BUNDLE, Bundle, SigningKey};
 use gowindows_crds::conditions::Reason;
 use gowindows_model::attest::{Predicate, STATEMENT, Statement};
+use gowindows_model::call_error::CallError;
 use gowindows_model::facts::Attested;
 use gowindows_model::plan::Attestation;
-use gowindows_model::ports::Miss;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use windows_image::Digest;
@@ -41,7 +41,7 @@ pub(super) async fn attest(
     repository: &Reference,
     attestation: &Attestation,
     key: Option<&SigningKey>,
-) -> Result<Attested, Miss> {
+) -> Result<Attested, CallError> {
     let mut attested = Attested::default();
     for (position, digest) in attestation.digests.iter().enumerate() {
         let digest: Digest = digest.parse().map_err(|error| OciError::local("attest the image", error))?;
@@ -57,7 +57,7 @@ pub(super) async fn attest(
 }
 
 impl Subject<'_> {
-    async fn attest(&self, attestation: &Attestation, key: Option<&SigningKey>) -> Result<Attested, Miss> {
+    async fn attest(&self, attestation: &Attestation, key: Option<&SigningKey>) -> Result<Attested, CallError> {
         let bills = self.listed(sbom::MEDIA_TYPE).await?;
         let reported = attestation.sbom.as_deref();
         let bill = bills.iter().map(|bill| &bill.digest).min_by_key(|digest| (Some(digest.as_str()) != reported, *digest)).cloned();
@@ -87,7 +87,7 @@ impl Subject<'_> {
     }
 
     /// The newest statement that this key has signed; otherwise one with this content, if there is any.
-    async fn signed(&self, predicate: Predicate, content: Option<Value>, key: &SigningKey) -> Result<Option<Digest>, Miss> {
+    async fn signed(&self, predicate: Predicate, content: Option<Value>, key: &SigningKey) -> Result<Option<Digest>, CallError> {
         let subject = &self.descriptor.digest;
         let listed = self.listed(BUNDLE).await?;
         for entry in listed.iter().filter(|entry| is(entry, PREDICATE_OF_BUNDLE, predicate)).take(MOST) {
@@ -101,20 +101,26 @@ impl Subject<'_> {
             }
         }
         let Some(content) = content else { return Ok(None) };
-        let unusable = |error: crate::attest::InvalidKey| Miss { reason: Reason::SecretInvalid, message: format!("The Secret {error}.") };
+        let unusable =
+            |error: crate::attest::InvalidKey| CallError { reason: Reason::SecretInvalid, message: format!("The Secret {error}.") };
         let bundle = Bundle::sign(&Statement::new(subject, predicate, content), key).map_err(unusable)?;
         let bytes = bundle.to_bytes().map_err(|error| OciError::local("write a bundle", error))?;
         let annotations = [(CONTENT_OF_BUNDLE, "dsse-envelope"), (PREDICATE_OF_BUNDLE, predicate.uri())];
         self.attach(BUNDLE, bytes, annotations).await.map(Some)
     }
 
-    async fn unsigned(&self, content: Value) -> Result<Digest, Miss> {
+    async fn unsigned(&self, content: Value) -> Result<Digest, CallError> {
         let statement = Statement::new(&self.descriptor.digest, Predicate::Provenance, content);
         let bytes = serde_json::to_vec(&statement).map_err(|error| OciError::local("write a statement", error))?;
         self.attach(STATEMENT, bytes, [(PREDICATE_OF_STATEMENT, Predicate::Provenance.uri())]).await
     }
 
-    async fn attach<const N: usize>(&self, kind: &'static str, bytes: Vec<u8>, annotations: [(&str, &str); N]) -> Result<Digest, Miss> {
+    async fn attach<const N: usize>(
+        &self,
+        kind: &'static str,
+        bytes: Vec<u8>,
+        annotations: [(&str, &str); N],
+    ) -> Result<Digest, CallError> {
         let annotations: BTreeMap<String, String> = annotations.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         let content = Blob { media_type: kind, digest: Digest::of(&bytes), bytes };
         let artifact = Artifact::new(kind, &self.descriptor, content, annotations);
@@ -127,12 +133,12 @@ impl Subject<'_> {
         self.registry.referrers(self.repository, &self.descriptor.digest, kind).await
     }
 
-    fn not_witnessed(&self) -> Miss {
+    fn not_witnessed(&self) -> CallError {
         let message = format!(
             "{} is not signed: it has no signature of this key, and no build Job shows that this operator built it. The gowindows.dev/rebuild order builds and signs it.",
             self.descriptor.digest
         );
-        Miss { reason: Reason::NotWitnessed, message }
+        CallError { reason: Reason::NotWitnessed, message }
     }
 }
 

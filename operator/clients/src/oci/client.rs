@@ -6,9 +6,10 @@ use crate::attest::SigningKey;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
+use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Attested, Published, ResolvedBase};
 use gowindows_model::plan::Attestation;
-use gowindows_model::ports::{Miss, SecretData};
+use gowindows_model::ports::SecretData;
 use gowindows_model::settings::RegistrySettings;
 use windows_image::Digest;
 use windows_image::verify::Author;
@@ -27,9 +28,9 @@ impl OciRegistry {
         Self { registries }
     }
 
-    fn open(&self, secret: Option<&SecretData>) -> Result<Registry, Miss> {
+    fn open(&self, secret: Option<&SecretData>) -> Result<Registry, CallError> {
         // Whose Secret it is stands before these words.
-        let invalid = |message| Miss { reason: Reason::SecretInvalid, message };
+        let invalid = |message| CallError { reason: Reason::SecretInvalid, message };
         let credentials = match secret {
             None => Credentials::none(),
             Some(data) => {
@@ -44,17 +45,17 @@ impl OciRegistry {
 }
 
 impl gowindows_model::ports::Registry for OciRegistry {
-    fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+    fn digest<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, CallError>> {
         async move {
             let image = parse_reference(reference)?;
             let found = self.open(secret)?.through_mirrors().resolve(&image).await;
             // Whatever is wrong with it, it is the base (or the toolchain) that cannot be had.
-            Ok(found.map_err(|error| Miss { reason: Reason::BaseUnavailable, ..Miss::from(error) })?.digest.to_string())
+            Ok(found.map_err(|error| CallError { reason: Reason::BaseUnavailable, ..CallError::from(error) })?.digest.to_string())
         }
         .boxed()
     }
 
-    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
+    fn base<'a>(&'a self, reference: &'a str, secret: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, CallError>> {
         async move {
             let (image, registry) = (parse_reference(reference)?, self.open(secret)?.through_mirrors());
             let digest = registry.resolve(&image).await.map_err(|error| not_a_base(error.into()))?.digest;
@@ -71,7 +72,7 @@ impl gowindows_model::ports::Registry for OciRegistry {
         tag: &'a str,
         author: Author,
         secret: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
+    ) -> BoxFuture<'a, Result<Option<Published>, CallError>> {
         async move {
             let reference = at_tag(&parse_reference(repository)?, tag);
             let found = self.open(secret)?.published(&reference, author, &[]).await?;
@@ -86,11 +87,12 @@ impl gowindows_model::ports::Registry for OciRegistry {
         digest: &'a str,
         tags: &'a [String],
         secret: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<(), Miss>> {
+    ) -> BoxFuture<'a, Result<(), CallError>> {
         async move {
             let (repository, registry) = (parse_reference(repository)?, self.open(secret)?);
-            let digest: Digest =
-                digest.parse().map_err(|_| Miss { reason: Reason::RegistryInvalid, message: format!("{digest:?} is not a digest.") })?;
+            let digest: Digest = digest
+                .parse()
+                .map_err(|_| CallError { reason: Reason::RegistryInvalid, message: format!("{digest:?} is not a digest.") })?;
             let image = at_digest(&repository, &digest);
             for tag in tags {
                 registry.tag(&image, &digest, tag).await?;
@@ -106,7 +108,7 @@ impl gowindows_model::ports::Registry for OciRegistry {
         attestation: &'a Attestation,
         secret: Option<&'a SecretData>,
         key: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Attested, Miss>> {
+    ) -> BoxFuture<'a, Result<Attested, CallError>> {
         async move {
             let (repository, registry) = (parse_reference(repository)?, self.open(secret)?);
             let key = match key.cloned() {
@@ -120,21 +122,22 @@ impl gowindows_model::ports::Registry for OciRegistry {
 }
 
 /// An encrypted key takes a while, and nobody else should wait for it.
-async fn open_key(data: SecretData) -> Result<SigningKey, Miss> {
-    let invalid = |what: String| Miss { reason: Reason::SecretInvalid, message: format!("The Secret of signing.keySecretRef {what}.") };
+async fn open_key(data: SecretData) -> Result<SigningKey, CallError> {
+    let invalid =
+        |what: String| CallError { reason: Reason::SecretInvalid, message: format!("The Secret of signing.keySecretRef {what}.") };
     let opened = tokio::task::spawn_blocking(move || SigningKey::from_secret(&data)).await;
     opened.map_err(|error| invalid(format!("could not be opened: {error}")))?.map_err(|error| invalid(error.to_string()))
 }
 
-fn not_a_base(error: BaseError) -> Miss {
+fn not_a_base(error: BaseError) -> CallError {
     let reason = match &error {
         BaseError::Read(_) => Reason::BaseUnavailable,
         BaseError::Invalid(_) => Reason::BaseInvalid,
     };
-    Miss { reason, message: format!("image.base: {}.", error.to_string().trim_end_matches('.')) }
+    CallError { reason, message: format!("image.base: {}.", error.to_string().trim_end_matches('.')) }
 }
 
-impl From<OciError> for Miss {
+impl From<OciError> for CallError {
     fn from(error: OciError) -> Self {
         Self { reason: error.reason(), message: format!("{}.", error.to_string().trim_end_matches('.')) }
     }

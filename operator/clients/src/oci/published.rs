@@ -8,9 +8,10 @@ use gowindows_crds::v1alpha1::ImageStatus;
 use gowindows_model::conversions::image_status;
 use windows_image::base::Base;
 use windows_image::digest::Digest;
+use windows_image::read_back::ReadBack;
 use windows_image::sizes::Sizes;
 use windows_image::verify::Rule;
-use windows_image::verify::{self, Author, Finding, ReadBack};
+use windows_image::verify::{self, Author, Finding};
 
 /// An image as a registry serves it.
 #[derive(Clone, Debug, PartialEq)]

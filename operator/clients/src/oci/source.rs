@@ -11,7 +11,7 @@ use windows_image::base::{self, Base, Candidates, InvalidBase};
 use windows_image::config::ImageConfig;
 use windows_image::digest::Digest;
 use windows_image::manifest::{Descriptor, Document, Manifest, Platform};
-use windows_image::verify::ReadBack;
+use windows_image::read_back::ReadBack;
 
 /// The largest configuration that is read.
 const LARGEST_CONFIG: usize = 4 * 1024 * 1024;

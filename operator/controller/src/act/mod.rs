@@ -1,4 +1,4 @@
-//! How are effects performed? Writes only, in order, and the first failure ends the pass.
+//! How are steps performed? Writes only, in order; objects are rendered right before.
 //!
 //! Each write is one that can be repeated: names are deterministic, a create that meets its own object is a success, and
 //! everything shared with others is written by server-side apply.
@@ -14,22 +14,26 @@ pub use lease::{LeaseError, read_lease, write_lease};
 pub use status::{StatusError, Written, write_events, write_status};
 
 use crate::observe::Cluster;
-use gowindows_core::decide::admitted;
-use gowindows_core::render;
+use gowindows_core::build::admitted;
+use gowindows_core::build::render::{self, Objects};
+use gowindows_core::kinds::Kind;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
-use gowindows_crds::v1alpha1::NodeSystem;
+use gowindows_crds::v1alpha1::{NodeSystem, TargetKind};
+use gowindows_model::access::Repository;
+use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Attested, World};
 use gowindows_model::inputs::Inputs;
-use gowindows_model::plan::{Attestation, Effect, Failed, Outcome, Plan, Roll};
-use gowindows_model::ports::Miss;
-use gowindows_model::request::Request;
-use gowindows_model::settings::SlotSettings;
+use gowindows_model::plan::{Aspect, Attestation, BuildOrder, Done, Guard, Outcome, Plan, Roll, Step, Write};
+use gowindows_model::settings::{Settings, SlotSettings};
+use gowindows_model::wire::stopped::Stopped;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
 use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
 
@@ -40,61 +44,97 @@ const TAG_DEADLINE: Duration = Duration::from_secs(60);
 /// Attaching talks to it some ten times per digest.
 const ATTEST_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Performs a plan's effects, for as long as this process leads.
+/// Performs a plan's steps, for as long as this process leads. A failure ends the steps of its aspect, and those that depend on it.
 ///
 /// # Errors
 /// When it does not lead any more: then nobody is to be told what was done.
-pub async fn act(cluster: &Cluster, leadership: &Leadership, world: &World, plan: &Plan) -> Result<Outcome, NotLeading> {
+pub async fn act(
+    cluster: &Cluster,
+    leadership: &Leadership,
+    settings: &Settings,
+    world: &World,
+    plan: &Plan,
+) -> Result<Outcome, NotLeading> {
+    let pass = Pass { cluster, settings, world, namespace: world.object.namespace().unwrap_or_default() };
     let mut outcome = Outcome::default();
-    for effect in &plan.effects {
+    for step in &plan.steps {
         leadership.check()?;
-        match perform(cluster, world, plan.conclusion.request.as_ref(), effect, &mut outcome).await {
-            Ok(()) => outcome.performed += 1,
-            Err(miss) => {
-                tracing::warn!(effect = effect.name(), reason = %miss.reason, message = miss.message, "an effect failed");
-                outcome.failure = Some(Failed { effect: effect.clone(), miss });
-                break;
-            }
-        }
+        let done = if is_ready(step, plan, &outcome) { pass.perform(step, &mut outcome).await } else { Done::Skipped };
+        outcome.steps.push(done);
     }
     Ok(outcome)
 }
 
-async fn perform(cluster: &Cluster, world: &World, request: Option<&Request>, effect: &Effect, outcome: &mut Outcome) -> Result<(), Miss> {
-    let namespace = world.object.namespace().unwrap_or_default();
-    match effect {
-        Effect::StopJob { job, why } => stop(cluster, world, &namespace, job, why).await,
-        Effect::ResumeJob(job) => resume(cluster, world, &namespace, job).await,
-        Effect::StartJob { namespace, job, slots } => {
-            start(cluster, world, namespace, job, *slots).await;
-            Ok(())
+/// Nothing of its aspect has failed, and what it depends on has happened.
+fn is_ready(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
+    let unsigned = step.after == Some(Guard::Signed) && outcome.of(plan, Aspect::Attest).is_some();
+    outcome.of(plan, step.aspect).is_none() && !unsigned
+}
+
+/// One pass over one object.
+struct Pass<'a> {
+    cluster: &'a Cluster,
+    settings: &'a Settings,
+    world: &'a World,
+    namespace: String,
+}
+
+impl Pass<'_> {
+    async fn perform(&self, step: &Step, outcome: &mut Outcome) -> Done {
+        match self.write(&step.write, outcome).await {
+            Ok(()) => Done::Performed,
+            Err(error) => {
+                tracing::warn!(effect = step.write.name(), reason = %error.reason, message = error.message, "a step failed");
+                Done::Failed(error)
+            }
         }
-        Effect::EnsureClaim(claim) => ensure_claim(cluster, &namespace, claim).await,
-        Effect::CreateJob(job) => create(cluster, world, &namespace, job).await,
-        Effect::Promote { digest, tag } => {
-            let Some(request) = request else { return Ok(()) };
-            move_tags(cluster, &namespace, request, digest, std::slice::from_ref(tag)).await
+    }
+
+    async fn write(&self, write: &Write, outcome: &mut Outcome) -> Result<(), CallError> {
+        let Self { cluster, world, namespace, .. } = self;
+        match write {
+            Write::Stop { job, why } => stop(cluster, world, namespace, job, why).await,
+            Write::Resume { job } => resume(cluster, world, namespace, job).await,
+            Write::Admit { namespace, job, slots } => {
+                admit(cluster, world, namespace, job, *slots).await;
+                Ok(())
+            }
+            Write::StartBuild(order) => self.start_build(order).await,
+            Write::Promote { repository, digest, tag } => {
+                move_tags(cluster, namespace, repository, digest, std::slice::from_ref(tag)).await
+            }
+            Write::Attest { repository, attestation, key } => {
+                outcome.attested = Some(attest(cluster, namespace, repository, attestation, key.as_deref()).await?);
+                Ok(())
+            }
+            Write::MoveTags { repository, digest, tags } => {
+                move_tags(cluster, namespace, repository, digest, tags).await?;
+                outcome.tagged = Some(tags.clone());
+                Ok(())
+            }
+            Write::Roll(target) => roll(cluster, world, namespace, target).await,
+            Write::Delete { job } => delete(cluster, namespace, job).await,
         }
-        Effect::Attest(attestation) => {
-            let Some(request) = request else { return Ok(()) };
-            outcome.attested = Some(attest(cluster, &namespace, request, attestation).await?);
-            Ok(())
+    }
+
+    /// Creates the objects of a build, the build itself last.
+    async fn start_build(&self, order: &BuildOrder) -> Result<(), CallError> {
+        let Self { cluster, settings, world, namespace } = self;
+        let Objects { claims, jobs } = render::objects(&world.object, settings, order);
+        for claim in &claims {
+            ensure_claim(cluster, namespace, claim).await?;
         }
-        Effect::MoveTags { digest, tags } => {
-            let Some(request) = request else { return Ok(()) };
-            move_tags(cluster, &namespace, request, digest, tags).await?;
-            outcome.tagged = Some(tags.clone());
-            Ok(())
+        for job in &jobs {
+            create(cluster, world, namespace, job).await?;
         }
-        Effect::Roll(target) => roll(cluster, world, &namespace, target).await,
-        Effect::DeleteJob(job) => delete(cluster, &namespace, job).await,
+        Ok(())
     }
 }
 
 /// Ends a Job without deleting it: its deadline is set to one second, so that the Job controller ends its pods and the
 /// Job stays as a record of why. One that is suspended ends in the same way, and gets no pod on its way.
-async fn stop(cluster: &Cluster, world: &World, namespace: &str, job: &str, why: &str) -> Result<(), Miss> {
-    let patch = json!({"metadata": {"annotations": {names::ANNOTATION_STOPPED: why}}, "spec": {"activeDeadlineSeconds": 1, "parallelism": 0, "suspend": false}});
+async fn stop(cluster: &Cluster, world: &World, namespace: &str, job: &str, why: &Stopped) -> Result<(), CallError> {
+    let patch = json!({"metadata": {"annotations": {names::ANNOTATION_STOPPED: why.to_string()}}, "spec": {"activeDeadlineSeconds": 1, "parallelism": 0, "suspend": false}});
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
     match api_call(api.patch(job, &PatchParams::default(), &Patch::Merge(&patch))).await {
         Ok(job) => cluster.own.jobs.remember(job, world.now),
@@ -105,7 +145,7 @@ async fn stop(cluster: &Cluster, world: &World, namespace: &str, job: &str, why:
 }
 
 /// Lets a Job begin that waited for others.
-async fn resume(cluster: &Cluster, world: &World, namespace: &str, job: &str) -> Result<(), Miss> {
+async fn resume(cluster: &Cluster, world: &World, namespace: &str, job: &str) -> Result<(), CallError> {
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
     let patch = json!({"spec": {"suspend": false}});
     match api_call(api.patch(job, &PatchParams::default(), &Patch::Merge(&patch))).await {
@@ -119,23 +159,23 @@ async fn resume(cluster: &Cluster, world: &World, namespace: &str, job: &str) ->
 
 /// Lets a Job begin for which there is a slot. Stores may be behind and passes go on beside this one, so slots are counted anew, by one at a time, by
 /// what the API server has. It may be another object's Job: a failure is no one's, and the next pass of whoever waits tries again.
-async fn start(cluster: &Cluster, world: &World, namespace: &str, job: &str, slots: SlotSettings) {
+async fn admit(cluster: &Cluster, world: &World, namespace: &str, job: &str, slots: SlotSettings) {
     let _counts = cluster.slots.lock().await;
-    let line = match cluster.present_line().await {
-        Ok(line) => line,
+    let queue = match cluster.present_queue().await {
+        Ok(queue) => queue,
         Err(error) => return tracing::warn!(error = &error as &dyn std::error::Error, job, "slots could not be counted"),
     };
     let systems = [NodeSystem::Linux, NodeSystem::Windows].into_iter();
-    let mut admitted = systems.flat_map(|system| admitted(&line, slots, system));
+    let mut admitted = systems.flat_map(|system| admitted(&queue, slots, system));
     if !admitted.any(|other| other.namespace == namespace && other.job == job) {
         return;
     }
-    if let Err(Miss { message, .. }) = resume(cluster, world, namespace, job).await {
+    if let Err(CallError { message, .. }) = resume(cluster, world, namespace, job).await {
         tracing::warn!(message, job, "a Job could not be given its slot");
     }
 }
 
-async fn ensure_claim(cluster: &Cluster, namespace: &str, claim: &PersistentVolumeClaim) -> Result<(), Miss> {
+async fn ensure_claim(cluster: &Cluster, namespace: &str, claim: &PersistentVolumeClaim) -> Result<(), CallError> {
     let api = Api::<PersistentVolumeClaim>::namespaced(cluster.client.clone(), namespace);
     match api_call(api.create(&PostParams::default(), claim)).await {
         Ok(_) | Err(Refused::Exists) => Ok(()),
@@ -144,7 +184,7 @@ async fn ensure_claim(cluster: &Cluster, namespace: &str, claim: &PersistentVolu
 }
 
 /// Creates a build Job by plain POST. An existing one of that name is ours only if owner and inputs say so.
-async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) -> Result<(), Miss> {
+async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) -> Result<(), CallError> {
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
     let created = match api_call(api.create(&PostParams::default(), job)).await {
         Err(Refused::Exists) => {
@@ -156,12 +196,12 @@ async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) ->
             // What is only told to people, as why a base was chosen, may read otherwise since then.
             let inputs = |job: &Job| {
                 let text = job.annotations().get(names::ANNOTATION_INPUTS)?;
-                Some(serde_json::from_str::<Inputs>(text).map_or_else(|_| text.clone(), |inputs| inputs.fingerprint()))
+                Some(serde_json::from_str::<Inputs>(text).map_or_else(|_| text.clone(), |inputs| inputs.fingerprint().to_owned()))
             };
             if owner(&existing) != owner(job) || inputs(&existing) != inputs(job) {
                 let message =
                     format!("Job {} exists but is not this object's build. Delete it, or find out who creates it.", job.name_any());
-                return Err(Miss { reason: Reason::NameCollision, message });
+                return Err(CallError { reason: Reason::NameCollision, message });
             }
             existing
         }
@@ -171,39 +211,61 @@ async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) ->
     Ok(())
 }
 
-async fn attest(cluster: &Cluster, namespace: &str, request: &Request, attestation: &Attestation) -> Result<Attested, Miss> {
-    let secret = cluster.push_key(namespace, request).await?;
-    let key = cluster.signing_secret(namespace, request).await?;
-    let call = cluster.registry.attest(&request.repository, attestation, secret.as_ref(), key.as_ref());
-    in_time(&request.repository, ATTEST_DEADLINE, call).await.inspect_err(|miss| cluster.push_failed(request, miss))
+async fn attest(
+    cluster: &Cluster,
+    namespace: &str,
+    repository: &Repository,
+    attestation: &Attestation,
+    key: Option<&str>,
+) -> Result<Attested, CallError> {
+    let Repository { name, access } = repository;
+    let secret = cluster.key(namespace, access).await?;
+    let key = cluster.signing_secret(namespace, key).await?;
+    let call = cluster.registry.attest(name, attestation, secret.as_ref(), key.as_ref());
+    in_time(name, ATTEST_DEADLINE, call).await.inspect_err(|error| cluster.refused(access, error))
 }
 
-async fn move_tags(cluster: &Cluster, namespace: &str, request: &Request, digest: &str, tags: &[String]) -> Result<(), Miss> {
-    let secret = cluster.push_key(namespace, request).await?;
-    let call = cluster.registry.tag(&request.repository, digest, tags, secret.as_ref());
-    in_time(&request.repository, TAG_DEADLINE, call).await.inspect_err(|miss| cluster.push_failed(request, miss))
+async fn move_tags(cluster: &Cluster, namespace: &str, repository: &Repository, digest: &str, tags: &[String]) -> Result<(), CallError> {
+    let Repository { name, access } = repository;
+    let secret = cluster.key(namespace, access).await?;
+    let call = cluster.registry.tag(name, digest, tags, secret.as_ref());
+    in_time(name, TAG_DEADLINE, call).await.inspect_err(|error| cluster.refused(access, error))
 }
 
-async fn in_time<T>(repository: &str, deadline: Duration, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+async fn in_time<T>(repository: &str, deadline: Duration, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
     match tokio::time::timeout(deadline, call).await {
         Ok(answer) => answer,
-        Err(_) => Err(Miss { reason: Reason::RegistryUnreachable, message: format!("{repository} did not answer within {deadline:?}.") }),
+        Err(_) => {
+            Err(CallError { reason: Reason::RegistryUnreachable, message: format!("{repository} did not answer within {deadline:?}.") })
+        }
     }
 }
 
-async fn roll(cluster: &Cluster, world: &World, namespace: &str, target: &Roll) -> Result<(), Miss> {
-    let api = Api::<Deployment>::namespaced(cluster.client.clone(), namespace);
-    let patch = render::deployment_image(namespace, target);
-    let params = PatchParams::apply(names::APPLY_MANAGER).force();
-    let rolled = api_call(api.patch(&target.name, &params, &Patch::Apply(&patch))).await;
-    let mut deployment =
-        rolled.map_err(|refused| refused.of(Reason::TargetRefused, &format!("Deployment {} could not be rolled", target.name)))?;
-    gowindows_core::read::slim(&mut deployment);
-    cluster.own.deployments.remember(deployment, world.now);
+async fn roll(cluster: &Cluster, world: &World, namespace: &str, target: &Roll) -> Result<(), CallError> {
+    match target.kind {
+        TargetKind::Deployment => {
+            let deployment = patch::<Deployment>(cluster, namespace, target).await?;
+            cluster.own.deployments.remember(deployment, world.now);
+        }
+    }
     Ok(())
 }
 
-async fn delete(cluster: &Cluster, namespace: &str, job: &str) -> Result<(), Miss> {
+/// Writes into a workload, and returns what of it is watched.
+async fn patch<K>(cluster: &Cluster, namespace: &str, target: &Roll) -> Result<K, CallError>
+where
+    K: Kind<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let api = Api::<K>::namespaced(cluster.client.clone(), namespace);
+    let params = PatchParams::apply(names::APPLY_MANAGER).force();
+    let rolled = api_call(api.patch(&target.name, &params, &Patch::Apply(&K::patch(namespace, target)))).await;
+    let what = || format!("{} {} could not be rolled", target.kind.as_str(), target.name);
+    let mut object = rolled.map_err(|refused| refused.of(Reason::TargetRefused, &what()))?;
+    object.slim();
+    Ok(object)
+}
+
+async fn delete(cluster: &Cluster, namespace: &str, job: &str) -> Result<(), CallError> {
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
     cluster.own.jobs.forget(namespace, job);
     match api_call(api.delete(job, &DeleteParams::background())).await {
@@ -220,7 +282,7 @@ enum Refused {
 }
 
 impl Refused {
-    fn of(self, reason: Reason, what: &str) -> Miss {
+    fn of(self, reason: Reason, what: &str) -> CallError {
         let why = match self {
             Self::Exists => "it exists already".to_owned(),
             Self::NotFound(message) | Self::Other(message) => message,
@@ -229,7 +291,7 @@ impl Refused {
         if let Some(first) = what.get_mut(..1) {
             first.make_ascii_uppercase();
         }
-        Miss { reason, message: format!("{what}: {}.", why.trim_end_matches('.')) }
+        CallError { reason, message: format!("{what}: {}.", why.trim_end_matches('.')) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Leadership, NotLeading};
 use crate::observe::Cluster;
-use gowindows_core::report::Notice;
+use gowindows_core::status::Notice;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::sort;
 use gowindows_crds::names;

@@ -1,14 +1,15 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
-use crate::observe::{Logins, Memory, NodeStore, Own, Sight, Stores};
+use crate::observe::{Availability, Logins, Memory, NodeStore, RecentWrites, Stores};
 use axum::Router;
 use axum::http::StatusCode;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use gowindows_core::report::Notice;
+use gowindows_core::status::Notice;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
+use gowindows_model::access::Access;
 use gowindows_model::facts::{Nodes, Published, ResolvedBase, Revision};
 use gowindows_model::ports::{Clouds, Git, Login, Registry, SecretData};
 use gowindows_model::wire::identity::Identity;
@@ -26,7 +27,7 @@ use windows_image::verify::Author;
 struct Nobody;
 
 impl Clouds for Nobody {
-    fn login<'a>(&'a self, _: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>> {
+    fn login<'a>(&'a self, _: &'a Identity) -> BoxFuture<'a, Result<Login, CallError>> {
         panic!("a cloud is asked")
     }
 }
@@ -37,17 +38,17 @@ impl Git for Nobody {
         _: &'a str,
         _: &'a gowindows_model::wire::source::Reference,
         _: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Revision, Miss>> {
+    ) -> BoxFuture<'a, Result<Revision, CallError>> {
         panic!("git is asked")
     }
 }
 
 impl Registry for Nobody {
-    fn digest<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, Miss>> {
+    fn digest<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<String, CallError>> {
         panic!("a registry is asked")
     }
 
-    fn base<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, Miss>> {
+    fn base<'a>(&'a self, _: &'a str, _: Option<&'a SecretData>) -> BoxFuture<'a, Result<ResolvedBase, CallError>> {
         panic!("a registry is asked")
     }
 
@@ -57,11 +58,11 @@ impl Registry for Nobody {
         _: &'a str,
         _: Author,
         _: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Option<Published>, Miss>> {
+    ) -> BoxFuture<'a, Result<Option<Published>, CallError>> {
         panic!("a registry is asked")
     }
 
-    fn tag<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [String], _: Option<&'a SecretData>) -> BoxFuture<'a, Result<(), Miss>> {
+    fn tag<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [String], _: Option<&'a SecretData>) -> BoxFuture<'a, Result<(), CallError>> {
         panic!("a registry is asked")
     }
 
@@ -71,9 +72,13 @@ impl Registry for Nobody {
         _: &'a Attestation,
         _: Option<&'a SecretData>,
         _: Option<&'a SecretData>,
-    ) -> BoxFuture<'a, Result<Attested, Miss>> {
+    ) -> BoxFuture<'a, Result<Attested, CallError>> {
         panic!("a registry is asked")
     }
+}
+
+fn step(aspect: Aspect, write: Write) -> Step {
+    Step { aspect, write, acknowledges: None, after: None }
 }
 
 /// A cluster that finds nothing, and ends the term at its first request.
@@ -101,11 +106,11 @@ impl Stage {
                 images: reflector::store().0,
                 jobs: reflector::store().0,
                 pods: reflector::store().0,
-                nodes: NodeStore { store: reflector::store().0, sight: watch::channel(Sight::Open).1 },
+                nodes: NodeStore { store: reflector::store().0, availability: watch::channel(Availability::Open).1 },
                 deployments: reflector::store().0,
             },
             memory: Arc::new(Memory::default()),
-            own: Own::default(),
+            own: RecentWrites::default(),
             git: Arc::new(Nobody),
             registry: Arc::new(Nobody),
             logins: Arc::new(Logins::new(Arc::new(Nobody))),
@@ -125,8 +130,9 @@ impl Stage {
 
     /// How many requests arrived while everything was tried, and whether the effects and the status were told to be no one's.
     async fn everything(&self, leadership: &Leadership) -> (usize, bool) {
-        let effects = ["one", "two"].map(|job| Effect::DeleteJob(job.into())).to_vec();
-        let acted = act(&self.cluster, leadership, &self.world, &Plan { effects, ..Plan::default() }).await;
+        let delete = |job: &str| step(Aspect::Retention, Write::Delete { job: job.into() });
+        let plan = Plan { steps: ["one", "two"].map(delete).to_vec(), ..Plan::default() };
+        let acted = act(&self.cluster, leadership, &Settings::default(), &self.world, &plan).await;
         let written = write_status(&self.cluster, leadership, &self.world, &GoWindowsImageStatus::default()).await;
         let notice = Notice { warning: false, reason: "Published".into(), action: "Publish", message: "It is.".into() };
         let reporter = Reporter { controller: "gowindows".into(), instance: None };
@@ -139,7 +145,7 @@ impl Stage {
 #[tokio::test(start_paused = true)]
 async fn leadership_is_asked_before_each_write() {
     let (writes, refused) = Stage::new(None).everything(&Leadership::always()).await;
-    assert!(writes >= 4 && !refused, "two effects, a status and an event: {writes}");
+    assert!(writes >= 4 && !refused, "two steps, a status and an event: {writes}");
 
     let (term, end) = watch::channel(Instant::now() + DEADLINE);
     let led = Leadership::until(end);
@@ -155,4 +161,44 @@ async fn leadership_ends_by_itself() {
     tokio::time::advance(DEADLINE).await;
     assert!(!led.holds());
     assert_eq!(Stage::new(None).everything(&led).now_or_never(), Some((0, true)));
+}
+
+/// Here a target is not there, and no registry may be asked.
+#[tokio::test(start_paused = true)]
+async fn a_failure_ends_the_steps_of_its_aspect_and_what_depends_on_it() {
+    let stage = Stage::new(None);
+    let roll = |index| Roll {
+        index,
+        kind: TargetKind::Deployment,
+        name: "shop".into(),
+        uid: "u".into(),
+        container: "app".into(),
+        image: "registry.example.com/shop@sha256:1".into(),
+    };
+    let delete = |job: &str| step(Aspect::Retention, Write::Delete { job: job.into() });
+    let attest = Write::Attest {
+        repository: Repository {
+            name: "registry.example.com/shop".into(),
+            access: Access::Secret { field: "image.pushSecretRef", name: "push".into() },
+        },
+        attestation: Box::new(Attestation { digests: vec![], sbom: None, provenance: None }),
+        key: Some("key".into()),
+    };
+    let guarded = |step: Step| Step { after: Some(Guard::Signed), ..step };
+    let plan = Plan {
+        steps: vec![
+            step(Aspect::Attest, attest),
+            guarded(step(Aspect::Rollout, Write::Roll(roll(0)))),
+            step(Aspect::Rollout, Write::Roll(roll(1))),
+            step(Aspect::Rollout, Write::Roll(roll(2))),
+            delete("old"),
+        ],
+        ..Plan::default()
+    };
+    let outcome = act(&stage.cluster, &Leadership::always(), &Settings::default(), &stage.world, &plan).await.expect("it leads");
+    let failed = |reason| outcome.of(&plan, reason).is_some();
+    assert!(failed(Aspect::Attest) && failed(Aspect::Rollout) && !failed(Aspect::Retention), "{outcome:?}");
+    let [signs, unsigned, rolls, after, deletes] = &outcome.steps[..] else { panic!("{outcome:?}") };
+    assert!(matches!((signs, rolls), (Done::Failed(_), Done::Failed(_))), "{outcome:?}");
+    assert_eq!((unsigned, after, deletes), (&Done::Skipped, &Done::Skipped, &Done::Performed), "what is gone is deleted already");
 }

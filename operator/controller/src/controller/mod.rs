@@ -17,7 +17,7 @@ pub use pacing::Pacing;
 pub use telemetry::{Metrics, init_logs};
 
 use crate::observe::Identities;
-use crate::observe::{Cluster, Logins, Memory, Own, Stores};
+use crate::observe::{Cluster, Logins, Memory, RecentWrites, Stores};
 use anyhow::{Context as _, bail};
 use futures::{FutureExt, StreamExt};
 use gowindows_clients::git::GitClient;
@@ -155,7 +155,7 @@ impl Controller {
         let Self { client, namespace, settings, git, registry, logins, clock, metrics, leadership } = self;
         metrics.leads(leadership.clone());
         let memory = Arc::new(Memory::default());
-        let own = Own::default();
+        let own = RecentWrites::default();
         let (queue, images, stores) =
             triggers::triggers(&client, namespace.as_deref(), base_repositories(&settings), memory.clone(), own.clone());
         metrics.watch(images.clone(), stores.clone());

@@ -2,13 +2,12 @@
 
 use super::Context;
 use crate::act::{self, NotLeading, StatusError, Written};
-use crate::observe::{Guarded, ObserveError, Standing};
-use gowindows_core::decide::decide;
-use gowindows_core::report::{self, Notice};
+use crate::observe::{Freshness, Guarded, ObserveError};
+use gowindows_core::pass::{decide, report};
+use gowindows_core::status::{self, Notice};
 use gowindows_crds::GoWindowsImage;
 use gowindows_model::facts::World;
-use gowindows_model::plan::{Decision, Effect, Plan};
-use gowindows_model::request::Request;
+use gowindows_model::plan::{Decision, Plan};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use std::sync::Arc;
@@ -86,29 +85,27 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
     if world.object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    // In a past that a store still shows, a Job that is gone looks new and what runs looks like what is still to be rolled.
-    let lasting = |effect: &Effect| matches!(effect, Effect::CreateJob(_) | Effect::Roll(_));
-    if plan.effects.iter().any(lasting) && context.cluster.standing(&world).await? != Standing::Current {
+    if plan.steps.iter().any(|step| step.write.needs_the_present()) && context.cluster.freshness(&world).await? != Freshness::Current {
         return behind(&world, context).await;
     }
-    for effect in &plan.effects {
-        tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), effect = effect.name(), "acts");
+    for step in &plan.steps {
+        tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), effect = step.write.name(), "acts");
     }
-    let outcome = act::act(&context.cluster, &context.leadership, &world, &plan).await?;
+    let outcome = act::act(&context.cluster, &context.leadership, &context.settings, &world, &plan).await?;
     context.metrics.effects(&plan, &outcome);
-    let status = report::status(&world, &plan, &outcome);
+    let status = report(&world, &plan, &outcome);
     let written = act::write_status(&context.cluster, &context.leadership, &world, &status).await?;
     match written {
         Written::Equal => {}
         Written::Applied => {
-            if let Some(found) = report::cache_found(&world, &status) {
+            if let Some(found) = status::cache_found(&world, &status) {
                 context.metrics.cache(&found);
             }
-            tell(&world, &report::notices(world.status(), &status), context).await;
+            tell(&world, &status::notices(world.status(), &status), context).await;
         }
         Written::Refused => return behind(&world, context).await,
     }
-    if outcome.failure.is_some() {
+    if outcome.has_failed() {
         // What the plan expected to look at next does not exist.
         return Ok(Action::requeue(context.pacing.failed(world.object.as_ref())));
     }
@@ -118,7 +115,7 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
 
 /// The pass was about a past: there is nothing to do for an object that is gone, and its watch will show a newer one.
 async fn behind(world: &World, context: &Context) -> Result<Action, ReconcileError> {
-    if context.cluster.standing(world).await? == Standing::Gone {
+    if context.cluster.freshness(world).await? == Freshness::Gone {
         context.cluster.memory.bury(&world.object.uid().unwrap_or_default());
         return Ok(Action::await_change());
     }
@@ -139,10 +136,7 @@ async fn plan(world: &mut World, context: &Context) -> Plan {
     for _ in 0..ROUNDS {
         match decide(world, &context.settings) {
             Decision::Do(plan) => return *plan,
-            Decision::Ask(questions) => match Request::new(&world.object, &context.settings) {
-                Ok(request) => context.cluster.answer(world, &request, questions).await,
-                Err(_) => break,
-            },
+            Decision::Ask(questions) => context.cluster.answer(world, questions).await,
         }
     }
     tracing::error!(name = world.object.name_any(), asked = ?world.answers.asked, "a decision kept asking; it is taken again later");

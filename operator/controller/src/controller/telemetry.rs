@@ -3,9 +3,9 @@
 use crate::act::Leadership;
 use crate::observe::{Guarded, Stores};
 use futures::FutureExt;
-use gowindows_core::report::{CacheFound, Notice};
+use gowindows_core::status::{CacheFound, Notice};
 use gowindows_crds::conditions::{ConditionType, find};
-use gowindows_model::plan::{Outcome, Plan};
+use gowindows_model::plan::{Done, Outcome, Plan};
 use kube::runtime::reflector::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -176,9 +176,13 @@ impl Metrics {
     }
 
     pub(super) fn effects(&self, plan: &Plan, outcome: &Outcome) {
-        for (index, effect) in plan.effects.iter().enumerate().take(outcome.performed + usize::from(outcome.failure.is_some())) {
-            let result = if index < outcome.performed { "done" } else { "failed" };
-            self.effects.get_or_create(&EffectLabels { effect: effect.name(), result }).inc();
+        for (step, done) in plan.steps.iter().zip(&outcome.steps) {
+            let result = match done {
+                Done::Performed => "done",
+                Done::Failed(_) => "failed",
+                Done::Skipped => continue,
+            };
+            self.effects.get_or_create(&EffectLabels { effect: step.write.name(), result }).inc();
         }
     }
 
@@ -191,7 +195,7 @@ impl Metrics {
     pub(super) fn cache(&self, found: &CacheFound) {
         let CacheFound { engine, cache, age } = found;
         let hit = if cache.hit { "true" } else { "false" };
-        self.caches.builds.get_or_create(&CacheLabels { engine: format!("{engine:?}"), hit }).inc();
+        self.caches.builds.get_or_create(&CacheLabels { engine: engine.as_str().to_owned(), hit }).inc();
         self.caches.bytes.observe(cache.bytes as f64);
         if let Some(age) = age {
             self.caches.age.observe(age.as_secs_f64());

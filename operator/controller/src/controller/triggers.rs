@@ -1,10 +1,11 @@
 //! Which events start a pass, and for which object?
 
 use super::pacing::WatchBackoff;
-use crate::observe::{Guarded, Memory, NodeStore, Own, OwnWrites, Sight, Stores};
+use crate::observe::{Availability, Guarded, Memory, NodeStore, OwnWrites, RecentWrites, Stores};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use gowindows_core::read::{slim, slim_node};
+use gowindows_core::kinds::Kind;
+use gowindows_core::read::slim_node;
 use gowindows_crds::names;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -30,7 +31,7 @@ pub(super) fn triggers(
     namespace: Option<&str>,
     bases: Vec<String>,
     memory: Arc<Memory>,
-    written: Own,
+    written: RecentWrites,
 ) -> (Queue, Store<Guarded>, Stores) {
     let (images, image_writer) = reflector::store();
     let images_written = written.images.clone();
@@ -51,7 +52,7 @@ pub(super) fn triggers(
         .map_ok(|object| vec![ObjectRef::from_obj(&object)]);
     let (jobs, job_events) = watched(client, namespace, own.clone(), written.jobs, |job: &mut Job| job.meta_mut().managed_fields = None);
     let (pods, pod_events) = watched(client, namespace, own, OwnWrites::default(), |pod: &mut Pod| pod.meta_mut().managed_fields = None);
-    let (deployments, deployment_events) = watched(client, namespace, all, written.deployments, slim);
+    let (deployments, deployment_events) = watched(client, namespace, all, written.deployments, Kind::slim);
     let (nodes, node_events) = nodes(client, bases);
     let (by_store, images_of) = (images.clone(), images.clone());
     let queue = stream::select_all([
@@ -106,7 +107,7 @@ const BELIEVED_REFUSALS: u32 = 3;
 /// The Windows nodes. They start no pass; and without the right to see them (`nodes` in the ClusterRole) all goes on without them.
 fn nodes(client: &Client, bases: Vec<String>) -> (NodeStore, Triggers) {
     let (store, writer) = reflector::store();
-    let (tell, sight) = watch::channel(Sight::Opening);
+    let (tell, availability) = watch::channel(Availability::Opening);
     let mut refusals = 0;
     let events = watcher(Api::<Node>::all(client.clone()), watcher::Config::default().labels(crate::observe::WINDOWS))
         .backoff(WatchBackoff::new("Node"))
@@ -121,22 +122,22 @@ fn nodes(client: &Client, bases: Vec<String>) -> (NodeStore, Triggers) {
             };
             let seen = match &event {
                 // The store is filled before this event comes by.
-                Ok(watcher::Event::InitDone) => Some(Sight::Open),
+                Ok(watcher::Event::InitDone) => Some(Availability::Open),
                 Err(_) if refusals >= BELIEVED_REFUSALS => {
-                    Some(Sight::Refused("the operator has no right to watch nodes (its ClusterRole)".into()))
+                    Some(Availability::Refused("the operator has no right to watch nodes (its ClusterRole)".into()))
                 }
                 Ok(_) | Err(_) => None,
             };
             if let Some(seen) = seen {
                 let news = tell.send_replace(seen.clone()) != seen;
-                if let (true, Sight::Refused(why)) = (news, &seen) {
+                if let (true, Availability::Refused(why)) = (news, &seen) {
                     tracing::warn!(why, "bases are chosen without looking at Windows nodes");
                 }
             }
             let told = event.err().filter(|error| !is_forbidden(error));
             std::future::ready(told.map(Err))
         });
-    (NodeStore { store, sight }, events.boxed())
+    (NodeStore { store, availability }, events.boxed())
 }
 
 fn is_forbidden(error: &watcher::Error) -> bool {
@@ -188,7 +189,7 @@ mod tests {
         let (store, mut events) = nodes(&Client::new(Router::new().fallback(answer), "default"), vec![]);
         let watched = tokio::spawn(async move { events.next().await.is_some() });
         store.ready().await;
-        assert!(matches!(&*store.sight.borrow(), Sight::Refused(why) if why.contains("no right to watch nodes")));
+        assert!(matches!(&*store.availability.borrow(), Availability::Refused(why) if why.contains("no right to watch nodes")));
         assert!(asked.load(Ordering::Relaxed) >= BELIEVED_REFUSALS, "one refusal may be that of an API server that has just started");
         assert!(!watched.is_finished(), "a refusal is not told again and again as a failed watch");
         watched.abort();

@@ -4,11 +4,11 @@ use super::cluster::in_time;
 use super::{Cluster, netrc, secrets};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
-use gowindows_model::facts::{Build, BuildState, Failure, World};
+use gowindows_model::call_error::CallError;
+use gowindows_model::facts::{Build, BuildState, Failure};
 use gowindows_model::go::credentials::{AUTHORITY, Credentials, NETRC};
-use gowindows_model::ports::{Miss, SecretData};
+use gowindows_model::ports::SecretData;
 use gowindows_model::redact::redact;
-use gowindows_model::request::{BuildKit, Engine, Reach, Request};
 use kube::ResourceExt;
 
 /// The field that names the Secret with certificates for buildkitd.
@@ -20,21 +20,19 @@ const MODULES_SECRET: &str = "go.modules.secretRef";
 
 impl Cluster {
     /// Whether the certificates for buildkitd are there.
-    pub(super) async fn builder(&self, world: &World, request: &Request) -> Result<(), Miss> {
-        let Engine::BuildKit(BuildKit { reach: Reach::Tcp { tls_secret, .. }, .. }) = &request.build.engine else { return Ok(()) };
-        let data = self.named(&world.object, TLS_SECRET, tls_secret).await?;
+    pub(super) async fn builder(&self, namespace: &str, secret: &str) -> Result<(), CallError> {
+        let data = self.named(namespace, TLS_SECRET, secret).await?;
         let lacking = CERTIFICATES.iter().find(|key| data.get(**key).is_none_or(Vec::is_empty));
         lacking.map_or(Ok(()), |key| {
             let all = CERTIFICATES.join(", ");
-            Err(invalid(TLS_SECRET, tls_secret, &format!("it has no {key}; it must have {all}")))
+            Err(invalid(TLS_SECRET, secret, &format!("it has no {key}; it must have {all}")))
         })
     }
 
     /// What the Secret with credentials for modules has.
-    pub(super) async fn modules(&self, world: &World, request: &Request) -> Result<Credentials, Miss> {
-        let Some(name) = &request.modules.secret else { return Ok(Credentials::default()) };
-        let data = self.named(&world.object, MODULES_SECRET, name).await?;
-        credentials(&data).map_err(|problem| invalid(MODULES_SECRET, name, problem))
+    pub(super) async fn modules(&self, namespace: &str, secret: &str) -> Result<Credentials, CallError> {
+        let data = self.named(namespace, MODULES_SECRET, secret).await?;
+        credentials(&data).map_err(|problem| invalid(MODULES_SECRET, secret, problem))
     }
 
     /// Takes the passwords of modules out of what failed builds have left. Where the Secret cannot be read, what looks like one is out already.
@@ -45,7 +43,8 @@ impl Cluster {
         if failures.is_empty() {
             return;
         }
-        let Ok(data) = self.named(object, MODULES_SECRET, &secret.name).await else { return };
+        let namespace = object.namespace().unwrap_or_default();
+        let Ok(data) = self.named(&namespace, MODULES_SECRET, &secret.name).await else { return };
         let passwords = netrc::passwords(text(&data, NETRC));
         for failure in &mut failures {
             failure.message = redact(&failure.message, &passwords);
@@ -53,9 +52,8 @@ impl Cluster {
         }
     }
 
-    async fn named(&self, object: &GoWindowsImage, field: &str, name: &str) -> Result<SecretData, Miss> {
-        let namespace = object.namespace().unwrap_or_default();
-        in_time(name, secrets::read(&self.client, &namespace, field, name)).await
+    async fn named(&self, namespace: &str, field: &str, name: &str) -> Result<SecretData, CallError> {
+        in_time(name, secrets::read(&self.client, namespace, field, name)).await
     }
 }
 
@@ -87,8 +85,8 @@ fn text<'a>(data: &'a SecretData, key: &str) -> &'a str {
     data.get(key).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
 }
 
-fn invalid(field: &str, name: &str, problem: &str) -> Miss {
-    Miss { reason: Reason::SecretInvalid, message: format!("{field}: Secret {name}: {problem}.") }
+fn invalid(field: &str, name: &str, problem: &str) -> CallError {
+    CallError { reason: Reason::SecretInvalid, message: format!("{field}: Secret {name}: {problem}.") }
 }
 
 #[cfg(test)]

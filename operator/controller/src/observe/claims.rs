@@ -4,11 +4,9 @@
 use super::Cluster;
 use super::cluster::in_time;
 use gowindows_crds::conditions::Reason;
-use gowindows_model::facts::World;
-use gowindows_model::ports::Miss;
-use gowindows_model::request::{CacheClaim, Request};
+use gowindows_model::call_error::CallError;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::{Api, ResourceExt};
+use kube::Api;
 
 /// What a field that names a claim asks of it.
 struct Wanted {
@@ -39,31 +37,24 @@ const CACHE: Wanted = Wanted {
 };
 
 impl Wanted {
-    fn unusable(&self, problem: String) -> Miss {
-        Miss { reason: self.reason, message: format!("{}: {problem}.", self.field) }
+    fn unusable(&self, problem: String) -> CallError {
+        CallError { reason: self.reason, message: format!("{}: {problem}.", self.field) }
     }
 }
 
 impl Cluster {
     /// Whether the claim of `build.workspace` is there and can be mounted by several nodes.
-    pub(super) async fn workspace(&self, world: &World, request: &Request) -> Result<(), Miss> {
-        match &request.build.workspace {
-            Some(name) => self.claim(world, name, &WORKSPACE).await,
-            None => Ok(()),
-        }
+    pub(super) async fn workspace(&self, namespace: &str, claim: &str) -> Result<(), CallError> {
+        self.claim(namespace, claim, &WORKSPACE).await
     }
 
     /// Whether the claim that `build.cache.volume` names is there and can be written to.
-    pub(super) async fn cache_claim(&self, world: &World, request: &Request) -> Result<(), Miss> {
-        match &request.build.cache {
-            Some(CacheClaim::Shared(name)) => self.claim(world, name, &CACHE).await,
-            Some(CacheClaim::Own(_)) | None => Ok(()),
-        }
+    pub(super) async fn cache_claim(&self, namespace: &str, claim: &str) -> Result<(), CallError> {
+        self.claim(namespace, claim, &CACHE).await
     }
 
-    async fn claim(&self, world: &World, name: &str, wanted: &Wanted) -> Result<(), Miss> {
-        let namespace = world.object.namespace().unwrap_or_default();
-        let api = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &namespace);
+    async fn claim(&self, namespace: &str, name: &str, wanted: &Wanted) -> Result<(), CallError> {
+        let api = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), namespace);
         let read = async { api.get_opt(name).await.map_err(|error| wanted.unusable(format!("claim {name} could not be read: {error}"))) };
         let claim = in_time(name, read).await?;
         let claim = claim.ok_or_else(|| wanted.unusable(format!("there is no claim {name}; {}", wanted.remedy)))?;

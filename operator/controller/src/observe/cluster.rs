@@ -3,16 +3,16 @@
 //! Kubernetes facts come from watched stores, overlaid by this process's own writes; a read that fails ends the pass. Answers
 //! of the outside world are data, failures included.
 
-use super::logins::Key;
 use super::{Guarded, Logins, Memory, NodeStore, OwnWrites, secrets};
-use gowindows_core::read::workload;
+use gowindows_core::kinds::Kind;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetSpec};
 use gowindows_crds::{GoWindowsImage, names};
-use gowindows_model::facts::{PodTrouble, Seen, Trouble, Workload, World};
-use gowindows_model::plan::Question;
-use gowindows_model::ports::{Git, Miss, Registry, SecretData};
-use gowindows_model::request::Request;
+use gowindows_model::access::Repository;
+use gowindows_model::call_error::CallError;
+use gowindows_model::facts::{PodTrouble, Revision, Seen, Trouble, Workload, World};
+use gowindows_model::ports::{Git, Registry, SecretData};
+use gowindows_model::question::Question;
 use gowindows_model::wire::source::Reference;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -50,7 +50,7 @@ pub struct Stores {
 
 /// What this process wrote and the stores may not show yet.
 #[derive(Clone, Default)]
-pub struct Own {
+pub struct RecentWrites {
     /// Jobs that were created or changed.
     pub jobs: OwnWrites<Job>,
     /// Deployments that were changed.
@@ -68,7 +68,7 @@ pub struct Cluster {
     /// Answers of the outside world.
     pub memory: Arc<Memory>,
     /// What this process wrote.
-    pub own: Own,
+    pub own: RecentWrites,
     /// Git servers.
     pub git: Arc<dyn Git>,
     /// Registries.
@@ -127,10 +127,10 @@ impl Cluster {
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
         let nodes = self.stores.nodes.nodes();
-        let line = self.line(now);
-        let (mut builds, strays) = self.builds(&object, now).await;
+        let queue = self.queue(now);
+        let (mut builds, orphans) = self.builds(&object, now).await;
         self.mask(&object, &mut builds).await;
-        Ok(World { now, builds, strays, workloads, claims, nodes, line, answers, object })
+        Ok(World { now, builds, orphans, workloads, claims, nodes, queue, answers, object })
     }
 
     /// For each target, in order, the older object that lists the same one.
@@ -154,51 +154,48 @@ impl Cluster {
     }
 
     /// Puts questions to the outside world; the answers land in the world and in memory.
-    pub async fn answer(&self, world: &mut World, request: &Request, questions: Vec<Question>) {
+    pub async fn answer(&self, world: &mut World, questions: Vec<Question>) {
+        let (namespace, now) = (world.object.namespace().unwrap_or_default(), world.now);
         for question in questions {
+            let answers = &mut world.answers;
             match &question {
-                Question::Source => {
-                    let answer = self.source(world, request).await;
-                    world.answers.source = seen(&world.answers.source, answer, world.now);
+                Question::Source { url, reference, secret } => {
+                    let answer = self.source(&namespace, url, reference, secret.as_deref()).await;
+                    answers.source = seen(&answers.source, answer, now);
                 }
-                Question::Digest(reference) => {
+                Question::Digest { reference, access } => {
                     let read = |secret: Option<SecretData>| async move { self.registry.digest(reference, secret.as_ref()).await };
-                    let answer = self.registry_call(world, request, Key::to_read(request, reference), read).await;
-                    let before = world.answers.digests.remove(reference).unwrap_or_default();
-                    world.answers.digests.insert(reference.clone(), seen(&before, answer, world.now));
+                    let answer = self.with_access(&namespace, reference, access, read).await;
+                    let before = answers.digests.remove(reference).unwrap_or_default();
+                    answers.digests.insert(reference.clone(), seen(&before, answer, now));
                 }
-                Question::Base(reference) => {
+                Question::Base { reference, access } => {
                     let read = |secret: Option<SecretData>| async move { self.registry.base(reference, secret.as_ref()).await };
-                    let answer = self.registry_call(world, request, Key::to_base(request, reference), read).await;
-                    let before = world.answers.bases.remove(reference).unwrap_or_default();
-                    world.answers.bases.insert(reference.clone(), seen(&before, answer, world.now));
+                    let answer = self.with_access(&namespace, reference, access, read).await;
+                    let before = answers.bases.remove(reference).unwrap_or_default();
+                    answers.bases.insert(reference.clone(), seen(&before, answer, now));
                 }
-                Question::Builder => {
-                    let answer = self.builder(world, request).await;
-                    world.answers.builder = seen(&world.answers.builder, answer, world.now);
+                Question::Builder { secret } => {
+                    answers.builder = seen(&answers.builder, self.builder(&namespace, secret).await, now);
                 }
-                Question::Workspace => {
-                    let answer = self.workspace(world, request).await;
-                    world.answers.workspace = seen(&world.answers.workspace, answer, world.now);
+                Question::Workspace { claim } => {
+                    answers.workspace = seen(&answers.workspace, self.workspace(&namespace, claim).await, now);
                 }
-                Question::CacheClaim => {
-                    let answer = self.cache_claim(world, request).await;
-                    world.answers.cache_claim = seen(&world.answers.cache_claim, answer, world.now);
+                Question::CacheClaim { claim } => {
+                    answers.cache_claim = seen(&answers.cache_claim, self.cache_claim(&namespace, claim).await, now);
                 }
-                Question::Modules => {
-                    let answer = self.modules(world, request).await;
-                    world.answers.modules = seen(&world.answers.modules, answer, world.now);
+                Question::Modules { secret } => {
+                    answers.modules = seen(&answers.modules, self.modules(&namespace, secret).await, now);
                 }
-                Question::Published(tag) => {
-                    let read = |secret: Option<SecretData>| async move {
-                        self.registry.published(&request.repository, tag, request.author(), secret.as_ref()).await
-                    };
-                    let answer = self.registry_call(world, request, Key::to_push(request), read).await;
-                    let before = world.answers.published.remove(tag).unwrap_or_default();
-                    world.answers.published.insert(tag.clone(), seen(&before, answer, world.now));
+                Question::Published { repository: Repository { name, access }, tag, author } => {
+                    let read =
+                        |secret: Option<SecretData>| async move { self.registry.published(name, tag, *author, secret.as_ref()).await };
+                    let answer = self.with_access(&namespace, name, access, read).await;
+                    let before = answers.published.remove(tag).unwrap_or_default();
+                    answers.published.insert(tag.clone(), seen(&before, answer, now));
                 }
             }
-            world.answers.asked.push(question);
+            answers.asked.push(question);
         }
         self.memory.keep(&world.object.uid().unwrap_or_default(), &source_key(&world.object), &world.answers);
     }
@@ -207,48 +204,27 @@ impl Cluster {
     ///
     /// # Errors
     /// When it is absent or may not be read.
-    pub async fn signing_secret(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
-        self.secret(namespace, KEY_SECRET, request.signing.as_deref()).await
+    pub async fn signing_secret(&self, namespace: &str, name: Option<&str>) -> Result<Option<SecretData>, CallError> {
+        self.secret(namespace, KEY_SECRET, name).await
     }
 
-    async fn secret(&self, namespace: &str, field: &str, name: Option<&str>) -> Result<Option<SecretData>, Miss> {
+    async fn secret(&self, namespace: &str, field: &str, name: Option<&str>) -> Result<Option<SecretData>, CallError> {
         let Some(name) = name else { return Ok(None) };
         secrets::read(&self.client, namespace, field, name).await.map(Some)
     }
 
-    async fn source(&self, world: &World, request: &Request) -> Result<gowindows_model::facts::Revision, Miss> {
-        let namespace = world.object.namespace().unwrap_or_default();
-        in_time(&request.url, async {
-            let secret = self.secret(&namespace, GIT_SECRET, request.git_secret.as_deref()).await?;
-            self.git
-                .resolve(&request.url, &request.reference, secret.as_ref())
-                .await
-                .map_err(of_secret(GIT_SECRET, request.git_secret.as_deref()))
+    async fn source(&self, namespace: &str, url: &str, reference: &Reference, secret: Option<&str>) -> Result<Revision, CallError> {
+        in_time(url, async {
+            let data = self.secret(namespace, GIT_SECRET, secret).await?;
+            self.git.resolve(url, reference, data.as_ref()).await.map_err(of_secret(GIT_SECRET, secret))
         })
         .await
-        .map_err(|miss| {
-            if matches!(request.reference, Reference::Commit(_)) { Miss { reason: Reason::SourceUnreachable, ..miss } } else { miss }
-        })
-    }
-
-    async fn registry_call<T, F>(
-        &self,
-        world: &World,
-        request: &Request,
-        key: Key<'_>,
-        call: impl FnOnce(Option<SecretData>) -> F,
-    ) -> Result<T, Miss>
-    where
-        F: Future<Output = Result<T, Miss>>,
-    {
-        let namespace = world.object.namespace().unwrap_or_default();
-        self.with_key(&namespace, &request.repository, key, call).await
     }
 
     async fn target(&self, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Workload>, ObserveError> {
         let stored = self.stores.deployments.get(&ObjectRef::new(name).within(namespace));
         let Some(deployment) = self.own.deployments.newer(namespace, name, stored, now) else { return Ok(None) };
-        let mut workload = workload(&deployment);
+        let mut workload = deployment.read();
         let settled =
             workload.updated >= workload.replicas && workload.available >= workload.replicas && workload.total <= workload.updated;
         if !settled {
@@ -265,7 +241,7 @@ impl Cluster {
         let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
         let listed = tokio::time::timeout(API_DEADLINE, api.list(&params)).await.map_err(|_| ObserveError::Deadline)?;
         let pods = listed.map_err(|source| ObserveError::ListPods { target: deployment.name_any(), source })?;
-        let images: Vec<_> = workload(deployment).containers.into_iter().map(|container| container.image).collect();
+        let images: Vec<_> = deployment.read().containers.into_iter().map(|container| container.image).collect();
         let troubles =
             pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(gowindows_core::read::pod_trouble);
         Ok(troubles.filter(|trouble| images.contains(&trouble.image)).collect())
@@ -281,25 +257,27 @@ fn source_key(object: &GoWindowsImage) -> String {
 }
 
 /// Names the Secret whose content is at fault: the clients know only what is in it.
-fn of_secret(field: &str, name: Option<&str>) -> impl FnOnce(Miss) -> Miss {
+fn of_secret(field: &str, name: Option<&str>) -> impl FnOnce(CallError) -> CallError {
     move |miss| match (miss.reason, name) {
-        (Reason::SecretInvalid, Some(name)) => Miss { message: format!("{field}: Secret {name}: {}", miss.message), ..miss },
+        (Reason::SecretInvalid, Some(name)) => CallError { message: format!("{field}: Secret {name}: {}", miss.message), ..miss },
         _ => miss,
     }
 }
 
 /// An answer, or that there was none in time.
-pub(super) async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+pub(super) async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
     match tokio::time::timeout(OUTSIDE_DEADLINE, call).await {
         Ok(answer) => answer,
-        Err(_) => Err(Miss { reason: Reason::Timeout, message: format!("{what} did not answer within {} s.", OUTSIDE_DEADLINE.as_secs()) }),
+        Err(_) => {
+            Err(CallError { reason: Reason::Timeout, message: format!("{what} did not answer within {} s.", OUTSIDE_DEADLINE.as_secs()) })
+        }
     }
 }
 
-fn seen<T: Clone>(before: &Seen<T>, answer: Result<T, Miss>, now: Timestamp) -> Seen<T> {
+fn seen<T: Clone>(before: &Seen<T>, answer: Result<T, CallError>, now: Timestamp) -> Seen<T> {
     match answer {
         Ok(value) => Seen::Fresh(value, now),
-        Err(Miss { reason, message }) => {
+        Err(CallError { reason, message }) => {
             let times = before.trouble().map_or(0, |trouble| trouble.times).saturating_add(1);
             let trouble = Trouble { reason, message, at: now, times };
             match before.value() {

@@ -5,7 +5,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use gowindows_clients::identity::Exchanger;
 use gowindows_crds::conditions::Reason;
-use gowindows_model::ports::{Clouds, Login, Miss};
+use gowindows_model::call_error::CallError;
+use gowindows_model::ports::{Clouds, Login};
 use gowindows_model::wire::identity::Identity;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -29,10 +30,10 @@ impl Identities {
         Self { client, exchanger }
     }
 
-    async fn token(&self, identity: &Identity) -> Result<String, Miss> {
+    async fn token(&self, identity: &Identity) -> Result<String, CallError> {
         let name = &identity.service_account;
         let field = "image.identity.serviceAccountName";
-        let unavailable = |what: String| Miss { reason: Reason::IdentityUnavailable, message: format!("{field}: {what}") };
+        let unavailable = |what: String| CallError { reason: Reason::IdentityUnavailable, message: format!("{field}: {what}") };
         let order = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: vec![identity.audience.clone()],
@@ -64,7 +65,7 @@ impl Identities {
 }
 
 impl Clouds for Identities {
-    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>> {
+    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, CallError>> {
         async move { Ok(self.exchanger.login(identity, &self.token(identity).await?).await?) }.boxed()
     }
 }
@@ -103,7 +104,7 @@ mod tests {
         Client::new(Router::new().fallback(answer), "default")
     }
 
-    async fn asked(name: &str) -> Result<String, Miss> {
+    async fn asked(name: &str) -> Result<String, CallError> {
         let exchange = gowindows_model::wire::identity::Exchange::Google {
             provider: "//iam.googleapis.com/p".into(),
             account: None,

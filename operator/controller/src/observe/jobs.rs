@@ -50,12 +50,12 @@ impl Cluster {
         let namespace = object.namespace().unwrap_or_default();
         for build in builds {
             let tests = build.tests.as_mut().and_then(|tests| tests.run.as_mut());
-            let runs = [(&mut build.state, build.turn.as_ref())].into_iter();
-            for (state, turn) in runs.chain(tests.map(|run| (&mut run.state, run.turn.as_ref()))) {
+            let runs = [(&mut build.state, build.current.as_ref())].into_iter();
+            for (state, current) in runs.chain(tests.map(|run| (&mut run.state, run.current.as_ref()))) {
                 let is_late = |since: Timestamp| now.duration_since(since) > POD;
-                let late = turn.filter(|turn| !turn.has_pod && turn.since.is_some_and(is_late));
-                if let (BuildState::Queued(None), Some(turn)) = (&*state, late) {
-                    *state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &turn.uid).await);
+                let late = current.filter(|current| !current.has_pod && current.since.is_some_and(is_late));
+                if let (BuildState::Queued(None), Some(current)) = (&*state, late) {
+                    *state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &current.uid).await);
                 }
             }
         }

@@ -8,8 +8,9 @@ use super::Cluster;
 use super::cluster::in_time;
 use super::secrets;
 use gowindows_crds::conditions::Reason;
-use gowindows_model::ports::{Clouds, Login, Miss, SecretData};
-use gowindows_model::request::Request;
+use gowindows_model::access::Access;
+use gowindows_model::call_error::CallError;
+use gowindows_model::ports::{Clouds, Login, SecretData};
 use gowindows_model::wire::identity::Identity;
 use serde_json::json;
 use std::collections::HashMap;
@@ -17,10 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The field that names the registry's Secret.
-const PUSH_SECRET: &str = "image.pushSecretRef";
-/// The field that names the Secret for bases.
-const PULL_SECRET: &str = "image.base.pullSecretRef";
 /// Attaching to an image takes up to two minutes, and no password is to be over in the middle.
 const MARGIN: Duration = Duration::from_secs(300);
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -54,7 +51,7 @@ impl Logins {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(identity);
     }
 
-    async fn login(&self, identity: &Identity) -> Result<Login, Miss> {
+    async fn login(&self, identity: &Identity) -> Result<Login, CallError> {
         if let Some(login) = self.kept(identity) {
             return Ok(login);
         }
@@ -64,92 +61,48 @@ impl Logins {
     }
 }
 
-/// What opens a registry, and the field that says so.
-#[derive(Clone, Copy)]
-pub(super) enum Key<'a> {
-    /// Nothing.
-    None,
-    /// A Secret.
-    Secret(&'static str, &'a str),
-    /// An identity.
-    Identity(&'a Identity),
-}
-
-impl<'a> Key<'a> {
-    /// To the repository that is pushed to.
-    pub(super) fn to_push(request: &'a Request) -> Self {
-        match (&request.push_secret, &request.identity) {
-            (Some(name), _) => Self::Secret(PUSH_SECRET, name),
-            (None, Some(identity)) => Self::Identity(identity),
-            (None, None) => Self::None,
-        }
-    }
-
-    /// To an image that is only read. An identity opens its own registry, and is of use where that is a mirror.
-    pub(super) fn to_read(request: &'a Request, reference: &str) -> Self {
-        let mirrored = || reference.split_once('/').is_some_and(|(host, _)| request.mirrored.iter().any(|known| known == host));
-        match Self::to_push(request) {
-            Self::Identity(identity) if !identity.opens(reference) && !mirrored() => Self::None,
-            key => key,
-        }
-    }
-
-    /// To a base, which may have a Secret of its own.
-    pub(super) fn to_base(request: &'a Request, reference: &str) -> Self {
-        let own = request.pull_secret.as_deref().map(|name| Self::Secret(PULL_SECRET, name));
-        own.unwrap_or_else(|| Self::to_read(request, reference))
-    }
-}
-
 impl Cluster {
-    /// Asks a registry with a key.
-    pub(super) async fn with_key<T, F>(
+    /// Asks a registry with what opens it. `what` is named where it does not answer in time.
+    pub(super) async fn with_access<T, F>(
         &self,
         namespace: &str,
         what: &str,
-        key: Key<'_>,
+        access: &Access,
         call: impl FnOnce(Option<SecretData>) -> F,
-    ) -> Result<T, Miss>
+    ) -> Result<T, CallError>
     where
-        F: Future<Output = Result<T, Miss>>,
+        F: Future<Output = Result<T, CallError>>,
     {
-        let answer = in_time(what, async { call(self.key(namespace, key).await?).await }).await;
-        answer.map_err(|miss| self.told(key, miss))
+        let answer = in_time(what, async { call(self.key(namespace, access).await?).await }).await;
+        answer.map_err(|error| self.told(access, error))
     }
 
-    async fn key(&self, namespace: &str, key: Key<'_>) -> Result<Option<SecretData>, Miss> {
-        match key {
-            Key::None => Ok(None),
-            Key::Secret(field, name) => secrets::read(&self.client, namespace, field, name).await.map(Some),
-            Key::Identity(identity) => self.logins.login(identity).await.map(|login| Some(docker_config(identity, &login))),
+    /// What opens a registry, as it is now.
+    ///
+    /// # Errors
+    /// When the Secret is absent or may not be read, or the identity is not exchanged.
+    pub async fn key(&self, namespace: &str, access: &Access) -> Result<Option<SecretData>, CallError> {
+        match access {
+            Access::Anonymous => Ok(None),
+            Access::Secret { field, name } => secrets::read(&self.client, namespace, field, name).await.map(Some),
+            Access::Identity(identity) => self.logins.login(identity).await.map(|login| Some(docker_config(identity, &login))),
         }
     }
 
     /// Names the Secret whose content is at fault, for the clients know only what is in it; and forgets a password that was refused.
-    fn told(&self, key: Key<'_>, miss: Miss) -> Miss {
-        match (miss.reason, key) {
-            (Reason::SecretInvalid, Key::Secret(field, name)) => {
-                Miss { message: format!("{field}: Secret {name}: {}", miss.message), ..miss }
+    fn told(&self, access: &Access, error: CallError) -> CallError {
+        self.refused(access, &error);
+        match (error.reason, access) {
+            (Reason::SecretInvalid, Access::Secret { field, name }) => {
+                CallError { message: format!("{field}: Secret {name}: {}", error.message), ..error }
             }
-            (Reason::RegistryAuthFailed, Key::Identity(identity)) => {
-                self.logins.forget(identity);
-                miss
-            }
-            _ => miss,
+            _ => error,
         }
     }
 
-    /// What opens the repository that is pushed to, for the writes that go there.
-    ///
-    /// # Errors
-    /// When the Secret is absent or may not be read, or the identity is not exchanged.
-    pub async fn push_key(&self, namespace: &str, request: &Request) -> Result<Option<SecretData>, Miss> {
-        self.key(namespace, Key::to_push(request)).await
-    }
-
-    /// A write with that key failed.
-    pub fn push_failed(&self, request: &Request, miss: &Miss) {
-        if let (Reason::RegistryAuthFailed, Some(identity)) = (miss.reason, &request.identity) {
+    /// A call failed: a password that the registry refuses is not used again.
+    pub fn refused(&self, access: &Access, error: &CallError) {
+        if let (Reason::RegistryAuthFailed, Access::Identity(identity)) = (error.reason, access) {
             self.logins.forget(identity);
         }
     }

@@ -3,23 +3,23 @@
 mod build_secrets;
 mod claims;
 mod cluster;
+mod freshness;
 mod guarded;
 mod identities;
 mod jobs;
-mod line;
 mod logins;
 mod memory;
 mod netrc;
 mod nodes;
+mod queue;
 mod refused_pods;
 mod secrets;
-mod standing;
 
 pub(crate) use cluster::ours;
-pub use cluster::{Cluster, ObserveError, Own, Stores};
+pub use cluster::{Cluster, ObserveError, RecentWrites, Stores};
+pub use freshness::Freshness;
 pub use guarded::{Guarded, Unreadable};
 pub use identities::Identities;
 pub use logins::Logins;
 pub use memory::{Memory, OwnWrites};
-pub use nodes::{NodeStore, Sight, WINDOWS};
-pub use standing::Standing;
+pub use nodes::{Availability, NodeStore, WINDOWS};

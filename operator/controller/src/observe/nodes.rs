@@ -13,7 +13,7 @@ pub const WINDOWS: &str = "kubernetes.io/os=windows";
 
 /// Whether the nodes can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Availability {
     /// The first list has not come yet.
     Opening,
     /// They are in the store.
@@ -28,22 +28,22 @@ pub struct NodeStore {
     /// What was listed last.
     pub store: Store<Node>,
     /// Whether that counts.
-    pub sight: watch::Receiver<Sight>,
+    pub availability: watch::Receiver<Availability>,
 }
 
 impl NodeStore {
     /// Waits until they are seen, or cannot be.
     pub(crate) async fn ready(&self) {
         // An error means that nobody will look any more: the operator stops.
-        let _ = self.sight.clone().wait_for(|sight| *sight != Sight::Opening).await;
+        let _ = self.availability.clone().wait_for(|availability| *availability != Availability::Opening).await;
     }
 
     /// The nodes at this moment.
     pub(super) fn nodes(&self) -> Nodes {
-        match &*self.sight.borrow() {
-            Sight::Opening => Nodes::Hidden("they have not been listed yet".into()),
-            Sight::Refused(why) => Nodes::Hidden(why.clone()),
-            Sight::Open => {
+        match &*self.availability.borrow() {
+            Availability::Opening => Nodes::Hidden("they have not been listed yet".into()),
+            Availability::Refused(why) => Nodes::Hidden(why.clone()),
+            Availability::Open => {
                 let mut nodes: Vec<WindowsNode> = self.store.state().iter().filter_map(|node| windows_node(node)).collect();
                 nodes.sort_by(|a, b| a.name.cmp(&b.name));
                 Nodes::Seen(nodes)

@@ -1,24 +1,25 @@
 //! What is in a Secret that a specification names? Read at each use, so that a rotated one works at once.
 
 use gowindows_crds::conditions::Reason;
-use gowindows_model::ports::{Miss, SecretData};
+use gowindows_model::call_error::CallError;
+use gowindows_model::ports::SecretData;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
 /// Reads a Secret's data.
 ///
 /// Absent and forbidden give one message: the difference would tell a tenant which Secrets exist.
-pub(super) async fn read(client: &Client, namespace: &str, field: &str, name: &str) -> Result<SecretData, Miss> {
+pub(super) async fn read(client: &Client, namespace: &str, field: &str, name: &str) -> Result<SecretData, CallError> {
     match Api::<Secret>::namespaced(client.clone(), namespace).get(name).await {
         Ok(secret) => Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 403 => Err(Miss {
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 403 => Err(CallError {
             reason: Reason::SecretUnavailable,
             message: format!(
                 "{field}: Secret {name} is absent or the operator may not read it. Create it, and give the operator a Role and RoleBinding in this namespace (see config/samples/secret-access.yaml)."
             ),
         }),
         Err(error) => {
-            Err(Miss { reason: Reason::SecretUnavailable, message: format!("{field}: Secret {name} could not be read: {error}.") })
+            Err(CallError { reason: Reason::SecretUnavailable, message: format!("{field}: Secret {name} could not be read: {error}.") })
         }
     }
 }

@@ -5,17 +5,18 @@
 
 use super::builder::{self, Fault};
 use super::go_output::{clip, compiler_said};
+use super::known_errors::{Pod as FailedPod, explained};
 use super::source_facts::facts;
 use super::starved::{self, Memory};
 use super::{relay, test_output};
-use crate::decide::{Pod as FailedPod, explained};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, StageStatus};
-use gowindows_model::facts::{Build, BuildResult, BuildState, Failure, Run, Tests, Turn};
+use gowindows_model::facts::{Build, BuildResult, BuildState, CurrentJob, Failure, Run, Tests};
 use gowindows_model::inputs::Inputs;
 use gowindows_model::redact;
-use gowindows_model::wire::stages::{COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST};
+use gowindows_model::wire::stages::{ASSEMBLE, COMPILE, EXECUTOR, MODULES, SOURCE, STAGES, TEST};
+use gowindows_model::wire::stopped::Stopped;
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -32,7 +33,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
     let attempt = job.labels().get(names::LABEL_ATTEMPT)?.parse().ok()?;
     let annotation = |name: &str| job.annotations().get(name).cloned();
     let inputs = annotation(names::ANNOTATION_INPUTS).and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
-    let Run { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle } = run(job, pods);
+    let Run { uid, created, finished, stages, facts, state, uncounted, stopped, current, idle } = run(job, pods);
     Some(Build {
         job: job.name_any(),
         uid,
@@ -55,7 +56,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         state,
         stopped,
         before: relay::legs(job),
-        turn,
+        current,
         idle,
         tests: annotation(names::ANNOTATION_TESTS).map(|job| Tests { job, before: Vec::new(), run: None }),
     })
@@ -63,14 +64,13 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
 
 /// What a Job's compile stage runs. Jobs of older versions name no engine, and were made for the only one.
 fn engine(job: &Job) -> BuildEngine {
-    let name = job.annotations().get(names::ANNOTATION_ENGINE).cloned();
-    name.and_then(|name| serde_json::from_value(name.into()).ok()).unwrap_or_default()
+    job.annotations().get(names::ANNOTATION_ENGINE).and_then(|name| BuildEngine::named(name)).unwrap_or_default()
 }
 
 /// How a Job gets on, those before it left out. A pod that has succeeded is believed before its Job, which counts its pods once a second.
 pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
     let pod = pods.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).map(AsRef::as_ref);
-    let stopped = job.annotations().get(names::ANNOTATION_STOPPED).cloned();
+    let stopped = job.annotations().get(names::ANNOTATION_STOPPED).and_then(|why| why.parse::<Stopped>().ok());
     let status = job.status.as_ref();
     let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let ended = |kind: &str| conditions().find(|condition| condition.type_ == kind && condition.status == "True");
@@ -83,13 +83,13 @@ pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
     let state = if complete.is_some() || succeeded_at.is_some() {
         BuildState::Succeeded(pod.and_then(result))
     } else if let Some(failed) = failed {
-        BuildState::Failed(failure(failed, pod, stopped.as_deref(), engine(job)))
+        BuildState::Failed(failure(failed, pod, stopped.as_ref(), engine(job)))
     } else if pod.is_some_and(started) {
         BuildState::Running
     } else {
         BuildState::Queued(pod.and_then(waiting_for))
     };
-    let turn = (state.is_active() && stopped.is_none()).then(|| Turn {
+    let current = (state.is_active() && stopped.is_none()).then(|| CurrentJob {
         job: job.name_any(),
         uid: job.uid().unwrap_or_default(),
         since: (!awaits_others(job)).then(|| status.and_then(|status| status.start_time.clone()).map_or(created, |time| time.0)),
@@ -106,7 +106,7 @@ pub fn run(job: &Job, pods: &[Arc<Pod>]) -> Run {
         uncounted: succeeded_at.is_some() && complete.is_none() && failed.is_none(),
         state,
         stopped,
-        turn,
+        current,
         idle: Vec::new(),
     }
 }
@@ -192,30 +192,34 @@ fn report(ended: &ContainerStateTerminated) -> Option<Report> {
 }
 
 fn result(pod: &Pod) -> Option<BuildResult> {
-    let report = report(terminated(container(pod, gowindows_model::wire::stages::ASSEMBLE)?)?)?;
+    let report = report(terminated(container(pod, ASSEMBLE)?)?)?;
     Some(BuildResult { digest: report.digest?, binary: report.binary, sbom: report.sbom, warnings: report.warnings })
 }
 
-fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&str>, engine: BuildEngine) -> Failure {
+fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&Stopped>, engine: BuildEngine) -> Failure {
     let plain = |reason, message: String| Failure { reason, stage: None, exit_code: None, message, log_tail: None };
-    match stopped.map(|why| why.split_once('/').unwrap_or((why, ""))) {
-        Some(("Timeout", stage)) => {
-            let field = if stage == COMPILE { "build" } else { stage };
-            let field = if stage == gowindows_model::wire::stages::ASSEMBLE { "push" } else { field };
+    match stopped {
+        Some(Stopped::Timeout { stage }) => {
+            let field = match stage.as_str() {
+                COMPILE => "build",
+                ASSEMBLE => "push",
+                stage => stage,
+            };
             let message = format!("Stage {stage} took longer than build.timeouts.{field}. Raise it, or see what the stage is waiting for.");
-            return Failure { stage: Some(stage.to_owned()), ..plain(Reason::Timeout, message) };
+            return Failure { stage: Some(stage.clone()), ..plain(Reason::Timeout, message) };
         }
-        Some(("Tests", reason)) => {
+        Some(Stopped::TestsFailed(reason)) => {
             let message = "The build was stopped because its tests had not passed; their Job is gone.".into();
-            return plain(reason.parse().unwrap_or(Reason::TestsFailed), message);
+            return plain(*reason, message);
         }
-        Some((relay::PART, reason)) => {
-            let message = "A part of it failed, whose Job is gone.".into();
-            return plain(reason.parse().unwrap_or(Reason::Lost), message);
+        Some(Stopped::PartFailed(reason)) => return plain(*reason, "A part of it failed, whose Job is gone.".into()),
+        Some(Stopped::Evicted) => return plain(Reason::OutOfMemory, starved::of_node(pod)),
+        Some(Stopped::Superseded) => {
+            return plain(Reason::Superseded, "A newer source or specification made this build pointless.".into());
         }
-        Some((starved::EVICTED, _)) => return plain(Reason::OutOfMemory, starved::of_node(pod)),
-        Some(("Superseded", _)) => return plain(Reason::Superseded, "A newer source or specification made this build pointless.".into()),
-        Some(_) => return plain(Reason::Cancelled, "The build was cancelled by the gowindows.dev/cancel order.".into()),
+        Some(Stopped::Cancelled | Stopped::BuildFailed) => {
+            return plain(Reason::Cancelled, "The build was cancelled by the gowindows.dev/cancel order.".into());
+        }
         None => {}
     }
     if job.reason.as_deref() == Some("DeadlineExceeded") {

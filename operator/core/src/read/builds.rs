@@ -2,7 +2,7 @@
 
 use super::{build, run};
 use super::{relay, tested};
-use gowindows_crds::names;
+use gowindows_crds::names::{self, Role};
 use gowindows_model::facts::{Build, Run};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 /// The builds, oldest first, each with its parts and its tests; and the parts and tests without a build, with their creation.
 pub fn builds(jobs: &[Arc<Job>], pods: impl Fn(&Job) -> Vec<Arc<Pod>>) -> (Vec<Build>, Vec<(String, Timestamp)>) {
-    let of_a_build = |job: &&Arc<Job>| job.labels().contains_key(names::LABEL_ROLE);
-    let (others, jobs): (Vec<_>, Vec<_>) = jobs.iter().partition(of_a_build);
+    let role = |job: &Job| Role::of_label(job.labels().get(names::LABEL_ROLE).map(String::as_str));
+    let (jobs, others): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| role(job) == Some(Role::Build));
     let mut runs: BTreeMap<String, Run> = others.iter().map(|job| (job.name_any(), run(job, &pods(job)))).collect();
     let legs: BTreeMap<String, _> = others.iter().map(|job| (job.name_any(), relay::legs(job))).collect();
     let whole = |mut build: Build| {

@@ -5,7 +5,7 @@
 
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::NodeSystem;
-use gowindows_model::facts::{InLine, Line};
+use gowindows_model::facts::{Queue, QueuedJob};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 use kube_core::ResourceExt;
@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The Jobs of these that run or queue; `wanted` says whether a Job's object would have it.
-pub fn line(jobs: &[Arc<Job>], wanted: impl Fn(&Job) -> bool) -> Line {
+pub fn queue(jobs: &[Arc<Job>], wanted: impl Fn(&Job) -> bool) -> Queue {
     let complete: BTreeSet<(String, String)> =
         jobs.iter().filter(|job| has_condition(job, "Complete")).map(|job| (job.namespace().unwrap_or_default(), job.name_any())).collect();
-    let in_line = |job: &Arc<Job>| {
+    let in_queue = |job: &Arc<Job>| {
         if has_condition(job, "Complete") || has_condition(job, "Failed") {
             return None;
         }
@@ -30,9 +30,9 @@ pub fn line(jobs: &[Arc<Job>], wanted: impl Fn(&Job) -> bool) -> Line {
             annotations.contains_key(names::ANNOTATION_QUEUED) && job.metadata.deletion_timestamp.is_none() && ready && wanted(job);
         let system = if crate::read::is_on_windows(job) { NodeSystem::Windows } else { NodeSystem::Linux };
         let created = job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-        (if runs { !ended } else { queues }).then(|| InLine { namespace, job: job.name_any(), system, created, runs })
+        (if runs { !ended } else { queues }).then(|| QueuedJob { namespace, job: job.name_any(), system, created, runs })
     };
-    Line { jobs: jobs.iter().filter_map(in_line).collect() }
+    Queue { jobs: jobs.iter().filter_map(in_queue).collect() }
 }
 
 fn has_condition(job: &Job, kind: &str) -> bool {
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_others_or_is_not_wanted_is_not_in_the_line() {
+    fn who_waits_for_others_or_is_not_wanted_is_not_in_the_queue() {
         let (queued, none) = (json!({names::ANNOTATION_QUEUED: "linux"}), json!({}));
         let after = |job: &str| json!({names::ANNOTATION_QUEUED: "linux", names::ANNOTATION_AFTER: job});
         let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
@@ -72,8 +72,8 @@ mod tests {
             job("unwanted", true, queued, none),
             Arc::new(stopped),
         ];
-        let line = line(&jobs, |job| job.name_any() != "unwanted");
-        let seen: Vec<(&str, bool)> = line.jobs.iter().map(|job| (job.job.as_str(), job.runs)).collect();
+        let queue = queue(&jobs, |job| job.name_any() != "unwanted");
+        let seen: Vec<(&str, bool)> = queue.jobs.iter().map(|job| (job.job.as_str(), job.runs)).collect();
         assert_eq!(seen, [("runs", true), ("waits", false), ("second", false)]);
     }
 }

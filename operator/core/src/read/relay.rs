@@ -10,90 +10,105 @@
 
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
-use gowindows_model::facts::{Build, BuildState, Failure, Leg, Run, SourceFacts};
+use gowindows_model::facts::{Build, BuildState, Failure, PartJob, Run, SourceFacts};
+use gowindows_model::wire::stopped::Stopped;
 use k8s_openapi::api::batch::v1::Job;
 use kube_core::ResourceExt;
 use std::collections::BTreeMap;
 
-/// Why a Job is ended that waited for one that has failed, before a slash and its reason.
-pub const PART: &str = "Part";
-
 /// The Jobs before a Job, of which nothing is known yet.
-pub(super) fn legs(job: &Job) -> Vec<Leg> {
+pub(super) fn legs(job: &Job) -> Vec<PartJob> {
     let names = job.annotations().get(names::ANNOTATION_AFTER).into_iter().flat_map(|names| names.split(','));
-    names.map(|name| Leg { job: name.to_owned(), run: None }).collect()
+    names.map(|name| PartJob { job: name.to_owned(), run: None }).collect()
 }
 
 /// Takes what is known of Jobs out of `runs`.
-pub(super) fn fill(legs: &mut [Leg], runs: &mut BTreeMap<String, Run>) {
+pub(super) fn fill(legs: &mut [PartJob], runs: &mut BTreeMap<String, Run>) {
     for leg in legs {
         leg.run = runs.remove(&leg.job);
     }
 }
 
 /// How the last Job gets on together with those before it.
-pub(super) fn joined(before: &[Leg], mut last: Run) -> Run {
+pub(super) fn joined(before: &[PartJob], mut last: Run) -> Run {
     let stages = before.iter().filter_map(|leg| leg.run.as_ref()).flat_map(|run| run.stages.clone());
     last.stages = stages.chain(last.stages).collect();
     let told = before.iter().filter_map(|leg| leg.run.as_ref()).map(|run| &run.facts).find(|facts| **facts != SourceFacts::default());
     if let Some(facts) = told {
         last.facts.clone_from(facts);
     }
-    let waits = last.turn.as_ref().is_some_and(|turn| turn.since.is_none());
-    let waited_in_vain = last.stopped.as_ref().is_some_and(|why| why.split('/').next() == Some(PART));
+    let waits = last.current.as_ref().is_some_and(|current| current.since.is_none());
+    let waited_in_vain = matches!(last.stopped, Some(Stopped::PartFailed(_)));
     if !waits && !waited_in_vain {
         return last;
     }
-    let succeeded = |leg: &&Leg| leg.run.as_ref().is_some_and(|run| matches!(run.state, BuildState::Succeeded(_)));
+    let succeeded = |leg: &&PartJob| leg.run.as_ref().is_some_and(|run| matches!(run.state, BuildState::Succeeded(_)));
     let Some(leg) = before.iter().find(|leg| !succeeded(leg)) else { return last };
     match &leg.run {
         None if waited_in_vain => Run { idle: idle(before, &last), ..last },
         None => {
             let message = format!("Job {} was deleted before its results were taken over.", leg.job);
             let failure = Failure { reason: Reason::Lost, stage: None, exit_code: None, message, log_tail: None };
-            Run { state: BuildState::Failed(failure), turn: None, idle: idle(before, &last), ..last }
+            Run { state: BuildState::Failed(failure), current: None, idle: idle(before, &last), ..last }
         }
         Some(run) => {
             let idle = if matches!(run.state, BuildState::Failed(_)) { idle(before, &last) } else { Vec::new() };
             let (finished, state) = (run.finished, run.state.clone());
-            Run { finished, state, stopped: run.stopped.clone(), turn: run.turn.clone(), idle, ..last }
+            Run { finished, state, stopped: run.stopped.clone(), current: run.current.clone(), idle, ..last }
         }
     }
 }
 
 /// The Jobs that wait, and were not told to end.
-fn idle(before: &[Leg], last: &Run) -> Vec<String> {
-    let turns = before.iter().filter_map(|leg| leg.run.as_ref()).chain([last]).filter_map(|run| run.turn.as_ref());
-    turns.filter(|turn| turn.since.is_none()).map(|turn| turn.job.clone()).collect()
+fn idle(before: &[PartJob], last: &Run) -> Vec<String> {
+    let turns = before.iter().filter_map(|leg| leg.run.as_ref()).chain([last]).filter_map(|run| run.current.as_ref());
+    turns.filter(|current| current.since.is_none()).map(|current| current.job.clone()).collect()
 }
 
 /// Joined with the Jobs before its own.
 pub fn relayed(build: Build) -> Build {
-    let Build { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle, .. } = build.clone();
-    let Run { finished, stages, facts, state, stopped, turn, idle, .. } =
-        joined(&build.before, Run { uid, created, finished, stages, facts, state, uncounted, stopped, turn, idle });
-    Build { finished, stages, facts, running: state.is_active(), state, stopped, turn, idle, ..build }
+    let Build { uid, created, finished, stages, facts, state, uncounted, stopped, current, idle, .. } = build.clone();
+    let Run { finished, stages, facts, state, stopped, current, idle, .. } =
+        joined(&build.before, Run { uid, created, finished, stages, facts, state, uncounted, stopped, current, idle });
+    Build { finished, stages, facts, running: state.is_active(), state, stopped, current, idle, ..build }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gowindows_model::facts::Turn;
+    use gowindows_model::facts::CurrentJob;
     use k8s_openapi::jiff::Timestamp;
 
     fn run(job: &str, state: BuildState, since: Option<Timestamp>) -> Run {
-        let turn =
-            state.is_active().then(|| Turn { job: job.into(), uid: String::new(), since, has_pod: false, evicted: false, queued: false });
+        let current = state.is_active().then(|| CurrentJob {
+            job: job.into(),
+            uid: String::new(),
+            since,
+            has_pod: false,
+            evicted: false,
+            queued: false,
+        });
         let (created, stages, facts) = (Timestamp::UNIX_EPOCH, Vec::new(), SourceFacts::default());
-        Run { uid: String::new(), created, finished: None, stages, facts, state, uncounted: false, stopped: None, turn, idle: Vec::new() }
+        Run {
+            uid: String::new(),
+            created,
+            finished: None,
+            stages,
+            facts,
+            state,
+            uncounted: false,
+            stopped: None,
+            current,
+            idle: Vec::new(),
+        }
     }
 
     /// The state together, and the Job whose turn it is with whether it is suspended.
     fn together(legs: [Option<Run>; 2], last: Run) -> (BuildState, Option<(String, bool)>) {
         let [source, compile] = legs;
-        let before = [Leg { job: "source".into(), run: source }, Leg { job: "compile".into(), run: compile }];
-        let Run { state, turn, .. } = joined(&before, last);
-        (state, turn.map(|turn| (turn.job, turn.since.is_none())))
+        let before = [PartJob { job: "source".into(), run: source }, PartJob { job: "compile".into(), run: compile }];
+        let Run { state, current, .. } = joined(&before, last);
+        (state, current.map(|current| (current.job, current.since.is_none())))
     }
 
     #[test]
@@ -116,8 +131,8 @@ mod tests {
                 None,
             ),
         ];
-        for (legs, state, turn) in table {
-            let expected = (state, turn.map(|(job, suspended)| (job.to_owned(), suspended)));
+        for (legs, state, current) in table {
+            let expected = (state, current.map(|(job, suspended)| (job.to_owned(), suspended)));
             assert_eq!(together(legs.clone(), waits("last")), expected, "{legs:?}");
         }
     }
@@ -126,23 +141,23 @@ mod tests {
     fn what_the_first_has_told_is_told_of_all() {
         let facts = SourceFacts { context_bytes: Some(7), cache: None };
         let source = Run { facts: facts.clone(), ..run("source", BuildState::Succeeded(None), None) };
-        let leg = |job: &str, run| Leg { job: job.into(), run };
+        let leg = |job: &str, run| PartJob { job: job.into(), run };
         let before = [leg("source", Some(source)), leg("compile", Some(run("compile", BuildState::Running, None)))];
         assert_eq!(joined(&before, run("last", BuildState::Queued(None), None)).facts, facts);
-        let gone = before.map(|leg| Leg { run: None, ..leg });
+        let gone = before.map(|leg| PartJob { run: None, ..leg });
         assert_eq!(joined(&gone, run("last", BuildState::Running, Some(Timestamp::UNIX_EPOCH))).facts, SourceFacts::default());
     }
 
     #[test]
     fn what_waits_for_one_that_failed_is_idle_and_ends_with_its_words() {
         let failure = Failure { reason: Reason::Timeout, stage: None, exit_code: None, message: "slow".into(), log_tail: None };
-        let leg = |job: &str, state, since| Leg { job: job.into(), run: Some(run(job, state, since)) };
+        let leg = |job: &str, state, since| PartJob { job: job.into(), run: Some(run(job, state, since)) };
         let failed = leg("source", BuildState::Failed(failure.clone()), None);
         let waits = run("last", BuildState::Queued(None), None);
         let idle = joined(&[failed.clone(), leg("compile", BuildState::Queued(None), None)], waits).idle;
         assert_eq!(idle, ["compile", "last"]);
         let own = BuildState::Failed(Failure { message: "it was stopped".into(), ..failure.clone() });
-        let ended = Run { stopped: Some("Part/Timeout".into()), ..run("last", own, None) };
+        let ended = Run { stopped: Some(Stopped::PartFailed(Reason::Timeout)), ..run("last", own, None) };
         let together = joined(&[failed], ended);
         assert_eq!((together.state, together.idle.len()), (BuildState::Failed(failure), 0));
     }
@@ -150,9 +165,9 @@ mod tests {
     #[test]
     fn a_part_that_is_gone_matters_until_its_results_are_taken_over() {
         let (now, done) = (Some(Timestamp::UNIX_EPOCH), run("source", BuildState::Succeeded(None), None));
-        let (state, turn) = together([Some(done.clone()), None], run("last", BuildState::Queued(None), None));
+        let (state, current) = together([Some(done.clone()), None], run("last", BuildState::Queued(None), None));
         let BuildState::Failed(failure) = state else { panic!("{state:?}") };
-        assert_eq!((failure.reason, turn), (Reason::Lost, None));
+        assert_eq!((failure.reason, current), (Reason::Lost, None));
         assert!(failure.message.starts_with("Job compile was deleted"), "{}", failure.message);
         for state in [BuildState::Running, BuildState::Succeeded(None)] {
             assert_eq!(together([Some(done.clone()), None], run("last", state.clone(), now)).0, state);

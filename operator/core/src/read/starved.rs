@@ -10,9 +10,6 @@ use gowindows_crds::v1alpha1::BuildEngine;
 use gowindows_model::wire::stages::COMPILE;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 
-/// Why a Job is ended whose pods are evicted.
-pub const EVICTED: &str = "Evicted";
-
 /// What the go command says where the kernel has killed a program that it ran.
 const KILLED: [&str; 3] = ["/compile: signal: killed", "/link: signal: killed", "/asm: signal: killed"];
 /// What a program of Go says that gets no memory: on Linux, and on Windows.

@@ -10,13 +10,14 @@
 
 use gowindows_crds::conditions::Reason;
 use gowindows_model::facts::{Build, BuildState, Run};
+use gowindows_model::wire::stopped::Stopped;
 
 /// Joined with what the Job of its tests says; `None`: it is gone.
 pub fn tested(mut build: Build, run: Option<Run>) -> Build {
     let Some(tests) = &mut build.tests else { return build };
     tests.run = run;
     let Some(run) = &tests.run else { return build };
-    let by_tests = build.stopped.as_ref().is_some_and(|why| why.starts_with("Tests/"));
+    let by_tests = matches!(build.stopped, Some(Stopped::TestsFailed(_)));
     match (&build.state, &run.state) {
         (BuildState::Failed(_), _) if !by_tests => {}
         (_, BuildState::Failed(failure)) if !(build.running && failure.reason == Reason::CompileError) => {

@@ -2,12 +2,13 @@
 //!
 //! Only what the choice of a base needs is kept of a node, and only of Windows nodes: a hundred of them take some 100 KB.
 
-use gowindows_model::facts::{BUILD_LABEL, HOST_LABEL, Taint, WindowsNode};
+use gowindows_model::facts::{BUILD_LABEL, HOST_LABEL, Nodes, Taint, WindowsNode};
 use gowindows_model::settings::Settings;
 use k8s_openapi::api::core::v1::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo};
 use kube_core::ResourceExt;
 use windows_image::Flavor;
 use windows_image::base::repository;
+use windows_image::release::{self, Releases};
 
 /// The repositories of bases, whose images are worth remembering.
 pub fn base_repositories(settings: &Settings) -> Vec<String> {
@@ -47,6 +48,22 @@ pub fn windows_node(node: &Node) -> Option<WindowsNode> {
     let host = node.labels().get(HOST_LABEL).cloned().unwrap_or_else(|| node.name_any());
     let runtime = status.node_info.as_ref().map(|info| info.container_runtime_version.clone()).unwrap_or_default();
     takes_pods.then(|| WindowsNode { name: node.name_any(), os_version, images, taints, host, runtime })
+}
+
+/// Whether a node runs images of a Windows build.
+pub fn runs_build(node: &WindowsNode, build: u32) -> bool {
+    release::four_parts(&node.os_version).is_some_and(|[_, _, host, _]| release::runs(host, build))
+}
+
+/// A note on releases that no node runs, by their versions. No error: a node may come, or the image be for elsewhere.
+pub fn unused_releases(nodes: &Nodes, os_versions: &[&str], releases: &Releases) -> Option<String> {
+    let Nodes::Seen(nodes) = nodes else { return None };
+    let unused = os_versions.iter().filter(|version| {
+        let build = release::four_parts(version).map(|[_, _, build, _]| build);
+        build.is_some_and(|build| !nodes.iter().any(|node| runs_build(node, build)))
+    });
+    let unused: Vec<String> = unused.map(|version| releases.name(version).unwrap_or(version).to_owned()).collect();
+    (!unused.is_empty()).then(|| format!("No Windows node of this cluster runs {}.", unused.join(", ")))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::inputs::Inputs;
 use crate::wire::stages::SOURCE;
+use crate::wire::stopped::Stopped;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, BuildEngine, CacheStatus, MemoryStatus, StageStatus};
 use k8s_openapi::jiff::Timestamp;
@@ -46,11 +47,11 @@ pub struct Build {
     /// Its pod has succeeded, and its Job does not say so yet.
     pub uncounted: bool,
     /// Why the operator stopped it, from the annotation.
-    pub stopped: Option<String>,
+    pub stopped: Option<Stopped>,
     /// The Jobs before its own, where it is made in several.
-    pub before: Vec<Leg>,
+    pub before: Vec<PartJob>,
     /// The one of its Jobs whose turn it is.
-    pub turn: Option<Turn>,
+    pub current: Option<CurrentJob>,
     /// Those of its Jobs that wait for one that has failed.
     pub idle: Vec<String>,
     /// The tests that its image waits for.
@@ -63,14 +64,14 @@ pub struct Tests {
     /// Their Job.
     pub job: String,
     /// The Jobs before it.
-    pub before: Vec<Leg>,
+    pub before: Vec<PartJob>,
     /// How they get on; none where their Job is gone.
     pub run: Option<Run>,
 }
 
 /// A Job of several in a row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Leg {
+pub struct PartJob {
     /// Its name.
     pub job: String,
     /// How it gets on; none where it is gone.
@@ -79,7 +80,7 @@ pub struct Leg {
 
 /// The Job of several in a row that has to end before anything else can happen, and was not told to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Turn {
+pub struct CurrentJob {
     /// The Job.
     pub job: String,
     /// Its uid.
@@ -112,9 +113,9 @@ pub struct Run {
     /// Its pod has succeeded, and its Job does not say so yet.
     pub uncounted: bool,
     /// Why the operator stopped it, from the annotation.
-    pub stopped: Option<String>,
+    pub stopped: Option<Stopped>,
     /// The Job whose turn it is.
-    pub turn: Option<Turn>,
+    pub current: Option<CurrentJob>,
     /// The Jobs that wait for one that has failed.
     pub idle: Vec<String>,
 }
@@ -172,13 +173,13 @@ pub struct SourceFacts {
 impl Build {
     /// Its Jobs that have neither ended nor been told to, and wait for none that could still succeed: its own, and those of its tests.
     pub fn to_stop(&self) -> [Vec<&str>; 2] {
-        let tests = self.test_run().map(|run| to_stop(run.turn.as_ref(), &run.idle));
-        [to_stop(self.turn.as_ref(), &self.idle), tests.unwrap_or_default()]
+        let tests = self.test_run().map(|run| to_stop(run.current.as_ref(), &run.idle));
+        [to_stop(self.current.as_ref(), &self.idle), tests.unwrap_or_default()]
     }
 
     /// Its Job, and that of its tests, whose turn it is.
-    pub fn turns(&self) -> impl Iterator<Item = &Turn> {
-        self.turn.iter().chain(self.test_run().and_then(|run| run.turn.as_ref()))
+    pub fn current_jobs(&self) -> impl Iterator<Item = &CurrentJob> {
+        self.current.iter().chain(self.test_run().and_then(|run| run.current.as_ref()))
     }
 
     /// Whether one of its Jobs has not ended.
@@ -204,7 +205,7 @@ impl Build {
 
     /// All of its Jobs that are there, its own last.
     pub fn all_jobs(&self) -> impl Iterator<Item = &str> {
-        let there = |leg: &&Leg| leg.run.is_some();
+        let there = |leg: &&PartJob| leg.run.is_some();
         let parts = self.before.iter().chain(self.tests.iter().flat_map(|tests| &tests.before)).filter(there).map(|leg| leg.job.as_str());
         let tests = self.tests.iter().filter(|tests| tests.run.is_some()).map(|tests| tests.job.as_str());
         parts.chain(tests).chain([self.job.as_str()])
@@ -212,7 +213,7 @@ impl Build {
 
     /// The Jobs of it that wait, and whose turn has come. Those that need a slot are not among them.
     pub fn to_resume(&self) -> impl Iterator<Item = &str> {
-        self.turns().filter(|turn| turn.since.is_none() && !turn.queued).map(|turn| turn.job.as_str())
+        self.current_jobs().filter(|current| current.since.is_none() && !current.queued).map(|current| current.job.as_str())
     }
 }
 
@@ -223,6 +224,6 @@ impl BuildState {
     }
 }
 
-fn to_stop<'a>(turn: Option<&'a Turn>, idle: &'a [String]) -> Vec<&'a str> {
-    turn.map(|turn| turn.job.as_str()).into_iter().chain(idle.iter().map(String::as_str)).collect()
+fn to_stop<'a>(current: Option<&'a CurrentJob>, idle: &'a [String]) -> Vec<&'a str> {
+    current.map(|current| current.job.as_str()).into_iter().chain(idle.iter().map(String::as_str)).collect()
 }

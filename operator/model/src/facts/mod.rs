@@ -2,6 +2,7 @@
 
 mod build;
 mod nodes;
+mod order;
 mod placement;
 mod queue;
 mod seen;
@@ -10,8 +11,9 @@ mod world;
 
 pub use self::build::*;
 pub use nodes::{Nodes, WindowsNode};
+pub use order::Order;
 pub use placement::{BUILD_LABEL, HOST_LABEL, Placement, SYSTEM_LABEL, Taint};
-pub use queue::{InLine, Line};
+pub use queue::{Queue, QueuedJob};
 pub use seen::{Seen, Trouble};
 pub use workload::{PodTrouble, Workload, WorkloadContainer};
 pub use world::{Answers, Attested, Published, ResolvedBase, Revision, World};

@@ -5,14 +5,14 @@ use k8s_openapi::jiff::Timestamp;
 
 /// The Jobs that run or queue.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Line {
+pub struct Queue {
     /// In no order.
-    pub jobs: Vec<InLine>,
+    pub jobs: Vec<QueuedJob>,
 }
 
 /// A Job that runs or queues.
 #[derive(Clone, Debug, PartialEq)]
-pub struct InLine {
+pub struct QueuedJob {
     /// Its namespace.
     pub namespace: String,
     /// Its name.

@@ -4,11 +4,11 @@
 //! read them ends the pass); facts of the outside world are answers to [`Question`]s that `decide` asks when it needs them,
 //! and a failure to get one is an answer too.
 
-use super::{Build, Line, Nodes, Seen, Workload};
+use super::{Build, Nodes, Queue, Seen, Workload};
 use crate::go::credentials::Credentials;
-use crate::plan::Question;
-use gowindows_crds::v1alpha1::{GoWindowsImageStatus, Handled, ImageStatus};
-use gowindows_crds::{GoWindowsImage, names};
+use crate::question::Question;
+use gowindows_crds::GoWindowsImage;
+use gowindows_crds::v1alpha1::{GoWindowsImageStatus, ImageStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube_core::ResourceExt;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub struct World {
     /// Its build Jobs, proven by the owner's uid, oldest first, each with its parts and its tests.
     pub builds: Vec<Build>,
     /// Jobs of a build Job which is not there: name and creation.
-    pub strays: Vec<(String, Timestamp)>,
+    pub orphans: Vec<(String, Timestamp)>,
     /// For each listed target, in order: the workload, or `None` where it does not exist.
     pub workloads: Vec<Option<Workload>>,
     /// For each listed target, in order: the older object that lists the same one, if there is one.
@@ -33,7 +33,7 @@ pub struct World {
     /// The Windows nodes, as far as they can be seen.
     pub nodes: Nodes,
     /// The Jobs of all objects that run, or queue for a slot.
-    pub line: Line,
+    pub queue: Queue,
     /// What the outside world answered.
     pub answers: Answers,
 }
@@ -42,26 +42,14 @@ impl World {
     /// Nothing but an object.
     pub fn new(object: GoWindowsImage, now: Timestamp, nodes: Nodes) -> Self {
         let (object, answers) = (Arc::new(object), Answers::default());
-        let line = Line::default();
-        Self { now, object, builds: vec![], strays: vec![], workloads: vec![], claims: vec![], nodes, line, answers }
+        let queue = Queue::default();
+        Self { now, object, builds: vec![], orphans: vec![], workloads: vec![], claims: vec![], nodes, queue, answers }
     }
 
     /// The status as it was last written; empty for an object that was never seen.
     pub fn status(&self) -> &GoWindowsImageStatus {
         static NONE: LazyLock<GoWindowsImageStatus> = LazyLock::new(GoWindowsImageStatus::default);
         self.object.status.as_ref().unwrap_or(&NONE)
-    }
-
-    /// An order's token that has not been acted on.
-    pub fn order(&self, annotation: &str, handled: Option<&String>) -> Option<String> {
-        self.object.annotations().get(annotation).filter(|token| Some(*token) != handled && !token.is_empty()).cloned()
-    }
-
-    /// The newest look-now token, ours before Flux's.
-    pub fn look_now(&self, handled: &Handled) -> Option<String> {
-        let annotations = self.object.annotations();
-        let token = annotations.get(names::ORDER_REQUESTED_AT).or_else(|| annotations.get(names::ORDER_FLUX_REQUESTED_AT));
-        token.filter(|token| Some(*token) != handled.requested_at.as_ref() && !token.is_empty()).cloned()
     }
 
     /// Asks, unless this pass asked already.

@@ -9,9 +9,9 @@
 //! Nobody but the operator's owner can name other servers (`registries[].identity`), and nobody at all another audience: a tenant must
 //! not choose who gets a token, nor make one out for the API server.
 
+use super::Refusal;
 use super::checks::{Check, invalid};
 use super::{Request, object_name};
-use crate::plan::Refusal;
 use crate::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings};
 use crate::wire::identity::{Exchange, Identity};
 use gowindows_crds::patterns;
@@ -55,11 +55,11 @@ pub(super) fn mirrored(identity: &Identity, settings: &Settings) -> Vec<String> 
 impl Request {
     /// Builders read docker configurations alone, and what they are given is the same for every pod.
     pub(super) fn check_identity(&self) -> Result<(), Refusal> {
-        match (&self.identity, self.build.engine.registry_cache()) {
+        match (self.identity(), self.build.engine.registry_cache()) {
             (Some(identity), Some(cache)) if identity.opens(cache) => {
                 let remedy = format!(
-                    "{:?} has no use for image.identity, and this is its registry; put the cache into another one, leave it out, or push with image.pushSecretRef",
-                    self.build.engine.kind()
+                    "{} has no use for image.identity, and this is its registry; put the cache into another one, leave it out, or push with image.pushSecretRef",
+                    self.build.engine.kind().as_str()
                 );
                 Err(invalid("build.cache.registry.repository", cache, &remedy))
             }

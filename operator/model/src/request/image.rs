@@ -1,9 +1,9 @@
 //! What does the specification say of the image's own content: arguments, environment, ports, labels, annotations, files?
 
 use super::Flavored;
+use super::Refusal;
 use super::checks::{self, Check, invalid};
 use crate::conversions;
-use crate::plan::Refusal;
 use crate::settings::Settings;
 use gowindows_crds::patterns;
 use gowindows_crds::v1alpha1::{BaseSpec, FileMapping, ImageEnvVar};

@@ -30,8 +30,8 @@ pub struct AssembleRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
     /// Where the program is, when nothing was compiled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub known_program: Option<KnownProgram>,
+    #[serde(rename = "knownProgram", default, skip_serializing_if = "Option::is_none")]
+    pub reused_program: Option<ReusedProgram>,
     /// Who pushes, where the token of a ServiceAccount is exchanged for a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
@@ -61,7 +61,7 @@ pub struct Expected {
 /// A program that is in an image already.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KnownProgram {
+pub struct ReusedProgram {
     /// The image, `<repository>@<digest>`.
     pub image: String,
     /// The program's sha256, in hex.

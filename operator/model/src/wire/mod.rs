@@ -4,3 +4,4 @@ pub mod assemble;
 pub mod identity;
 pub mod source;
 pub mod stages;
+pub mod stopped;

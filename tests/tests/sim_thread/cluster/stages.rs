@@ -4,7 +4,7 @@ use super::{Cluster, Step, writer};
 use crate::outside::Program;
 use crate::pods::{self, Ended};
 use crate::stage::{NAMESPACE, Stage};
-use gowindows_crds::names;
+use gowindows_crds::names::{self, Role};
 use gowindows_model::wire::assemble::AssembleRequest;
 use gowindows_model::wire::source::SourceRequest;
 use gowindows_tests::fake_apiserver::Key;
@@ -16,11 +16,10 @@ impl Cluster {
     pub(super) fn stage(&mut self, pod: Key, number: usize) {
         let stage = self.stage.clone();
         let Some(object) = stage.server.within(|store| store.get(&pod).map(|stored| stored.object.clone())) else { return };
-        if object["metadata"]["labels"][names::LABEL_ROLE] == names::ROLE_TEST {
-            return self.test_stage(pod, number, &object);
-        }
-        if object["metadata"]["labels"][names::LABEL_ROLE] == names::ROLE_PART {
-            return self.part(pod, number, &object);
+        match Role::of_label(object["metadata"]["labels"][names::LABEL_ROLE].as_str()) {
+            Some(Role::Test) => return self.test_stage(pod, number, &object),
+            Some(Role::Part) => return self.part(pod, number, &object),
+            Some(Role::Build) | None => {}
         }
         let assemble = request::<AssembleRequest>(&object, "assemble");
         if let (None, Some(assemble)) = (request::<SourceRequest>(&object, "source"), &assemble) {
@@ -31,7 +30,7 @@ impl Cluster {
         let program = stage.outside.program(&source.commit);
         let owner = object["metadata"]["labels"][names::LABEL_IMAGE_UID].as_str().unwrap_or_default().to_owned();
         let stages = pods::stages(&object);
-        let known = assemble.known_program.as_ref().map(|known| stage.outside.served(known.image.split('@').nth(1).unwrap_or_default()));
+        let known = assemble.reused_program.as_ref().map(|known| stage.outside.served(known.image.split('@').nth(1).unwrap_or_default()));
         let begins = stages.get(number).map(String::as_str);
         let ended = match (begins, program, known) {
             (Some("assemble"), Program::Broken, None) => {

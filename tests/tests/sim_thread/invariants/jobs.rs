@@ -1,7 +1,7 @@
 //! What must hold of Jobs: I1, I2, I6, I14, I15, I16.
 
 use super::{Invariants, UNDER_WAY};
-use gowindows_crds::names;
+use gowindows_crds::names::{self, Role};
 use gowindows_tests::fake_apiserver::{Change, Stored};
 use k8s_openapi::jiff::Timestamp;
 
@@ -35,11 +35,10 @@ impl Invariants {
         }
         self.relay(change, ours);
         self.slot(change);
-        if label(names::LABEL_ROLE) == names::ROLE_PART {
-            return;
-        }
-        if label(names::LABEL_ROLE) == names::ROLE_TEST {
-            return self.test(change, ours, owner, fingerprint);
+        match Role::of_label(metadata["labels"][names::LABEL_ROLE].as_str()) {
+            Some(Role::Part) => return,
+            Some(Role::Test) => return self.test(change, ours, owner, fingerprint),
+            Some(Role::Build) | None => {}
         }
         let active = self.active.entry((owner.clone(), fingerprint.clone())).or_default();
         let unfinished = change.new.as_ref().is_some_and(|new| !has_ended(new));

@@ -100,7 +100,7 @@ impl LeaderElection {
 }
 
 /// Where an attempt leads to.
-enum Standing {
+enum Freshness {
     /// The Lease is held, by a write that was sent at this time: whoever sees the write sees it later.
     Leads(Instant),
     /// Somebody else's Lease runs for this time at least.
@@ -134,11 +134,11 @@ impl Candidate {
         let pace = self.pace();
         loop {
             let pause = match timeout(self.patience(), self.attempt()).await {
-                Ok(Ok(Standing::Leads(sent))) => {
+                Ok(Ok(Freshness::Leads(sent))) => {
                     tracing::info!(lease = self.election.name, identity = self.election.identity, "this replica leads");
                     return sent;
                 }
-                Ok(Ok(Standing::Waits(remaining))) => {
+                Ok(Ok(Freshness::Waits(remaining))) => {
                     let holder = self.seen.as_ref().and_then(|(spec, _)| spec.holder_identity.clone()).unwrap_or_default();
                     self.tell(&format!("stands by: {holder} leads"));
                     pace.min(remaining)
@@ -161,10 +161,10 @@ impl Candidate {
                 return;
             }
             match timeout_at(end.min(Instant::now() + self.patience()), self.attempt()).await {
-                Ok(Ok(Standing::Leads(sent))) => {
+                Ok(Ok(Freshness::Leads(sent))) => {
                     term.send_replace(sent + renew_deadline);
                 }
-                Ok(Ok(Standing::Waits(_))) => {
+                Ok(Ok(Freshness::Waits(_))) => {
                     tracing::warn!(lease = self.election.name, "another replica holds the Lease");
                     return;
                 }
@@ -175,7 +175,7 @@ impl Candidate {
     }
 
     /// Takes or renews the Lease, if that can be.
-    async fn attempt(&mut self) -> Result<Standing, LeaseError> {
+    async fn attempt(&mut self) -> Result<Freshness, LeaseError> {
         if self.current {
             match self.write().await {
                 Err(LeaseError::Conflict(_)) => {}
@@ -194,16 +194,16 @@ impl Candidate {
         Ok(())
     }
 
-    async fn write(&mut self) -> Result<Standing, LeaseError> {
+    async fn write(&mut self) -> Result<Freshness, LeaseError> {
         let seconds = i32::try_from(self.election.timings.lease_duration.as_secs()).unwrap_or(i32::MAX);
         let seen = self.seen.as_ref().map(|(spec, at)| (spec, at.elapsed()));
         match record::next(seen, &self.election.identity, seconds, (self.election.clock)()) {
-            Next::Wait { remaining, .. } => Ok(Standing::Waits(remaining)),
+            Next::Wait { remaining, .. } => Ok(Freshness::Waits(remaining)),
             Next::Write(spec) => {
                 let sent = Instant::now();
                 self.put(spec).await?;
                 self.current = true;
-                Ok(Standing::Leads(sent))
+                Ok(Freshness::Leads(sent))
             }
         }
     }

@@ -13,7 +13,7 @@ struct Cloud {
 }
 
 impl Clouds for Cloud {
-    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, Miss>> {
+    fn login<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Login, CallError>> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         let lasts = Duration::from_secs(self.seconds.load(Ordering::Relaxed));
         let password = format!("{number} for {}", identity.host);
@@ -63,31 +63,6 @@ async fn each_identity_has_its_own_and_a_refused_one_is_forgotten() {
         assert_eq!(cloud.asked.load(Ordering::Relaxed), asked, "the other one is as good as before");
         logins.forget(&one);
     }
-}
-
-#[test]
-fn an_identity_is_shown_to_its_own_registry_and_where_that_is_a_mirror() {
-    let host = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
-    let settings: gowindows_model::settings::Settings = serde_json::from_value(json!({
-        "toolchains": {"1.26": "r.example.com/go:1"},
-        "registries": [{"host": "mcr.microsoft.com", "mirror": format!("{host}/mcr")}, {"host": "quay.io", "mirror": "m.example.com"}],
-    }))
-    .expect("settings");
-    let object = serde_json::from_value(json!({
-        "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "metadata": {"name": "shop", "namespace": "team"},
-        "spec": {
-            "source": {"git": {"url": "https://git.example.com/shop.git"}},
-            "image": {
-                "repository": format!("{host}/shop"),
-                "identity": {"serviceAccountName": "push", "aws": {"roleARN": "arn:aws:iam::123456789012:role/push"}},
-            },
-        },
-    }))
-    .expect("an object");
-    let request = Request::new(&object, &settings).expect("a request");
-    let shown = |reference: &str| matches!(Key::to_base(&request, reference), Key::Identity(_));
-    assert!(shown(&format!("{host}/base:1")) && shown("mcr.microsoft.com/windows/nanoserver:ltsc2022"));
-    assert!(!shown("quay.io/base:1") && !shown("docker.io/library/golang:1") && !shown("golang:1"));
 }
 
 #[test]

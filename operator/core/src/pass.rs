@@ -1,0 +1,83 @@
+//! What shall be done, given what is known, and what is said of it? The heart of the controller, and pure: no client, no clock, no
+//! randomness. The time is part of the [`World`].
+//!
+//! ```text
+//! specification -> Request | Refusal
+//! source   polls when it is due                    -> the commit
+//! build    inputs, their cause, a build, its image -> an image of a release
+//! publish  tags, provenance, signature             -> what is published
+//! rollout  what each target should run             -> writes to workloads
+//! ```
+//!
+//! Composition only. `?` carries open questions and nothing else: a trouble or a refusal is a verdict, and the aspects after it go on
+//! with what is published.
+
+use crate::{build, publish, rollout, source, status, tuning};
+use gowindows_crds::v1alpha1::GoWindowsImageStatus;
+use gowindows_model::facts::World;
+use gowindows_model::plan::{Decision, Outcome, Part, Plan, SpecVerdict, Verdicts, Wish};
+use gowindows_model::question::Need;
+use gowindows_model::request::{Refusal, Request, RunRequest};
+use gowindows_model::settings::Settings;
+use std::sync::Arc;
+
+/// Decides what to do.
+pub fn decide(world: &World, settings: &Settings) -> Decision {
+    match plan(world, settings) {
+        Ok(plan) => Decision::Do(Box::new(plan)),
+        Err(questions) => Decision::Ask(questions),
+    }
+}
+
+/// The whole status after a pass: each aspect writes its own section, what summarises them comes last.
+pub fn report(world: &World, plan: &Plan, outcome: &Outcome) -> GoWindowsImageStatus {
+    status::status(world, plan, outcome)
+}
+
+fn plan(world: &World, settings: &Settings) -> Result<Plan, Need> {
+    if world.object.metadata.deletion_timestamp.is_some() {
+        return Ok(Plan::default());
+    }
+    match Request::new(&world.object, settings).map(Arc::new) {
+        Ok(request) if world.object.spec.suspend == Some(true) => Ok(suspended(world, request)),
+        Ok(request) => accepted(world, request, settings),
+        Err(refusal) => refused(world, refusal, settings),
+    }
+}
+
+fn accepted(world: &World, request: Arc<Request>, settings: &Settings) -> Result<Plan, Need> {
+    let mut parts = Plan::default();
+    let source = parts.take(source::decide(world, &request)?);
+    let wish = tuning::wish(world, &request);
+    let wanted = parts.take(build::inputs(world, &request, settings, &source, wish)?);
+    let build = parts.take(build::decide(world, &request, settings, &source, &wanted)?);
+    parts.take(build::queue(world, settings));
+    let publish = parts.take(publish::decide(world, &request, settings, &build));
+    let rollout = parts.take(rollout::decide(world, &request.run, publish.good.as_ref(), wish)?);
+    parts.take(build::retention(world, request.keep, &build, publish.good.as_ref()));
+    let verdicts = Verdicts { spec: SpecVerdict::Accepted(request), source, build, publish, rollout };
+    Ok(Plan::of(verdicts, parts))
+}
+
+/// A specification that cannot be carried out builds nothing new. Builds that have begun come to their end, and targets get what is
+/// published, as far as the specification still says which.
+fn refused(world: &World, refusal: Refusal, settings: &Settings) -> Result<Plan, Need> {
+    let mut parts = Plan::default();
+    let build = parts.take(build::go_on(world));
+    parts.take(build::queue(world, settings));
+    let publish = parts.take(Part::new(publish::as_recorded(world)));
+    let rollout = match RunRequest::new(&world.object, settings) {
+        Ok(run) => parts.take(rollout::decide(world, &run, publish.good.as_ref(), Wish::default())?),
+        Err(_) => Default::default(),
+    };
+    let verdicts = Verdicts { spec: SpecVerdict::Refused(refusal), build, publish, rollout, ..Verdicts::default() };
+    Ok(Plan::of(verdicts, parts))
+}
+
+fn suspended(world: &World, request: Arc<Request>) -> Plan {
+    let publish = publish::as_recorded(world);
+    Plan { verdicts: Verdicts { spec: SpecVerdict::Suspended(request), publish, ..Verdicts::default() }, ..Plan::default() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,494 @@
+//! The decisions of the first slice, each from a world that is written down.
+
+mod attest;
+mod bases;
+mod budget;
+mod caches;
+mod dockerfile;
+mod edges;
+mod engines;
+mod gate;
+mod identity;
+mod in_pod;
+mod memory;
+mod modules;
+mod program;
+mod queue;
+mod template;
+mod windows;
+
+use super::decide;
+use crate::build::{admitted, render};
+use crate::pace::later;
+use crate::read::*;
+use gowindows_crds::GoWindowsImage;
+use gowindows_crds::conditions::{ConditionType, Reason, find};
+use gowindows_crds::names;
+use gowindows_crds::v1alpha1::{BinaryStatus, GoWindowsImageStatus, ImageStatus, InputsStatus, RolloutPhase, TargetKind};
+use gowindows_model::call_error::CallError;
+use gowindows_model::facts::*;
+use gowindows_model::inputs::*;
+use gowindows_model::plan::*;
+use gowindows_model::question::Question;
+use gowindows_model::request::{Refusal, Request};
+use gowindows_model::settings::Settings;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodSpec};
+use k8s_openapi::jiff::Timestamp;
+use kube_core::ResourceExt;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use template::{deployment, placement};
+
+const COMMIT: &str = "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567";
+const NEXT: &str = "aaaaaaaaa8b0c9d1e2f3a4b5c6d7e8f901234567";
+const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+const BASE: &str = "registry.example.com/nanoserver:ltsc2022";
+const WINDOWS_GO: &str = "r.example.com/windows-go:1.26";
+
+fn settings() -> Settings {
+    Settings {
+        toolchains: [("1.9".into(), "r.example.com/go:1.9".into()), ("1.26".into(), format!("r.example.com/go@{DIGEST}"))].into(),
+        windows_toolchains: [("1.26".into(), WINDOWS_GO.into())].into(),
+        step_image: "r.example.com/gowindows:1".into(),
+        buildctl_image: Some("r.example.com/buildctl:1".into()),
+        windows_buildctl_image: Some("r.example.com/windows-buildctl:1".into()),
+        kaniko_image: Some("r.example.com/kaniko:1".into()),
+        bases: [("NanoServer".into(), "registry.example.com/nanoserver".into())].into(),
+        ..Settings::default()
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + second).expect("in range")
+}
+
+/// The smallest useful object, changed by a merge patch.
+fn object(patch: Value) -> GoWindowsImage {
+    let mut object = json!({
+        "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage",
+        "metadata": {"name": "shop", "namespace": "team", "uid": "0000-1111", "generation": 1},
+        "spec": {
+            "source": {"git": {"url": "https://git.example.com/shop.git"}},
+            "image": {"repository": "registry.example.com/shop"},
+            "rollout": {"targets": [{"name": "shop"}]},
+        },
+    });
+    merge(&mut object, &patch);
+    serde_json::from_value(object).expect("an object of the schema's types")
+}
+
+fn merge(into: &mut Value, patch: &Value) {
+    let (Value::Object(into), Value::Object(patch)) = (&mut *into, patch) else {
+        *into = patch.clone();
+        return;
+    };
+    for (key, value) in patch {
+        if value.is_null() { drop(into.remove(key)) } else { merge(into.entry(key.clone()).or_insert(Value::Null), value) }
+    }
+}
+
+/// A world in which every question is answered well and nothing was built yet.
+fn world(patch: Value) -> World {
+    let answers = Answers {
+        source: Seen::Fresh(Revision { name: "main".into(), commit: COMMIT.into() }, at(0)),
+        bases: [(BASE.into(), Seen::Fresh(resolved(DIGEST, "10.0.20348.5499"), at(0)))].into(),
+        ..Answers::default()
+    };
+    let nodes = Nodes::Hidden("they are not looked at".into());
+    World { workloads: vec![None], answers, ..World::new(object(patch), at(1), nodes) }
+}
+
+fn resolved(digest: &str, os_version: &str) -> ResolvedBase {
+    ResolvedBase { digest: digest.into(), os_versions: vec![os_version.into()] }
+}
+
+/// Decides, answering each question as a registry would that has only what is given.
+fn settle(world: &mut World, published: Option<&ImageStatus>) -> Plan {
+    settle_under(&settings(), world, published)
+}
+
+fn settle_under(settings: &Settings, world: &mut World, published: Option<&ImageStatus>) -> Plan {
+    for _ in 0..6 {
+        match decide(world, settings) {
+            Decision::Do(plan) => return *plan,
+            Decision::Ask(questions) => {
+                for question in questions {
+                    if let Question::Published { tag, .. } = &question {
+                        let found = published.map(|image| Published { image: image.clone(), violations: vec![] });
+                        world.answers.published.entry(tag.clone()).or_insert(Seen::Fresh(found, world.now));
+                    }
+                    world.answers.asked.push(question);
+                }
+            }
+        }
+    }
+    panic!("the decision keeps asking: {:?}", world.answers.asked);
+}
+
+/// The attempt that a plan begins.
+fn started(plan: &Plan) -> Option<&BuildOrder> {
+    writes(plan).into_iter().find_map(|write| if let Write::StartBuild(order) = write { Some(order.as_ref()) } else { None })
+}
+
+fn writes(plan: &Plan) -> Vec<&Write> {
+    plan.steps.iter().map(|step| &step.write).collect()
+}
+
+/// What a plan writes, by name.
+fn names_of(plan: &Plan) -> Vec<&'static str> {
+    plan.steps.iter().map(|step| step.write.name()).collect()
+}
+
+/// The Jobs with which a plan's attempt is carried out; the last one is the build. All of it is in the order.
+fn jobs(plan: &Plan) -> Vec<Job> {
+    started(plan).map(|order| render::objects(&object(json!({})), &settings(), order).jobs).unwrap_or_default()
+}
+
+/// The claims that are created before them.
+fn claims(plan: &Plan) -> Vec<PersistentVolumeClaim> {
+    started(plan).map(|order| render::objects(&object(json!({})), &settings(), order).claims).unwrap_or_default()
+}
+
+/// The one that is the build.
+fn job(plan: &Plan) -> Option<Job> {
+    jobs(plan).pop()
+}
+
+/// The order of a first build of these inputs.
+fn order_of(object: &GoWindowsImage, settings: &Settings, inputs: Inputs) -> BuildOrder {
+    let request = Arc::new(Request::new(object, settings).expect("valid"));
+    let [nodes, test_nodes] = [AllowedNodes::default(), AllowedNodes::default()];
+    BuildOrder {
+        job: "shop-1".into(),
+        request,
+        inputs,
+        attempt: 1,
+        cause: "First".into(),
+        rebuild_token: None,
+        reused_program: None,
+        gated: false,
+        memory: None,
+        credentials: None,
+        nodes,
+        test_nodes,
+        queued: Queued::default(),
+    }
+}
+
+fn pod_of(job: Job) -> PodSpec {
+    job.spec.and_then(|job| job.template.spec).expect("a pod")
+}
+
+fn image() -> ImageStatus {
+    ImageStatus { reference: format!("registry.example.com/shop@{DIGEST}"), digest: DIGEST.into(), ..ImageStatus::default() }
+}
+
+/// Whose turn it is when a Job has got this far, and so since it was created.
+fn current(fresh: Option<CurrentJob>, state: &BuildState, created: Timestamp) -> Option<CurrentJob> {
+    fresh.filter(|_| state.is_active()).map(|current| CurrentJob { since: Some(created), ..current })
+}
+
+/// The world after its plan's Job was created and got this far.
+fn with_job(mut world: World, state: BuildState) -> World {
+    let plan = settle(&mut world, None);
+    goes_on(&mut world, &plan, state);
+    world.now = later(world.now, Duration::from_secs(61));
+    world
+}
+
+/// A plan's Job was created and got this far; what has ended took a minute.
+fn goes_on(world: &mut World, plan: &Plan, state: BuildState) {
+    let job = job(plan).expect("a build");
+    let mut build = build(&job, &[]).expect("a build of ours");
+    build.created = world.now;
+    build.finished = (!state.is_active()).then_some(later(world.now, Duration::from_secs(60)));
+    build.running = state.is_active();
+    build.current = current(build.current, &state, world.now);
+    build.state = state;
+    world.builds.push(build);
+    world.answers.asked.clear();
+    world.answers.published.clear();
+}
+
+fn succeeded() -> BuildState {
+    let binary = BinaryStatus { name: "shop.exe".into(), bytes: 5_900_000, sha256: "ab".into(), inputs: None };
+    BuildState::Succeeded(Some(BuildResult { digest: DIGEST.into(), binary: Some(binary), sbom: None, warnings: vec![] }))
+}
+
+fn failed(reason: Reason) -> BuildState {
+    BuildState::Failed(Failure { reason, stage: Some("compile".into()), exit_code: Some(1), message: "It failed.".into(), log_tail: None })
+}
+
+/// What comes of a plan of which everything is performed.
+fn performed(plan: &Plan) -> Outcome {
+    let tagged =
+        writes(plan).into_iter().find_map(|write| if let Write::MoveTags { tags, .. } = write { Some(tags.clone()) } else { None });
+    let key = writes(plan).into_iter().find_map(|write| if let Write::Attest { key, .. } = write { Some(key.clone()) } else { None });
+    let digest = |what: &str| Some(format!("sha256:{what}"));
+    let attested =
+        key.map(|key| Attested { sbom: digest("5b"), provenance: digest("9c"), signature: digest("51").filter(|_| key.is_some()) });
+    Outcome { steps: vec![Done::Performed; plan.steps.len()], attested, tagged }
+}
+
+/// The status that a pass would write is the next pass's status.
+fn report(world: &mut World, plan: &Plan) {
+    report_of(world, plan, &performed(plan));
+}
+
+fn report_of(world: &mut World, plan: &Plan, outcome: &Outcome) {
+    let status = crate::pass::report(world, plan, outcome);
+    let mut object = (*world.object).clone();
+    object.status = Some(status);
+    world.object = Arc::new(object);
+    world.answers.asked.clear();
+}
+
+/// A world that is published and rolled.
+fn settled_world() -> World {
+    let mut world = with_job(world(json!({})), succeeded());
+    world.workloads = vec![Some(deployment(&image().reference))];
+    let plan = settle(&mut world, Some(&image()));
+    report(&mut world, &plan);
+    world
+}
+
+#[test]
+fn the_first_look_builds_and_a_repeated_decision_meets_itself() {
+    let mut first = world(json!({}));
+    let plan = settle(&mut first, None);
+    assert_eq!(names_of(&plan), ["CreateJob"]);
+    assert!(
+        first.answers.asked.iter().any(|question| matches!(question, Question::Published { .. })),
+        "the registry is asked before a build"
+    );
+    assert!(matches!(&plan.verdicts.build.cause, Some(Cause::First(_))));
+    let again = settle(&mut world(json!({})), None);
+    assert_eq!(started(&plan).map(|order| &order.job), started(&again).map(|order| &order.job));
+}
+
+#[test]
+fn a_running_build_is_left_alone() {
+    let mut running = with_job(world(json!({})), BuildState::Running);
+    assert_eq!(names_of(&settle(&mut running, None)), Vec::<&str>::new());
+}
+
+#[test]
+fn a_succeeded_build_is_believed_when_the_registry_confirms_it() {
+    let mut world = with_job(world(json!({})), succeeded());
+    world.workloads = vec![Some(deployment("old:1"))];
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(names_of(&plan), ["MoveTags", "Attest"], "the status names an image before a workload gets it");
+    report(&mut world, &plan);
+    assert_eq!(names_of(&settle(&mut world, Some(&image()))), ["Roll"]);
+    let image = plan.verdicts.publish.newest.clone().expect("an image");
+    assert_eq!(image.binary.expect("the program").bytes, 5_900_000);
+    let Write::MoveTags { tags, .. } = &writes(&plan)[0] else { panic!() };
+    assert_eq!(tags, &[COMMIT, "latest"]);
+}
+
+#[test]
+fn a_settled_world_does_nothing_and_asks_nothing() {
+    let mut world = settled_world();
+    let plan = settle(&mut world, None);
+    assert_eq!((names_of(&plan).len(), world.answers.asked.len()), (0, 0), "{plan:?}");
+    let before = world.object.status.clone();
+    report(&mut world, &plan);
+    assert_eq!(world.object.status, before, "the status is a fixed point");
+}
+
+#[test]
+fn another_digest_than_the_reported_one_is_not_used() {
+    let mut world = with_job(world(json!({})), succeeded());
+    world.workloads = vec![Some(deployment("old:1"))];
+    let plan = settle(&mut world, Some(&ImageStatus { digest: "sha256:other".into(), ..image() }));
+    assert!(matches!(plan.verdicts.build.progress, BuildProgress::Failed { reason: Reason::VerificationFailed, .. }));
+    assert_eq!(names_of(&plan), Vec::<&str>::new());
+}
+
+#[test]
+fn a_forged_status_is_not_rolled() {
+    let mut world = settled_world();
+    let mut object = (*world.object).clone();
+    let forged = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+    let image_status = object.status.as_mut().and_then(|status| status.image.as_mut()).expect("an image");
+    image_status.digest = forged.into();
+    image_status.reference = format!("registry.example.com/shop@{forged}");
+    world.object = Arc::new(object);
+    let plan = settle(&mut world, Some(&image()));
+    let rolls: Vec<_> =
+        writes(&plan).into_iter().filter(|write| matches!(write, Write::Roll(roll) if roll.image.contains("2222"))).collect();
+    assert!(rolls.is_empty(), "{rolls:?}");
+    // Without the Job that knows better, the registry is asked before a write, and what it says is believed.
+    world.builds.clear();
+    world.workloads = vec![Some(deployment("old:1"))];
+    world.answers.asked.clear();
+    let healed = settle(&mut world, Some(&image()));
+    assert_eq!(healed.verdicts.publish.newest.as_ref().expect("an image").digest, DIGEST);
+    assert!(!names_of(&healed).contains(&"Roll"), "{healed:?}");
+}
+
+#[test]
+fn a_new_commit_is_a_cause_and_ends_the_build_of_the_old_one() {
+    let mut world = with_job(world(json!({})), BuildState::Running);
+    world.answers.source = Seen::Fresh(Revision { name: "main".into(), commit: NEXT.into() }, world.now);
+    let plan = settle(&mut world, None);
+    assert_eq!(names_of(&plan), ["StopJob", "CreateJob"]);
+    assert!(matches!(&plan.verdicts.build.cause, Some(Cause::SourceMoved { .. })), "{:?}", plan.verdicts.build.cause);
+}
+
+#[test]
+fn only_what_changes_the_image_is_a_cause() {
+    let edits = [
+        (json!({"spec": {"image": {"args": ["-v"]}}}), true),
+        (json!({"spec": {"go": {"strip": false}}}), true),
+        (json!({"spec": {"image": {"labels": {"a": "b"}}}}), true),
+        (json!({"spec": {"rollout": {"progressDeadline": "1m"}}}), false),
+        (json!({"spec": {"interval": "1m", "history": {"failed": 1}}}), false),
+        (json!({"spec": {"build": {"retries": 0, "timeouts": {"build": "1h"}}}}), false),
+        (json!({"spec": {"source": {"git": {"ref": {"branch": "main"}}}}}), false),
+    ];
+    for (edit, builds) in edits {
+        let mut world = settled_world();
+        let status = world.object.status.clone();
+        let mut edited = object(edit.clone());
+        (edited.status, edited.metadata.generation) = (status, Some(2));
+        world.object = Arc::new(edited);
+        assert_eq!(started(&settle(&mut world, None)).is_some(), builds, "{edit}");
+    }
+}
+
+#[test]
+fn a_lost_status_comes_back_without_a_build() {
+    let mut world = settled_world();
+    let with_status = world.object.status.clone().expect("a status");
+    world.object = Arc::new(object(json!({})));
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(names_of(&plan), ["MoveTags", "Attest"], "tags are moved again, which changes nothing");
+    assert_eq!(plan.verdicts.publish.newest.as_ref().map(|image| &image.digest), with_status.image.as_ref().map(|image| &image.digest));
+    world.builds.clear();
+    world.answers.asked.clear();
+    let adopted = settle(&mut world, Some(&image()));
+    assert_eq!(names_of(&adopted), ["MoveTags", "Attest"], "the registry alone is enough");
+}
+
+#[test]
+fn failures_are_tried_again_by_their_class() {
+    let cases = [
+        (Reason::CompileError, false, None),
+        (Reason::Lost, true, Some(10)),
+        (Reason::RegistryAuthFailed, true, Some(10)),
+        (Reason::RegistryInvalid, true, Some(10)),
+        (Reason::VerificationFailed, true, Some(10)),
+        (Reason::Cancelled, false, None),
+    ];
+    for (reason, again, after) in cases {
+        let mut world = with_job(world(json!({})), failed(reason));
+        let plan = settle(&mut world, None);
+        assert!(started(&plan).is_none(), "{reason}: not at once");
+        let BuildProgress::Failed { retry_at, .. } = &plan.verdicts.build.progress else {
+            panic!("{reason}: {:?}", plan.verdicts.build.progress)
+        };
+        assert_eq!(retry_at.is_some(), again, "{reason}");
+        let Some(after) = after else { continue };
+        world.now = at(60 + after + 3);
+        assert_eq!(started(&settle(&mut world, None)).map(|order| order.attempt), Some(2), "{reason}");
+    }
+}
+
+#[test]
+fn retries_end() {
+    let mut world = with_job(world(json!({"spec": {"build": {"retries": 1}}})), failed(Reason::Lost));
+    world.builds[0].attempt = 2;
+    world.now = at(9_999);
+    let plan = settle(&mut world, None);
+    let BuildProgress::Failed { retry_at: None, message, .. } = &plan.verdicts.build.progress else {
+        panic!("{:?}", plan.verdicts.build.progress)
+    };
+    assert!(message.contains("build.retries"), "{message}");
+}
+
+#[test]
+fn an_outage_does_not_use_the_retries_up() {
+    for reason in [Reason::RegistryUnreachable, Reason::SourceUnreachable, Reason::BaseUnavailable] {
+        let mut world = with_job(world(json!({"spec": {"build": {"retries": 1}}})), failed(reason));
+        world.builds[0].attempt = 7;
+        world.now = at(9_999);
+        assert_eq!(started(&settle(&mut world, None)).map(|order| order.attempt), Some(8), "{reason}");
+    }
+}
+
+#[test]
+fn a_job_that_was_deleted_is_a_failed_attempt() {
+    let mut world = with_job(world(json!({})), BuildState::Running);
+    let plan = settle(&mut world, None);
+    report(&mut world, &plan);
+    world.builds.clear();
+    let plan = settle(&mut world, None);
+    assert_eq!(started(&plan).map(|order| order.attempt), Some(2));
+}
+
+#[test]
+fn each_order_acts_once() {
+    let mut world = settled_world();
+    let mut object = (*world.object).clone();
+    object.annotations_mut().insert(names::ORDER_REBUILD.into(), "t1".into());
+    world.object = Arc::new(object);
+    let plan = settle(&mut world, None);
+    assert_eq!(names_of(&plan), ["CreateJob"]);
+    let job = job(&plan).expect("a build");
+    assert_ne!(job.metadata.name.as_deref(), Some(world.builds[0].job.as_str()), "a rebuild is another Job");
+    report(&mut world, &plan);
+    let fresh = build(&job, &[]).expect("ours");
+    let current = current(fresh.current.clone(), &fresh.state, world.now);
+    world.builds.push(Build { created: world.now, current, ..fresh });
+    assert_eq!(names_of(&settle(&mut world, None)), Vec::<&str>::new());
+
+    let mut running = with_job(self::world(json!({"metadata": {"annotations": {names::ORDER_CANCEL: "c1"}}})), BuildState::Running);
+    let plan = settle(&mut running, None);
+    assert_eq!(names_of(&plan), ["StopJob"]);
+    report(&mut running, &plan);
+    assert_eq!(names_of(&settle(&mut running, None)), Vec::<&str>::new());
+}
+
+#[test]
+fn a_stage_that_takes_too_long_is_stopped() {
+    let mut world = with_job(world(json!({"spec": {"build": {"timeouts": {"build": "1m"}}}})), BuildState::Running);
+    world.builds[0].stages = vec![gowindows_crds::v1alpha1::StageStatus {
+        name: "compile".into(),
+        started_at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0))),
+        ..Default::default()
+    }];
+    assert_eq!(names_of(&settle(&mut world, None)), Vec::<&str>::new());
+    world.now = at(71);
+    let plan = settle(&mut world, None);
+    assert!(matches!(&writes(&plan)[..], [Write::Stop { why, .. }] if why.to_string() == "Timeout/compile"), "{:?}", writes(&plan));
+}
+
+#[test]
+fn an_unreachable_source_keeps_what_is_there() {
+    let mut world = settled_world();
+    let trouble = Trouble { reason: Reason::SourceUnreachable, message: "no route".into(), at: world.now, times: 1 };
+    world.answers.source = Seen::Stale(Revision { name: "main".into(), commit: COMMIT.into() }, trouble.clone());
+    let plan = settle(&mut world, None);
+    assert_eq!((names_of(&plan), plan.verdicts.source.trouble), (vec![], Some(trouble.clone())));
+    world.answers.source = Seen::Unknown(trouble);
+    let plan = settle(&mut world, None);
+    assert_eq!(names_of(&plan), Vec::<&str>::new());
+    assert!(matches!(plan.verdicts.build.progress, BuildProgress::Published(_)), "after a restart the recorded revision stands");
+}
+
+#[test]
+fn the_source_is_looked_at_when_it_is_due() {
+    for (interval, elapsed, looks) in [("5m", 100, false), ("5m", 331, true), ("0s", 99_999, false), ("10s", 12, true)] {
+        let mut world = settled_world();
+        let mut object = (*world.object).clone();
+        object.spec.interval = Some(interval.into());
+        world.object = Arc::new(object);
+        world.now = at(elapsed);
+        settle(&mut world, None);
+        let asked = world.answers.asked.iter().any(|asked| matches!(asked, Question::Source { .. }));
+        assert_eq!(asked, looks, "{interval} after {elapsed} s");
+    }
+}

@@ -1,0 +1,127 @@
+//! What is published, and is what can be said of it attached?
+//!
+//! ```text
+//! signing set:   Attest -> MoveTags, Roll       no tag and no workload gets what is not signed, however status was edited
+//! not set:       MoveTags, Roll -> Attest       provenance is wanted, and nothing waits for it
+//! ```
+//!
+//! The write looks at what is attached already, so repeating it changes nothing. Without the Job that built an image nobody can
+//! say how it was built: what is attached is taken, and nothing new is written.
+
+mod report;
+
+pub(crate) use report::{conditions, image, previous, warnings};
+
+use crate::read::unused_releases;
+use crate::read::witness::{given_up, is_awaited, is_signed, result, witness};
+use gowindows_crds::v1alpha1::ImageStatus;
+use gowindows_model::attest::{Provenance, Witness};
+use gowindows_model::facts::{Build, World};
+use gowindows_model::inputs::Inputs;
+use gowindows_model::plan::{Aspect, Attestation, Attesting, BuildProgress, BuildVerdict, Good, Guard, Part, PublishVerdict, Step, Write};
+use gowindows_model::request::{Request, RunRequest};
+use gowindows_model::settings::Settings;
+use std::time::Duration;
+
+/// The words of a pod come with an event; this is for events that are lost.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What is published once this plan is performed.
+pub(crate) fn decide(world: &World, request: &Request, settings: &Settings, build: &BuildVerdict) -> Part<PublishVerdict> {
+    let mut part = Part::new(PublishVerdict::default());
+    let Some(newest) = build.image.clone().or_else(|| world.status().image.clone()) else { return part };
+    let run = &request.run;
+    if matches!(build.progress, BuildProgress::Published(_)) {
+        move_tags(&mut part, request, build, &newest);
+    }
+    if newest.reference == run.reference(&newest.digest) {
+        attest(world, run, settings, &mut part, &newest);
+    }
+    part.verdict.note = note(world, settings, &newest);
+    // Until it is signed the status names no new image, and targets keep the one before.
+    let waits = part.verdict.attestation == Attesting::Awaited && !is_signed(run.signing.as_ref(), &newest);
+    part.verdict.good = if waits { recorded(world) } else { good(world, newest.clone()) };
+    part.verdict.newest = Some(newest);
+    part
+}
+
+/// What is published, where nothing is decided about it.
+pub(crate) fn as_recorded(world: &World) -> PublishVerdict {
+    PublishVerdict { good: recorded(world), newest: world.status().image.clone(), ..PublishVerdict::default() }
+}
+
+fn recorded(world: &World) -> Option<Good> {
+    world.status().image.clone().and_then(|image| good(world, image))
+}
+
+fn good(world: &World, image: ImageStatus) -> Option<Good> {
+    Some(Good { image, previous: world.status().previous.clone() })
+}
+
+fn move_tags(part: &mut Part<PublishVerdict>, request: &Request, build: &BuildVerdict, image: &ImageStatus) {
+    let tags = request.tags(build.inputs.as_ref().map_or("", |inputs| inputs.commit()));
+    if image.tags != tags && !tags.is_empty() {
+        let write = Write::MoveTags { repository: request.run.repository.clone(), digest: image.digest.clone(), tags };
+        part.steps.push(Step { aspect: Aspect::Publish, write, acknowledges: None, after: guard(&request.run) });
+    }
+}
+
+/// With a key nothing is pointed at an image before it is signed.
+fn guard(run: &RunRequest) -> Option<Guard> {
+    run.signing.as_ref().map(|_| Guard::Signed)
+}
+
+fn attest(world: &World, run: &RunRequest, settings: &Settings, part: &mut Part<PublishVerdict>, image: &ImageStatus) {
+    let said = image.provenance.is_some() || given_up(world, image);
+    if said && is_signed(run.signing.as_ref(), image) {
+        // Others can edit a status: with a key, what waits for a signature waits for a look at the registry.
+        if run.signing.is_none() {
+            return;
+        }
+    } else if is_awaited(world, image) {
+        part.verdict.attestation = Attesting::Awaited;
+        part.requeue_after(LOOK);
+        return;
+    } else {
+        part.verdict.attestation = Attesting::Planned;
+    }
+    let witness = witness(world, image);
+    let digests = image.platforms.iter().map(|platform| platform.digest.clone()).filter(|digest| *digest != image.digest);
+    let attestation = Attestation {
+        digests: [image.digest.clone()].into_iter().chain(digests).collect(),
+        sbom: witness.and_then(|build| result(build)?.sbom.clone()),
+        provenance: witness.and_then(|build| Some(provenance(settings, build, build.inputs.as_ref()?))),
+    };
+    let (repository, key) = (run.repository.clone(), run.signing.clone());
+    part.write(Aspect::Attest, Write::Attest { repository, attestation: Box::new(attestation), key });
+}
+
+fn note(world: &World, settings: &Settings, image: &ImageStatus) -> Option<String> {
+    let versions: Vec<&str> = image.platforms.iter().map(|platform| platform.os_version.as_str()).collect();
+    unused_releases(&world.nodes, &versions, &settings.releases())
+}
+
+/// From what was ordered then: the specification may name another repository by now.
+fn provenance(settings: &Settings, build: &Build, inputs: &Inputs) -> Provenance {
+    let name = inputs.revision.split_once("@sha1:").map_or(inputs.revision.as_str(), |(name, _)| name);
+    Provenance {
+        repository: inputs.repository().to_owned(),
+        reference: name.to_owned(),
+        commit: inputs.commit().to_owned(),
+        parameters: inputs.value().clone(),
+        fingerprint: inputs.fingerprint().to_owned(),
+        bases: inputs.pins().bases,
+        // Which image a Dockerfile compiles in is said in it alone, by digest.
+        toolchain: inputs.dockerfile.is_none().then(|| inputs.toolchain.clone()),
+        program_of: build.program_of.clone(),
+        step_image: settings.step_image.clone(),
+        engine: build.program_of.is_none().then(|| build.engine.as_str().to_owned()),
+        witness: Witness {
+            job: build.job.clone(),
+            uid: build.uid.clone(),
+            attempt: build.attempt,
+            started: build.created,
+            finished: build.finished,
+        },
+    }
+}
