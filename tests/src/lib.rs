@@ -1,7 +1,6 @@
-//! Everything that tests the product above unit level: a real cluster on this machine, and an API server in memory, and clouds' token servers, and other image builders
-//! to compare with, and what benchmarks share.
+//! Everything that tests the product above unit level: a real cluster on this machine, an API server in memory, clouds' token servers, and other
+//! image builders to compare with.
 
-pub mod bench;
 pub mod clouds;
 pub mod fake_apiserver;
 pub mod lab;

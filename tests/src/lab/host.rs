@@ -7,13 +7,14 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Runs `command` to its end and returns its standard output. A status other than 0 is an error that carries the end of
-/// what the program wrote to standard error. Blocks.
+/// what the program wrote to standard error, unless `command` sends that elsewhere. Blocks.
 pub fn run(command: &mut Command) -> Result<String> {
     let shown = shown(command);
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{shown}`"))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!("`{shown}` ended with {}: {}", output.status, tail(&stderr, 2000));
+        let said = Some(tail(&stderr, 2000)).filter(|said| !said.is_empty()).map(|said| format!(": {said}"));
+        bail!("`{shown}` ended with {}{}", output.status, said.unwrap_or_default());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

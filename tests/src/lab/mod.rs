@@ -10,11 +10,11 @@
 //! record, so that it can be taken away without a trace, even by the next lab after a crash.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{Node, ServiceAccount, Taint};
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -56,7 +56,7 @@ mod storage;
 pub mod tools;
 pub mod windows_base;
 mod windows_go;
-pub mod windows_node;
+mod windows_nodes;
 
 pub use control_plane::ControlPlane;
 use faulty_registry::FaultyRegistry;
@@ -65,16 +65,11 @@ use network::Network;
 use process::Process;
 use progress::Progress;
 use site::Site;
-use windows_node::{Runner, WindowsNode};
 
 /// Where in a cache's volume the go command keeps what it has compiled.
 pub const GO_CACHE: &str = "build";
 /// The same where a builder compiles as root (Kaniko).
 pub const GO_CACHE_BY_ROOT: &str = "by-root/build";
-/// The containerd of Windows nodes, where a test asks for no other.
-const CONTAINERD: &str = "1.7.20";
-/// The first wait of a Windows node before it tries again: a fifth of a kubelet's, so that tests do not sleep.
-const WINDOWS_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Whether the lab can run here; if not, why.
 pub fn available() -> Result<(), String> {
@@ -107,6 +102,7 @@ impl Lab {
     /// Starts a lab and waits until its Linux node is ready. The first start on a machine installs packages and builds the
     /// components, which takes some ten minutes; later ones take less than half a minute.
     pub async fn start(progress: &Progress) -> Result<Self> {
+        progress.say("starting a cluster; the first start on a machine also installs packages and builds the components");
         let modules = [tools::ETCD, tools::REGISTRY, tools::PAUSE, tools::KUBERNETES];
         let (site, credentials) = control_plane::prepare(&modules, progress).await?;
         let toolchain = go::Toolchain::find()?;
@@ -310,48 +306,6 @@ impl Lab {
             }
         }
         Ok(kept)
-    }
-
-    /// Adds a Windows node, which runs the programs of its pods under Wine. `kernel_version` is its version of Windows, such as
-    /// `10.0.20348.5499`. The first one on a machine takes some 15 s longer than the others.
-    pub async fn windows_node(&self, name: &str, kernel_version: &str, progress: &Progress) -> Result<WindowsNode> {
-        packages::ensure(packages::WINE, progress).await?;
-        let cni =
-            windows_node::Cni { netns: self.network().name(), plugins: cni::PLUGINS.into(), configuration: self.network_list.clone() };
-        let options = self.windows_options(name, kernel_version, Runner::Wine(cni))?;
-        progress.step(&format!("the Windows node {name}"), WindowsNode::start(options)).await
-    }
-
-    /// Adds a Windows node that runs nothing but on paper (see [`windows_node::Paper`]), in a moment. `taints` are those that it
-    /// has beside the usual `os=windows:NoSchedule`.
-    pub async fn paper_node(&self, name: &str, kernel_version: &str, taints: &[Taint]) -> Result<WindowsNode> {
-        self.paper_node_with(name, kernel_version, CONTAINERD, taints).await
-    }
-
-    /// The same with another containerd than the usual one.
-    pub async fn paper_node_with(&self, name: &str, kernel_version: &str, containerd: &str, taints: &[Taint]) -> Result<WindowsNode> {
-        let number = self.papers.fetch_add(1, Ordering::Relaxed);
-        let options = self.windows_options(name, kernel_version, Runner::Paper(self.network().paper_pods(number)))?;
-        WindowsNode::start(windows_node::Options { containerd: containerd.to_owned(), taints: taints.to_vec(), ..options }).await
-    }
-
-    fn windows_options(&self, name: &str, kernel_version: &str, runner: Runner) -> Result<windows_node::Options> {
-        Ok(windows_node::Options {
-            client: self.client(),
-            name: name.to_owned(),
-            kernel_version: kernel_version.to_owned(),
-            containerd: CONTAINERD.into(),
-            registry_plain_http: true,
-            runner,
-            taints: Vec::new(),
-            address: self.network().host_address().into(),
-            port: 0,
-            identity: self.windows_server.clone(),
-            run: self.dir().to_owned(),
-            folder: self.site.folder(name)?,
-            logs: self.site.folder("logs")?,
-            backoff: WINDOWS_BACKOFF,
-        })
     }
 
     /// Waits until pods can run: the node is ready, and the default namespace has the account that they run as.

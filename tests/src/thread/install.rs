@@ -7,7 +7,7 @@ use crate::lab::{Lab, host};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The namespace of `config/default`.
 const NAMESPACE: &str = "gowindows-system";
@@ -157,12 +157,13 @@ pub async fn build_operator() -> Result<PathBuf> {
     let target = profile.parent().context("this program is not in a cargo target folder")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // Both packages are named so that dependencies get the same features as in the program that runs now.
-    cargo.current_dir(repository()).args(["build", "--quiet", "--package", "gowindows-tests", "--package", "gowindows"]);
-    cargo.args(["--bin", "gowindows"]);
+    cargo.current_dir(repository()).args(["build", "--package", "gowindows-tests", "--package", "gowindows", "--bin", "gowindows"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--target-dir"]).arg(target);
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
+    // What it compiles is seen at once, and what does not compile as well.
+    cargo.stderr(Stdio::inherit());
     let messages = host::run_async(cargo).await.context("build the operator")?;
     let executable = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("executable")?.as_str().map(PathBuf::from);
     match messages.lines().filter_map(executable).next_back() {

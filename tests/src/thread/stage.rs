@@ -6,9 +6,9 @@
 use super::Operator;
 use crate::lab::Lab;
 use crate::lab::progress::Progress;
-use crate::lab::windows_node::WindowsNode;
 use anyhow::{Result, anyhow};
 use futures::future::BoxFuture;
+use gowindows_wine_node::WindowsNode;
 use libtest_mimic::{Failed, Trial};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
