@@ -15,7 +15,7 @@
 use crate::{build, publish, rollout, source, status, tuning};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_model::facts::World;
-use gowindows_model::plan::{Decision, Outcome, Part, Plan, SpecVerdict, Verdicts, Wish};
+use gowindows_model::plan::{Decision, Outcome, Plan, RolloutVerdict, SpecVerdict, Verdicts, Wish};
 use gowindows_model::question::Need;
 use gowindows_model::request::{Refusal, Request, RunRequest};
 use gowindows_model::settings::Settings;
@@ -65,10 +65,13 @@ fn refused(world: &World, refusal: Refusal, settings: &Settings) -> Result<Plan,
     let mut parts = Plan::default();
     let build = parts.take(build::go_on(world));
     parts.take(build::queue(world, settings));
-    let publish = parts.take(Part::new(publish::as_recorded(world)));
-    let rollout = match RunRequest::new(&world.object, settings) {
-        Ok(run) => parts.take(rollout::decide(world, &run, publish.good.as_ref(), Wish::default())?),
-        Err(_) => Default::default(),
+    let (publish, rollout) = match RunRequest::new(&world.object, settings) {
+        Ok(run) => {
+            let publish = parts.take(publish::go_on(world, &run, settings));
+            let rollout = parts.take(rollout::decide(world, &run, publish.good.as_ref(), Wish::default())?);
+            (publish, rollout)
+        }
+        Err(_) => (publish::as_recorded(world), RolloutVerdict::default()),
     };
     let verdicts = Verdicts { spec: SpecVerdict::Refused(refusal), build, publish, rollout, ..Verdicts::default() };
     Ok(Plan::of(verdicts, parts))

@@ -24,7 +24,7 @@ use gowindows_model::access::Repository;
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Attested, World};
 use gowindows_model::inputs::Inputs;
-use gowindows_model::plan::{Aspect, Attestation, BuildOrder, Done, Guard, Outcome, Plan, Roll, Step, Write};
+use gowindows_model::plan::{Attestation, BuildOrder, Done, Guard, Outcome, Plan, Roll, Step, Write};
 use gowindows_model::settings::{Settings, SlotSettings};
 use gowindows_model::wire::stopped::Stopped;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -67,8 +67,11 @@ pub async fn act(
 
 /// Nothing of its aspect has failed, and what it depends on has happened.
 fn is_ready(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
-    let unsigned = step.after == Some(Guard::Signed) && outcome.of(plan, Aspect::Attest).is_some();
-    outcome.of(plan, step.aspect).is_none() && !unsigned
+    let may = match step.after {
+        None => true,
+        Some(Guard::Signed) => outcome.attested.is_some(),
+    };
+    may && outcome.of(plan, step.aspect).is_none()
 }
 
 /// One pass over one object.

@@ -11,6 +11,7 @@ use gowindows_crds::GoWindowsImage;
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_model::access::Access;
 use gowindows_model::facts::{Nodes, Published, ResolvedBase, Revision};
+use gowindows_model::plan::Aspect;
 use gowindows_model::ports::{Clouds, Git, Login, Registry, SecretData};
 use gowindows_model::wire::identity::Identity;
 use k8s_openapi::jiff::Timestamp;

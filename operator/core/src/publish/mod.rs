@@ -28,12 +28,28 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// What is published once this plan is performed.
 pub(crate) fn decide(world: &World, request: &Request, settings: &Settings, build: &BuildVerdict) -> Part<PublishVerdict> {
-    let mut part = Part::new(PublishVerdict::default());
-    let Some(newest) = build.image.clone().or_else(|| world.status().image.clone()) else { return part };
-    let run = &request.run;
-    if matches!(build.progress, BuildProgress::Published(_)) {
-        move_tags(&mut part, request, build, &newest);
+    let Some(newest) = build.image.clone().or_else(|| world.status().image.clone()) else { return Part::new(PublishVerdict::default()) };
+    let tags = matches!(build.progress, BuildProgress::Published(_)).then(|| tags(request, build, &newest)).flatten();
+    let mut part = attested(world, &request.run, settings, newest);
+    part.steps.extend(tags);
+    part
+}
+
+/// What is published stays so, where nothing can be decided about what should be built; what can be said of it is attached.
+pub(crate) fn go_on(world: &World, run: &RunRequest, settings: &Settings) -> Part<PublishVerdict> {
+    match world.status().image.clone() {
+        Some(image) => attested(world, run, settings, image),
+        None => Part::new(PublishVerdict::default()),
     }
+}
+
+/// What is published, where nothing is done about it.
+pub(crate) fn as_recorded(world: &World) -> PublishVerdict {
+    PublishVerdict { good: recorded(world), newest: world.status().image.clone(), ..PublishVerdict::default() }
+}
+
+fn attested(world: &World, run: &RunRequest, settings: &Settings, newest: ImageStatus) -> Part<PublishVerdict> {
+    let mut part = Part::new(PublishVerdict::default());
     if newest.reference == run.reference(&newest.digest) {
         attest(world, run, settings, &mut part, &newest);
     }
@@ -45,11 +61,6 @@ pub(crate) fn decide(world: &World, request: &Request, settings: &Settings, buil
     part
 }
 
-/// What is published, where nothing is decided about it.
-pub(crate) fn as_recorded(world: &World) -> PublishVerdict {
-    PublishVerdict { good: recorded(world), newest: world.status().image.clone(), ..PublishVerdict::default() }
-}
-
 fn recorded(world: &World) -> Option<Good> {
     world.status().image.clone().and_then(|image| good(world, image))
 }
@@ -58,12 +69,14 @@ fn good(world: &World, image: ImageStatus) -> Option<Good> {
     Some(Good { image, previous: world.status().previous.clone() })
 }
 
-fn move_tags(part: &mut Part<PublishVerdict>, request: &Request, build: &BuildVerdict, image: &ImageStatus) {
+/// The tags that lead elsewhere.
+fn tags(request: &Request, build: &BuildVerdict, image: &ImageStatus) -> Option<Step> {
     let tags = request.tags(build.inputs.as_ref().map_or("", |inputs| inputs.commit()));
-    if image.tags != tags && !tags.is_empty() {
-        let write = Write::MoveTags { repository: request.run.repository.clone(), digest: image.digest.clone(), tags };
-        part.steps.push(Step { aspect: Aspect::Publish, write, acknowledges: None, after: guard(&request.run) });
+    if image.tags == tags || tags.is_empty() {
+        return None;
     }
+    let write = Write::MoveTags { repository: request.run.repository.clone(), digest: image.digest.clone(), tags };
+    Some(Step { aspect: Aspect::Publish, write, acknowledges: None, after: guard(&request.run) })
 }
 
 /// With a key nothing is pointed at an image before it is signed.

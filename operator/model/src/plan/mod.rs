@@ -92,9 +92,8 @@ impl Plan {
     /// The plan of all parts that were taken over: steps in the order of their aspects, without those whose guard cannot be met now.
     pub fn of(verdicts: Verdicts, parts: Self) -> Self {
         let Self { mut steps, acknowledged, next, verdicts: _ } = parts;
-        if verdicts.publish.attestation == Attesting::Awaited {
-            steps.retain(|step| step.after != Some(Guard::Signed));
-        }
+        let signs = steps.iter().any(|step| step.aspect == Aspect::Attest);
+        steps.retain(|step| signs || step.after != Some(Guard::Signed));
         let waited_for = steps.iter().any(|step| step.after == Some(Guard::Signed));
         if verdicts.publish.attestation == Attesting::Complete && !waited_for {
             steps.retain(|step| step.aspect != Aspect::Attest);
@@ -108,3 +107,6 @@ impl Plan {
 fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     one.into_iter().chain(other).min()
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,46 @@ fn status_only_and_suspend_touch_nothing() {
     }
 }
 
+/// The world after its specification was edited.
+fn edited(mut world: World, patch: Value) -> World {
+    let edited = GoWindowsImage { status: world.object.status.clone(), ..object(patch) };
+    world.object = Arc::new(edited);
+    world
+}
+
+#[test]
+fn a_refused_specification_stops_no_rollout() {
+    let mut world = edited(settled_world(), json!({"spec": {"interval": "soon"}}));
+    world.workloads = vec![Some(deployment("old:1"))];
+    let plan = settle(&mut world, Some(&image()));
+    assert!(matches!(plan.verdicts.spec, SpecVerdict::Refused(_)));
+    assert_eq!(names_of(&plan), ["Roll"]);
+    report(&mut world, &plan);
+    let condition = |kind| find(&world.status().conditions, kind).map(|condition| condition.reason.clone());
+    assert_eq!(condition(ConditionType::Ready), Some("InvalidSpec".into()));
+    assert_eq!(condition(ConditionType::RolledOut), Some("Progressing".into()));
+    assert_eq!(condition(ConditionType::Built), Some("Succeeded".into()), "as it was");
+
+    // Which workload it would be is not known: nothing is written.
+    for rollout in [json!({"targets": [{"name": "shop"}, {"name": "shop"}]}), json!({"progressDeadline": "soon"})] {
+        let mut world = edited(settled_world(), json!({"spec": {"rollout": rollout}}));
+        world.workloads = vec![Some(deployment("old:1"))];
+        let plan = settle(&mut world, Some(&image()));
+        assert!(matches!(plan.verdicts.spec, SpecVerdict::Refused(_)));
+        assert_eq!(names_of(&plan), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn a_refused_specification_signs_before_it_rolls() {
+    let refused = json!({"spec": {"interval": "soon", "signing": {"keySecretRef": {"name": "key"}}}});
+    let mut world = edited(settled_world(), refused);
+    world.workloads = vec![Some(deployment("old:1"))];
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(names_of(&plan), ["Attest", "Roll"]);
+    assert_eq!(plan.steps[1].after, Some(Guard::Signed));
+}
+
 /// A kubelet waits for ever for a Secret to mount, and a pod that waits says nothing.
 #[test]
 fn no_job_is_made_while_a_secret_cannot_be_used() {

@@ -146,6 +146,25 @@ fn each_job_is_resumed_when_the_one_before_it_has_succeeded() {
     }
 }
 
+/// What is under way comes to its end, whatever is not known or not accepted any more.
+#[test]
+fn jobs_follow_each_other_without_source_base_or_valid_specification() {
+    let trouble = || Trouble { reason: Reason::SourceUnreachable, message: "no route".into(), at: at(1), times: 1 };
+    let changes: [fn(&mut World, Trouble); 3] = [
+        |world, trouble| world.answers.source = Seen::Unknown(trouble),
+        |world, trouble| drop(world.answers.bases.insert(BASE.into(), Seen::Unknown(trouble))),
+        |world, _| world.object = Arc::new(object(patch(json!({"spec": {"interval": "soon"}})))),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut world = relayed([Some(BuildState::Succeeded(None)), None], None);
+        let name = world.builds[0].job.clone();
+        change(&mut world, trouble());
+        let plan = settle(&mut world, None);
+        let [Write::Resume { job }] = &writes(&plan)[..] else { panic!("{index}: {:?}", writes(&plan)) };
+        assert_eq!(*job, format!("{name}-compile"), "{index}");
+    }
+}
+
 #[test]
 fn a_part_that_fails_fails_the_build_and_nothing_is_resumed() {
     let mut world = relayed([Some(BuildState::Succeeded(None)), Some(failed(Reason::CompileError))], None);
