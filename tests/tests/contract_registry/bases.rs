@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use windows_image::Assembly;
 
-fn told(miss: CallError) -> anyhow::Error {
-    anyhow::anyhow!("{miss:?}")
+fn told(error: CallError) -> anyhow::Error {
+    anyhow::anyhow!("{error:?}")
 }
 
 async fn built(compiled: &Path, repository: &str, assembly: Value, registries: &[RegistrySettings]) -> Result<AssembleResult> {

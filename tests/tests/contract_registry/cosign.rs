@@ -130,11 +130,11 @@ async fn signs_and_is_believed(real: &RealRegistry) -> Result<()> {
     // Without the Job that built it nothing is signed.
     let unseen = Attestation { digests: digests.clone(), sbom: None, provenance: None };
     let refused = client.attest(&repository, &unseen, None, Some(&ours)).await;
-    ensure!(refused.as_ref().is_err_and(|miss| miss.reason == Reason::NotWitnessed), "{refused:?}");
+    ensure!(refused.as_ref().is_err_and(|error| error.reason == Reason::NotWitnessed), "{refused:?}");
     ensure!(count(&door, &digests[0], BUNDLE).await? == 0);
 
     let seen = Attestation { provenance: Some(provenance()), ..unseen.clone() };
-    let attested = client.attest(&repository, &seen, None, Some(&ours)).await.map_err(|miss| anyhow::anyhow!("{miss:?}"))?;
+    let attested = client.attest(&repository, &seen, None, Some(&ours)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let Attested { sbom: None, provenance: Some(_), signature: Some(_) } = &attested else { anyhow::bail!("{attested:?}") };
     for image in &images {
         ensure!(cosign.verifies("ours", image).await?, "{image} is signed");
@@ -152,7 +152,7 @@ async fn signs_and_is_believed(real: &RealRegistry) -> Result<()> {
     ensure!(count(&door, &digests[0], BUNDLE).await? == 2, "one signature, one provenance");
 
     // Another key signs once more; what the first one signed stays.
-    let rotated = client.attest(&repository, &seen, None, Some(&other)).await.map_err(|miss| anyhow::anyhow!("{miss:?}"))?;
+    let rotated = client.attest(&repository, &seen, None, Some(&other)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     ensure!(rotated.signature != attested.signature);
     for key in ["ours", "other"] {
         ensure!(cosign.verifies(key, &images[1]).await?, "{key}");
@@ -196,7 +196,7 @@ async fn without_a_key_provenance_is_attached_and_found_again() -> Result<()> {
     let nothing = client.attest(&repository, &unseen, None, None).await;
     ensure!(nothing == Ok(Attested::default()), "nobody can say: {nothing:?}");
     let seen = Attestation { provenance: Some(provenance()), ..unseen.clone() };
-    let first = client.attest(&repository, &seen, None, None).await.map_err(|miss| anyhow::anyhow!("{miss:?}"))?;
+    let first = client.attest(&repository, &seen, None, None).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     ensure!(first.provenance.is_some() && first.signature.is_none(), "{first:?}");
     for attestation in [&seen, &unseen] {
         ensure!(client.attest(&repository, attestation, None, None).await == Ok(first.clone()));
@@ -215,10 +215,10 @@ async fn a_key_that_cannot_be_used_is_told_by_name_and_not_by_content() -> Resul
     let attestation = Attestation { digests: digests(&door).await?, sbom: None, provenance: Some(provenance()) };
     let mut key = cosign.key("ours").await?;
     key.insert("cosign.password".into(), b"hunter2".to_vec());
-    let miss = client.attest(&format!("{}/{REPOSITORY}", door.host), &attestation, None, Some(&key)).await;
-    let miss = miss.err().context("a wrong password")?;
-    ensure!(miss.reason == Reason::SecretInvalid && miss.message.contains("cosign.password"), "{miss:?}");
-    ensure!(!miss.message.contains("hunter2"), "{miss:?}");
+    let error = client.attest(&format!("{}/{REPOSITORY}", door.host), &attestation, None, Some(&key)).await;
+    let error = error.err().context("a wrong password")?;
+    ensure!(error.reason == Reason::SecretInvalid && error.message.contains("cosign.password"), "{error:?}");
+    ensure!(!error.message.contains("hunter2"), "{error:?}");
     ensure!(count(&door, &attestation.digests[0], BUNDLE).await? == 0);
     Ok(())
 }

@@ -136,22 +136,22 @@ async fn pushes_and_reads(provider: Provider, spec: Value) -> Result<()> {
     let place = Place::new(provider, spec, &door.host).await?;
     let result = succeeded(place.push(compiled.path(), &place.token()?).await?).context("push")?;
     let secret = place.secret().await?;
-    let told = |miss: CallError| anyhow::anyhow!("{}", miss.message);
+    let told = |error: CallError| anyhow::anyhow!("{}", error.message);
     let found = place.read(&secret).await.map_err(told)?.context("it was pushed")?;
     ensure!(found.image.digest == result.digest && found.violations.is_empty(), "{found:?}");
     ensure!(place.cloud.exchanged() >= 2, "step and controller, each for itself");
 
     // A password that was taken back opens nothing, and the next exchange does.
     place.cloud.revoke();
-    let miss = place.read(&secret).await.err().context("it was taken back")?;
-    ensure!(miss.reason == Reason::RegistryAuthFailed, "{miss:?}");
+    let error = place.read(&secret).await.err().context("it was taken back")?;
+    ensure!(error.reason == Reason::RegistryAuthFailed, "{error:?}");
     place.read(&place.secret().await?).await.map_err(told)?.context("with a new one")?;
 
     place.cloud.set_lasts(Duration::from_secs(1));
     let short = place.secret().await?;
     tokio::time::sleep(Duration::from_millis(2100)).await;
-    let miss = place.read(&short).await.err().context("it is over")?;
-    ensure!(miss.reason == Reason::RegistryAuthFailed, "{miss:?}");
+    let error = place.read(&short).await.err().context("it is over")?;
+    ensure!(error.reason == Reason::RegistryAuthFailed, "{error:?}");
     place.cloud.set_lasts(Duration::from_secs(3600));
 
     // Nobody else comes in, and nothing of a token is told.

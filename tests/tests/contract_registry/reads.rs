@@ -59,13 +59,13 @@ const TAGGED: &[Expected] = &[
     ("/manifests/moved", 0, OtherDigest, RegistryInvalid, &["it stored sha256:0000"]),
 ];
 
-fn told(door: &Door, miss: &CallError, reason: Reason, says: &[&str]) -> Result<()> {
-    ensure!(miss.reason == reason, "{reason} is expected: {miss:?}");
+fn told(door: &Door, error: &CallError, reason: Reason, says: &[&str]) -> Result<()> {
+    ensure!(error.reason == reason, "{reason} is expected: {error:?}");
     let host = [door.host.as_str()];
     for part in host.iter().chain(says) {
-        ensure!(miss.message.contains(part), "{part:?} is not in: {}", miss.message);
+        ensure!(error.message.contains(part), "{part:?} is not in: {}", error.message);
     }
-    ensure!(miss.message.ends_with('.'), "a sentence: {}", miss.message);
+    ensure!(error.message.ends_with('.'), "a sentence: {}", error.message);
     ensure!(door.struck() == 1, "{} requests, where the controller has a queue of its own", door.struck());
     Ok(())
 }
@@ -82,10 +82,10 @@ async fn ask(registry: &RealRegistry, digest: &str, question: &str, method: &'st
         _ => client.tag(&repository, digest, &["moved".into()], None).await.map(|()| Some(digest.to_owned())),
     };
     door.set(Some(Fault { method, path, after, how }));
-    let miss = asked().await.err().context("it was answered")?;
-    told(&door, &miss, reason, says)?;
+    let error = asked().await.err().context("it was answered")?;
+    told(&door, &error, reason, says)?;
     door.set(None);
-    let answer = asked().await.map_err(|miss| anyhow::anyhow!("once it is mended: {miss:?}"))?;
+    let answer = asked().await.map_err(|error| anyhow::anyhow!("once it is mended: {error:?}"))?;
     ensure!(answer.as_deref() == Some(digest), "{answer:?}");
     Ok(())
 }
@@ -95,7 +95,7 @@ async fn each_fault_is_told_once_and_passes() -> Result<()> {
     let registry = RealRegistry::start().await?;
     let door = registry.door().await?;
     let resolved = OciRegistry::new(door.settings()).digest(&format!("{}/{REPOSITORY}:{TAG}", door.host), None).await;
-    let digest = resolved.map_err(|miss| anyhow::anyhow!("{miss:?}"))?;
+    let digest = resolved.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let questions = [("published", "GET", PUBLISHED), ("resolved", "HEAD", RESOLVED), ("tagged", "PUT", TAGGED)];
     let cases = questions.iter().flat_map(|(question, method, cases)| cases.iter().map(move |case| (question, method, case)));
     let asked = cases.map(|(question, method, case)| {

@@ -212,7 +212,7 @@ impl Clouds for Reached {
             if name == "absent" {
                 return Err(CallError { reason: Reason::IdentityUnavailable, message: format!("ServiceAccount {name} is absent.") });
             }
-            let down = |miss: CallError| CallError { reason: Reason::IdentityUnreachable, ..miss };
+            let down = |error: CallError| CallError { reason: Reason::IdentityUnreachable, ..error };
             self.0.outside.registry_trouble().map_err(down)?;
             Ok(Login { username: "AWS".into(), password: crate::invariants::SECRET.into(), lasts: Duration::from_secs(900) })
         })

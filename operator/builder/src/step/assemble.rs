@@ -3,7 +3,7 @@
 use super::assemble_error::AssembleError;
 use super::assemble_pipeline::{find_bases, prepare};
 use super::program::Program;
-use super::{program_check, program_image, pushed, reused_program as known_programs};
+use super::{program_check, program_image, pushed, reused_program};
 use crate::progress::megabytes;
 use anyhow::Context as _;
 use gowindows_clients::identity::{Exchanger, IdentityError};
@@ -127,8 +127,17 @@ async fn outcome(args: &AssembleArgs) -> AssembleOutcome {
 }
 
 async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<AssembleResult, AssembleFailure> {
-    let AssembleRequest { repository, tag, mut assembly, expected, reused_program, identity, registries, absent_apis, timeout_seconds: _ } =
-        request;
+    let AssembleRequest {
+        repository,
+        tag,
+        mut assembly,
+        expected,
+        reused_program: reused,
+        identity,
+        registries,
+        absent_apis,
+        timeout_seconds: _,
+    } = request;
     let unfit = |reason, message: String| AssembleFailure::new(reason, &message, false);
     assembly.epoch = commit_time(&args.source_info).map_err(|message| unfit(Reason::AssembleFailed, message))?;
     let credentials = |file: Option<&PathBuf>| match file {
@@ -157,10 +166,10 @@ async fn assembled(args: &AssembleArgs, request: AssembleRequest) -> Result<Asse
             return image.accept(metadata, &tag, &absent_apis, &say).await;
         }
         let unpacked = tempfile::tempdir().map_err(AssembleError::WriteLayer)?;
-        let program = match (&reused_program, &args.program_image, &args.program_dir) {
-            (Some(known), _, _) => {
-                let program = known_programs::fetch(known, &registry, unpacked.path()).await?;
-                say(format!("program: {} from {}", megabytes(program.size), known.image));
+        let program = match (&reused, &args.program_image, &args.program_dir) {
+            (Some(reused), _, _) => {
+                let program = reused_program::fetch(reused, &registry, unpacked.path()).await?;
+                say(format!("program: {} from {}", megabytes(program.size), reused.image));
                 program
             }
             (None, Some(image), _) => {

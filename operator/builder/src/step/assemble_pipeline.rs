@@ -24,8 +24,8 @@ use std::path::Path;
 use windows_image::Assembly;
 use windows_image::assemble::{Blob, Image, assemble};
 use windows_image::base::{self, Base};
-use windows_image::beside::Beside;
 use windows_image::layer::{self, Layer, Packing, ProgramName};
+use windows_image::loadable_files::LoadableFiles;
 use windows_image::manifest::Descriptor;
 use windows_image::read_back::ReadBack;
 use windows_image::sbom::Contents;
@@ -107,12 +107,12 @@ pub async fn prepare<'a>(
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let (owned, packing) = (program.clone(), Packing { epoch: assembly.epoch, compression: assembly.compression, threads });
     let files = FilesBlob::write(assembly, program, source, packing, say).await?;
-    let beside = files.as_ref().map(|files| files.beside.clone()).unwrap_or_default();
+    let loadable = files.as_ref().map(|files| files.loadable.clone()).unwrap_or_default();
     let written = async {
         let written = tokio::task::spawn_blocking(move || write_layer(&owned, packing)).await;
         written.map_err(|_| AssembleError::Interrupted)?.map_err(AssembleError::WriteLayer)
     };
-    let (learned, (layer, layer_file)) = tokio::try_join!(learn(program.clone(), beside, &found, absent_apis, say), written)?;
+    let (learned, (layer, layer_file)) = tokio::try_join!(learn(program.clone(), loadable, &found, absent_apis, say), written)?;
     let assembly = &Assembly { learned, ..assembly.clone() };
     let (name, raw, size) = (program.name.as_str(), megabytes(program.size), megabytes(layer.size));
     say(format!("layer: {name} of {raw} compressed to {size} with {threads} thread{}", if threads == 1 { "" } else { "s" }));
@@ -148,7 +148,7 @@ async fn side_by_side(work: Vec<BoxFuture<'_, Result<(), AssembleError>>>) -> Re
 /// Looks through the program for what its image depends on, and for what of it, or of the files beside it, may not work on these bases.
 async fn learn(
     program: Program,
-    beside: Beside,
+    loadable: LoadableFiles,
     found: &FoundBases<'_>,
     absent_apis: &[AbsentApi],
     say: Say<'_>,
@@ -158,7 +158,7 @@ async fn learn(
     let (owned, path) = (apis.clone(), program.path.clone());
     let read = tokio::task::spawn_blocking(move || {
         let learned = Learned::read(File::open(&program.path)?, &owned, &flavors)?;
-        Ok::<_, std::io::Error>(beside.with(learned, &owned, &flavors))
+        Ok::<_, std::io::Error>(loadable.with(learned, &owned, &flavors))
     });
     let failed = |source| AssembleError::ReadProgram { path, source };
     let learned = read.await.map_err(|_| AssembleError::Interrupted)?.map_err(failed)?;

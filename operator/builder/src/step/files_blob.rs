@@ -8,10 +8,10 @@ use crate::progress::{Say, megabytes, shown};
 use gowindows_clients::oci::{Progress, Reference, Registry};
 use std::path::Path;
 use windows_image::Assembly;
-use windows_image::beside::Beside;
 use windows_image::files as image_files;
 use windows_image::files::{FilesLayer, Tree};
 use windows_image::layer::Packing;
+use windows_image::loadable_files::LoadableFiles;
 use windows_image::manifest::Descriptor;
 
 /// The time of every file, in seconds since 1970. Not the commit's: each commit would be another layer of the same files, to be stored and
@@ -22,7 +22,7 @@ const EPOCH: i64 = 0;
 pub(super) struct FilesBlob {
     pub(super) layer: FilesLayer,
     pub(super) file: tempfile::NamedTempFile,
-    pub(super) beside: Beside,
+    pub(super) loadable: LoadableFiles,
 }
 
 impl FilesBlob {
@@ -46,12 +46,12 @@ impl FilesBlob {
             let out = std::io::BufWriter::with_capacity(256 * 1024, file.as_file());
             let layer = image_files::write(&tree, |file| files::open(&root, file), packing, out);
             let layer = layer.map_err(AssembleError::WriteLayer)?;
-            let mut beside = Beside::default();
+            let mut loadable = LoadableFiles::default();
             for found in tree.found() {
                 let failed = |source| FilesError::Read { path: found.from.clone(), source };
-                beside.note(&found.to, || files::open(&root, found)).map_err(failed)?;
+                loadable.note(&found.to, || files::open(&root, found)).map_err(failed)?;
             }
-            Ok::<_, AssembleError>(Self { layer, file, beside })
+            Ok::<_, AssembleError>(Self { layer, file, loadable })
         });
         let blob = written.await.map_err(|_| AssembleError::Interrupted)??;
         let (count, raw, size) = (blob.layer.files, megabytes(blob.layer.bytes), megabytes(blob.layer.size));
@@ -60,7 +60,7 @@ impl FilesBlob {
     }
 
     pub(super) async fn push(&self, registry: &Registry, repository: &Reference, say: Say<'_>) -> Result<(), AssembleError> {
-        let Self { layer, file, beside: _ } = self;
+        let Self { layer, file, loadable: _ } = self;
         if registry.blob_exists(repository, &layer.digest).await? {
             return Ok(());
         }

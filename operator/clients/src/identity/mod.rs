@@ -6,10 +6,10 @@
 //! Google  token -> STS /v1/token                 -> access token  (-> generateAccessToken of an account) -> oauth2accesstoken:token
 //! ```
 //!
-//! The controller asks the API server for the token; a build pod has it in a file. One file per cloud shapes requests and reads answers; `wire` sends. Servers come from the operator (`decide::request::identity`),
+//! The controller asks the API server for the token; a build pod has it in a file. One file per cloud shapes requests and reads answers; `wire` sends. Servers come from the operator (`gowindows_model::request`),
 //! never from a redirect, and every answer is short. A password is for the registry that was named when the exchange began.
 //!
-//! What it deliberately does not do: keep anything (`observe::logins` does), or ask a metadata server: a node's own identity is not a
+//! What it deliberately does not do: keep anything (the controller does), or ask a metadata server: a node's own identity is not a
 //! tenant's.
 
 mod aws;

@@ -233,9 +233,9 @@ async fn each_trouble_of_a_registry_has_its_reason() {
         let fake = Fake::start(trouble).await;
         let settings = RegistrySettings { host: fake.host.clone(), plain_http: true, ..RegistrySettings::default() };
         let client = OciRegistry::new(vec![settings]);
-        let miss = client.published(&format!("{}/shop/app", fake.host), "gw-1", Author::Us, None).await.expect_err("trouble");
-        assert_eq!(miss.reason, reason, "{number}: {}", miss.message);
-        assert!(miss.message.contains(says) && miss.message.contains(&fake.host), "{number}: {}", miss.message);
+        let error = client.published(&format!("{}/shop/app", fake.host), "gw-1", Author::Us, None).await.expect_err("trouble");
+        assert_eq!(error.reason, reason, "{number}: {}", error.message);
+        assert!(error.message.contains(says) && error.message.contains(&fake.host), "{number}: {}", error.message);
         let asked = fake.seen.lock().expect("no panic").len();
         assert!(asked <= 2, "{number}: asked {asked} times in one go");
         let base = client.base(&format!("{}/windows/nanoserver:ltsc2022", fake.host), None).await.expect_err("trouble");
@@ -249,12 +249,12 @@ async fn a_base_that_cannot_be_built_on_is_told_before_a_build() {
     let fake = Fake::start(|_, _| answer(200, &[("content-type", media_type::INDEX)], MANIFEST)).await;
     let settings = RegistrySettings { host: fake.host.clone(), plain_http: true, ..RegistrySettings::default() };
     let reference = format!("{}/linux:1", fake.host);
-    let miss = OciRegistry::new(vec![settings]).base(&reference, None).await.expect_err("not a base");
-    assert_eq!(miss.reason, Reason::BaseInvalid);
+    let error = OciRegistry::new(vec![settings]).base(&reference, None).await.expect_err("not a base");
+    assert_eq!(error.reason, Reason::BaseInvalid);
     assert!(
-        ["image.base", &reference, "windows/amd64", "nanoserver:ltsc2022"].iter().all(|part| miss.message.contains(part)),
+        ["image.base", &reference, "windows/amd64", "nanoserver:ltsc2022"].iter().all(|part| error.message.contains(part)),
         "{}",
-        miss.message
+        error.message
     );
 }
 

@@ -129,7 +129,7 @@ impl Stage {
         Self { cluster, world, requests }
     }
 
-    /// How many requests arrived while everything was tried, and whether the effects and the status were told to be no one's.
+    /// How many requests arrived while everything was tried, and whether the writes and the status were told to be no one's.
     async fn everything(&self, leadership: &Leadership) -> (usize, bool) {
         let delete = |job: &str| step(Aspect::Retention, Write::Delete { job: job.into() });
         let plan = Plan { steps: ["one", "two"].map(delete).to_vec(), ..Plan::default() };

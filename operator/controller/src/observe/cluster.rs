@@ -258,9 +258,9 @@ fn source_key(object: &GoWindowsImage) -> String {
 
 /// Names the Secret whose content is at fault: the clients know only what is in it.
 fn of_secret(field: &str, name: Option<&str>) -> impl FnOnce(CallError) -> CallError {
-    move |miss| match (miss.reason, name) {
-        (Reason::SecretInvalid, Some(name)) => CallError { message: format!("{field}: Secret {name}: {}", miss.message), ..miss },
-        _ => miss,
+    move |error| match (error.reason, name) {
+        (Reason::SecretInvalid, Some(name)) => CallError { message: format!("{field}: Secret {name}: {}", error.message), ..error },
+        _ => error,
     }
 }
 

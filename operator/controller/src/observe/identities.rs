@@ -121,10 +121,10 @@ mod tests {
         assert_eq!(asked("push").await, Ok("a-token".into()));
         let mut said = Vec::new();
         for name in ["nobody", "forbidden", "broken"] {
-            let miss = asked(name).await.expect_err("no token");
-            assert_eq!(miss.reason, Reason::IdentityUnavailable);
-            assert!(miss.message.contains("image.identity.serviceAccountName: "), "{}", miss.message);
-            said.push(miss.message.replace(name, "NAME"));
+            let error = asked(name).await.expect_err("no token");
+            assert_eq!(error.reason, Reason::IdentityUnavailable);
+            assert!(error.message.contains("image.identity.serviceAccountName: "), "{}", error.message);
+            said.push(error.message.replace(name, "NAME"));
         }
         assert!(said[0] == said[1] && said[0].contains("config/samples/registry-identity.yaml"), "{said:?}");
         assert!(said[2].ends_with("could not be had: no."), "{said:?}");

@@ -19,9 +19,9 @@ impl Cluster {
     /// The builds, each with its parts and its tests, and the parts and tests without a build.
     pub(super) async fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> (Vec<Build>, Vec<(String, Timestamp)>) {
         let pods = self.stores.pods.state();
-        let (mut builds, strays) = builds(&self.jobs(object, now), |job| pods_of(&pods, job));
+        let (mut builds, orphans) = builds(&self.jobs(object, now), |job| pods_of(&pods, job));
         self.ask_for_pods(object, &mut builds, now).await;
-        (builds, strays)
+        (builds, orphans)
     }
 
     /// The Jobs that are an object's, as watched and as written.

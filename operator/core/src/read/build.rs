@@ -55,7 +55,7 @@ pub fn build(job: &Job, pods: &[Arc<Pod>]) -> Option<Build> {
         uncounted,
         state,
         stopped,
-        before: relay::legs(job),
+        before: relay::parts(job),
         current,
         idle,
         tests: annotation(names::ANNOTATION_TESTS).map(|job| Tests { job, before: Vec::new(), run: None }),

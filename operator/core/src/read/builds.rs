@@ -16,11 +16,11 @@ pub fn builds(jobs: &[Arc<Job>], pods: impl Fn(&Job) -> Vec<Arc<Pod>>) -> (Vec<B
     let role = |job: &Job| Role::of_label(job.labels().get(names::LABEL_ROLE).map(String::as_str));
     let (jobs, others): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| role(job) == Some(Role::Build));
     let mut runs: BTreeMap<String, Run> = others.iter().map(|job| (job.name_any(), run(job, &pods(job)))).collect();
-    let legs: BTreeMap<String, _> = others.iter().map(|job| (job.name_any(), relay::legs(job))).collect();
+    let parts: BTreeMap<String, _> = others.iter().map(|job| (job.name_any(), relay::parts(job))).collect();
     let whole = |mut build: Build| {
         relay::fill(&mut build.before, &mut runs);
         let tests = build.tests.as_mut().and_then(|tests| {
-            tests.before = legs.get(&tests.job).cloned().unwrap_or_default();
+            tests.before = parts.get(&tests.job).cloned().unwrap_or_default();
             relay::fill(&mut tests.before, &mut runs);
             runs.remove(&tests.job).map(|run| relay::joined(&tests.before, run))
         });

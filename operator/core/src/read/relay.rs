@@ -4,7 +4,7 @@
 //! |---|---|
 //! | failed | failed, as it says |
 //! | is gone, and its results were not taken over | failed: what it left may be gone too |
-//! | else | as it says; a Job whose turn has come is queued |
+//! | else | as it says; the current Job is queued |
 //!
 //! A Job that is resumed takes over what those before it have left, and from then on they do not matter.
 
@@ -17,23 +17,23 @@ use kube_core::ResourceExt;
 use std::collections::BTreeMap;
 
 /// The Jobs before a Job, of which nothing is known yet.
-pub(super) fn legs(job: &Job) -> Vec<PartJob> {
+pub(super) fn parts(job: &Job) -> Vec<PartJob> {
     let names = job.annotations().get(names::ANNOTATION_AFTER).into_iter().flat_map(|names| names.split(','));
     names.map(|name| PartJob { job: name.to_owned(), run: None }).collect()
 }
 
 /// Takes what is known of Jobs out of `runs`.
-pub(super) fn fill(legs: &mut [PartJob], runs: &mut BTreeMap<String, Run>) {
-    for leg in legs {
-        leg.run = runs.remove(&leg.job);
+pub(super) fn fill(parts: &mut [PartJob], runs: &mut BTreeMap<String, Run>) {
+    for part in parts {
+        part.run = runs.remove(&part.job);
     }
 }
 
 /// How the last Job gets on together with those before it.
 pub(super) fn joined(before: &[PartJob], mut last: Run) -> Run {
-    let stages = before.iter().filter_map(|leg| leg.run.as_ref()).flat_map(|run| run.stages.clone());
+    let stages = before.iter().filter_map(|part| part.run.as_ref()).flat_map(|run| run.stages.clone());
     last.stages = stages.chain(last.stages).collect();
-    let told = before.iter().filter_map(|leg| leg.run.as_ref()).map(|run| &run.facts).find(|facts| **facts != SourceFacts::default());
+    let told = before.iter().filter_map(|part| part.run.as_ref()).map(|run| &run.facts).find(|facts| **facts != SourceFacts::default());
     if let Some(facts) = told {
         last.facts.clone_from(facts);
     }
@@ -42,12 +42,12 @@ pub(super) fn joined(before: &[PartJob], mut last: Run) -> Run {
     if !waits && !waited_in_vain {
         return last;
     }
-    let succeeded = |leg: &&PartJob| leg.run.as_ref().is_some_and(|run| matches!(run.state, BuildState::Succeeded(_)));
-    let Some(leg) = before.iter().find(|leg| !succeeded(leg)) else { return last };
-    match &leg.run {
+    let succeeded = |part: &&PartJob| part.run.as_ref().is_some_and(|run| matches!(run.state, BuildState::Succeeded(_)));
+    let Some(part) = before.iter().find(|part| !succeeded(part)) else { return last };
+    match &part.run {
         None if waited_in_vain => Run { idle: idle(before, &last), ..last },
         None => {
-            let message = format!("Job {} was deleted before its results were taken over.", leg.job);
+            let message = format!("Job {} was deleted before its results were taken over.", part.job);
             let failure = Failure { reason: Reason::Lost, stage: None, exit_code: None, message, log_tail: None };
             Run { state: BuildState::Failed(failure), current: None, idle: idle(before, &last), ..last }
         }
@@ -61,8 +61,8 @@ pub(super) fn joined(before: &[PartJob], mut last: Run) -> Run {
 
 /// The Jobs that wait, and were not told to end.
 fn idle(before: &[PartJob], last: &Run) -> Vec<String> {
-    let turns = before.iter().filter_map(|leg| leg.run.as_ref()).chain([last]).filter_map(|run| run.current.as_ref());
-    turns.filter(|current| current.since.is_none()).map(|current| current.job.clone()).collect()
+    let jobs = before.iter().filter_map(|part| part.run.as_ref()).chain([last]).filter_map(|run| run.current.as_ref());
+    jobs.filter(|current| current.since.is_none()).map(|current| current.job.clone()).collect()
 }
 
 /// Joined with the Jobs before its own.
@@ -103,9 +103,9 @@ mod tests {
         }
     }
 
-    /// The state together, and the Job whose turn it is with whether it is suspended.
-    fn together(legs: [Option<Run>; 2], last: Run) -> (BuildState, Option<(String, bool)>) {
-        let [source, compile] = legs;
+    /// The state together, and the current Job with whether it is suspended.
+    fn together(parts: [Option<Run>; 2], last: Run) -> (BuildState, Option<(String, bool)>) {
+        let [source, compile] = parts;
         let before = [PartJob { job: "source".into(), run: source }, PartJob { job: "compile".into(), run: compile }];
         let Run { state, current, .. } = joined(&before, last);
         (state, current.map(|current| (current.job, current.since.is_none())))
@@ -131,9 +131,9 @@ mod tests {
                 None,
             ),
         ];
-        for (legs, state, current) in table {
+        for (parts, state, current) in table {
             let expected = (state, current.map(|(job, suspended)| (job.to_owned(), suspended)));
-            assert_eq!(together(legs.clone(), waits("last")), expected, "{legs:?}");
+            assert_eq!(together(parts.clone(), waits("last")), expected, "{parts:?}");
         }
     }
 
@@ -141,20 +141,20 @@ mod tests {
     fn what_the_first_has_told_is_told_of_all() {
         let facts = SourceFacts { context_bytes: Some(7), cache: None };
         let source = Run { facts: facts.clone(), ..run("source", BuildState::Succeeded(None), None) };
-        let leg = |job: &str, run| PartJob { job: job.into(), run };
-        let before = [leg("source", Some(source)), leg("compile", Some(run("compile", BuildState::Running, None)))];
+        let part = |job: &str, run| PartJob { job: job.into(), run };
+        let before = [part("source", Some(source)), part("compile", Some(run("compile", BuildState::Running, None)))];
         assert_eq!(joined(&before, run("last", BuildState::Queued(None), None)).facts, facts);
-        let gone = before.map(|leg| PartJob { run: None, ..leg });
+        let gone = before.map(|part| PartJob { run: None, ..part });
         assert_eq!(joined(&gone, run("last", BuildState::Running, Some(Timestamp::UNIX_EPOCH))).facts, SourceFacts::default());
     }
 
     #[test]
     fn what_waits_for_one_that_failed_is_idle_and_ends_with_its_words() {
         let failure = Failure { reason: Reason::Timeout, stage: None, exit_code: None, message: "slow".into(), log_tail: None };
-        let leg = |job: &str, state, since| PartJob { job: job.into(), run: Some(run(job, state, since)) };
-        let failed = leg("source", BuildState::Failed(failure.clone()), None);
+        let part = |job: &str, state, since| PartJob { job: job.into(), run: Some(run(job, state, since)) };
+        let failed = part("source", BuildState::Failed(failure.clone()), None);
         let waits = run("last", BuildState::Queued(None), None);
-        let idle = joined(&[failed.clone(), leg("compile", BuildState::Queued(None), None)], waits).idle;
+        let idle = joined(&[failed.clone(), part("compile", BuildState::Queued(None), None)], waits).idle;
         assert_eq!(idle, ["compile", "last"]);
         let own = BuildState::Failed(Failure { message: "it was stopped".into(), ..failure.clone() });
         let ended = Run { stopped: Some(Stopped::PartFailed(Reason::Timeout)), ..run("last", own, None) };

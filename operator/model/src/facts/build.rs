@@ -50,7 +50,7 @@ pub struct Build {
     pub stopped: Option<Stopped>,
     /// The Jobs before its own, where it is made in several.
     pub before: Vec<PartJob>,
-    /// The one of its Jobs whose turn it is.
+    /// The first of its Jobs that has not succeeded; none where all has ended.
     pub current: Option<CurrentJob>,
     /// Those of its Jobs that wait for one that has failed.
     pub idle: Vec<String>,
@@ -114,7 +114,7 @@ pub struct Run {
     pub uncounted: bool,
     /// Why the operator stopped it, from the annotation.
     pub stopped: Option<Stopped>,
-    /// The Job whose turn it is.
+    /// The first of its Jobs that has not succeeded; none where all has ended.
     pub current: Option<CurrentJob>,
     /// The Jobs that wait for one that has failed.
     pub idle: Vec<String>,
@@ -177,7 +177,7 @@ impl Build {
         [to_stop(self.current.as_ref(), &self.idle), tests.unwrap_or_default()]
     }
 
-    /// Its Job, and that of its tests, whose turn it is.
+    /// Its current Job, and that of its tests.
     pub fn current_jobs(&self) -> impl Iterator<Item = &CurrentJob> {
         self.current.iter().chain(self.test_run().and_then(|run| run.current.as_ref()))
     }
@@ -205,13 +205,13 @@ impl Build {
 
     /// All of its Jobs that are there, its own last.
     pub fn all_jobs(&self) -> impl Iterator<Item = &str> {
-        let there = |leg: &&PartJob| leg.run.is_some();
-        let parts = self.before.iter().chain(self.tests.iter().flat_map(|tests| &tests.before)).filter(there).map(|leg| leg.job.as_str());
+        let there = |part: &&PartJob| part.run.is_some();
+        let parts = self.before.iter().chain(self.tests.iter().flat_map(|tests| &tests.before)).filter(there).map(|part| part.job.as_str());
         let tests = self.tests.iter().filter(|tests| tests.run.is_some()).map(|tests| tests.job.as_str());
         parts.chain(tests).chain([self.job.as_str()])
     }
 
-    /// The Jobs of it that wait, and whose turn has come. Those that need a slot are not among them.
+    /// Its current Jobs, as far as they wait. Those that need a slot are not among them.
     pub fn to_resume(&self) -> impl Iterator<Item = &str> {
         self.current_jobs().filter(|current| current.since.is_none() && !current.queued).map(|current| current.job.as_str())
     }

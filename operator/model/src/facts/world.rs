@@ -1,7 +1,7 @@
 //! What is known at the start of a pass?
 //!
-//! [`World`] is everything that [`gowindows_core::decide`] may look at. Kubernetes facts are complete when a pass starts (a failure to
-//! read them ends the pass); facts of the outside world are answers to [`Question`]s that `decide` asks when it needs them,
+//! [`World`] is everything that the decision (`gowindows_core::pass::decide`) may look at. Kubernetes facts are complete when a pass starts (a failure to
+//! read them ends the pass); facts of the outside world are answers to [`Question`]s that the decision asks when it needs them,
 //! and a failure to get one is an answer too.
 
 use super::{Build, Nodes, Queue, Seen, Workload};

@@ -11,7 +11,7 @@ fn signed_world() -> World {
 }
 
 fn attestation(plan: &Plan) -> Option<&Attestation> {
-    writes(plan).iter().find_map(|effect| if let Write::Attest { attestation, .. } = effect { Some(attestation.as_ref()) } else { None })
+    writes(plan).iter().find_map(|write| if let Write::Attest { attestation, .. } = write { Some(attestation.as_ref()) } else { None })
 }
 
 /// A pass in which the registry is away, or refuses: what waits for a signature is not tried.

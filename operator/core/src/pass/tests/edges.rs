@@ -39,7 +39,7 @@ fn targets_get_their_verdict() {
         let plan = settle(&mut world, Some(&image()));
         let target = &plan.verdicts.rollout.targets[0];
         assert_eq!((target.phase, target.reason), (phase, reason), "{workload:?}");
-        assert_eq!(writes(&plan).iter().any(|effect| matches!(effect, Write::Roll(_))), rolls, "{workload:?}");
+        assert_eq!(writes(&plan).iter().any(|write| matches!(write, Write::Roll(_))), rolls, "{workload:?}");
     }
 }
 
@@ -143,7 +143,7 @@ fn old_jobs_go_and_the_current_one_stays() {
     }
     let plan = settle(&mut world, None);
     let deleted: Vec<_> =
-        writes(&plan).iter().map(|effect| if let Write::Delete { job } = effect { job.clone() } else { panic!("{effect:?}") }).collect();
+        writes(&plan).iter().map(|write| if let Write::Delete { job } = write { job.clone() } else { panic!("{write:?}") }).collect();
     assert_eq!(deleted, ["old-3", "old-2", "old-1", "old-0"], "5 succeeded ones are kept, the current one among them");
 }
 
@@ -204,8 +204,8 @@ fn a_target_that_refuses_again_is_no_news() {
         world.now = at(1000 + 10 * pass);
         let plan = settle(&mut world, Some(&image()));
         assert_eq!(names_of(&plan), ["Roll"]);
-        let miss = CallError { reason: Reason::TargetRefused, message: "No.".into() };
-        let refused = Outcome { steps: vec![Done::Failed(miss)], ..Outcome::default() };
+        let error = CallError { reason: Reason::TargetRefused, message: "No.".into() };
+        let refused = Outcome { steps: vec![Done::Failed(error)], ..Outcome::default() };
         statuses.push(crate::pass::report(&world, &plan, &refused));
         let mut object = (*world.object).clone();
         object.status = statuses.last().cloned();

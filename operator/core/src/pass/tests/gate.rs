@@ -299,7 +299,7 @@ fn stray_tests_go_after_a_while_and_old_ones_with_their_build() {
     Arc::make_mut(&mut world.object).spec.history = Some(serde_json::from_value(json!({"succeeded": 1})).expect("a history"));
     let plan = settle_with(&mut world, &tags);
     let deleted: Vec<_> =
-        writes(&plan).into_iter().filter_map(|effect| if let Write::Delete { job } = effect { Some(job.as_str()) } else { None }).collect();
+        writes(&plan).into_iter().filter_map(|write| if let Write::Delete { job } = write { Some(job.as_str()) } else { None }).collect();
     let tests = world.builds[0].tests.as_ref().map(|tests| tests.job.as_str());
     assert_eq!(deleted, [tests.expect("tests"), "old"]);
 }

@@ -4,7 +4,7 @@ use super::*;
 use gowindows_crds::v1alpha1::{NodeSystem, Phase};
 use gowindows_model::settings::SlotSettings;
 
-fn in_line(namespace: &str, job: &str, second: i64, runs: bool) -> QueuedJob {
+fn queued_job(namespace: &str, job: &str, second: i64, runs: bool) -> QueuedJob {
     QueuedJob { namespace: namespace.into(), job: job.into(), system: NodeSystem::Linux, created: at(second), runs }
 }
 
@@ -20,14 +20,14 @@ fn next(jobs: &[QueuedJob], slots: SlotSettings) -> Vec<String> {
 #[test]
 fn the_next_slot_is_for_the_namespace_of_which_the_fewest_run() {
     let mut jobs = vec![
-        in_line("a", "1", 1, true),
-        in_line("a", "2", 2, false),
-        in_line("a", "3", 3, false),
-        in_line("b", "1", 4, false),
-        in_line("c", "1", 4, false),
-        in_line("c", "2", 5, false),
+        queued_job("a", "1", 1, true),
+        queued_job("a", "2", 2, false),
+        queued_job("a", "3", 3, false),
+        queued_job("b", "1", 4, false),
+        queued_job("c", "1", 4, false),
+        queued_job("c", "2", 5, false),
     ];
-    let windows = QueuedJob { system: NodeSystem::Windows, ..in_line("a", "w", 0, false) };
+    let windows = QueuedJob { system: NodeSystem::Windows, ..queued_job("a", "w", 0, false) };
     jobs.push(windows.clone());
     let order = ["b/1", "c/1", "a/2", "c/2", "a/3"];
     for slots in 1..=6_usize {
@@ -40,7 +40,7 @@ fn the_next_slot_is_for_the_namespace_of_which_the_fewest_run() {
     assert_eq!(admitted(&Queue { jobs }, linux(1), NodeSystem::Windows), [&windows], "each system has slots of its own");
     // More run than there are slots now: nothing is stopped, and nothing begins.
     assert_eq!(
-        next(&[in_line("a", "1", 1, true), in_line("a", "2", 1, true), in_line("b", "1", 1, false)], linux(1)),
+        next(&[queued_job("a", "1", 1, true), queued_job("a", "2", 1, true), queued_job("b", "1", 1, false)], linux(1)),
         Vec::<String>::new()
     );
 }
@@ -48,12 +48,12 @@ fn the_next_slot_is_for_the_namespace_of_which_the_fewest_run() {
 #[test]
 fn whoever_gets_slots_one_by_one_gets_them_in_the_order_that_was_told() {
     let mut jobs: Vec<QueuedJob> =
-        (0..12).map(|n| in_line(["a", "b", "c"][n % 3], &n.to_string(), i64::try_from(n / 5).expect("small"), false)).collect();
+        (0..12).map(|n| queued_job(["a", "b", "c"][n % 3], &n.to_string(), i64::try_from(n / 5).expect("small"), false)).collect();
     let told = next(&jobs, linux(12));
-    for turn in &told {
+    for next_job in &told {
         let running = u32::try_from(jobs.iter().filter(|job| job.runs).count()).expect("small");
-        assert_eq!(next(&jobs, linux(running + 1)), std::slice::from_ref(turn));
-        let job = jobs.iter_mut().find(|job| format!("{}/{}", job.namespace, job.job) == *turn).expect("it is there");
+        assert_eq!(next(&jobs, linux(running + 1)), std::slice::from_ref(next_job));
+        let job = jobs.iter_mut().find(|job| format!("{}/{}", job.namespace, job.job) == *next_job).expect("it is there");
         job.runs = true;
     }
     assert_eq!(told.len(), 12, "everybody gets one");
@@ -71,8 +71,8 @@ fn a_build_waits_for_its_slot_and_says_so() {
     assert_eq!(job.spec.as_ref().and_then(|spec| spec.suspend), Some(true), "its place is its creation");
     report(&mut world, &plan);
     world.builds.push(build(&job, &[]).expect("a build of ours"));
-    let own = in_line("team", job.metadata.name.as_deref().expect("a name"), 5, false);
-    world.queue.jobs = vec![in_line("other", "runs", 0, true), in_line("third", "waits", 1, false), own.clone()];
+    let own = queued_job("team", job.metadata.name.as_deref().expect("a name"), 5, false);
+    world.queue.jobs = vec![queued_job("other", "runs", 0, true), queued_job("third", "waits", 1, false), own.clone()];
     world.now = at(100_000);
     let waits = with_slots(&mut world);
     assert_eq!(names_of(&waits), Vec::<&str>::new(), "nor is it overdue: build.timeouts.queue begins with the slot");
@@ -86,7 +86,7 @@ fn a_build_waits_for_its_slot_and_says_so() {
     let plan = with_slots(&mut world);
     let started: Vec<_> = writes(&plan)
         .into_iter()
-        .filter_map(|effect| if let Write::Admit { job, .. } = effect { Some(job.as_str()) } else { None })
+        .filter_map(|write| if let Write::Admit { job, .. } = write { Some(job.as_str()) } else { None })
         .collect();
     assert_eq!(started, ["waits"]);
     // Without slots nothing is as it was before there were any.

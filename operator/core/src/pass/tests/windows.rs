@@ -113,8 +113,8 @@ fn relayed_of(more: Value, states: [Option<BuildState>; 2], own: Option<BuildSta
         Run { created: world.now, state, current, ..run(job, &[]) }
     };
     let mut whole = build(last, &[]).expect("a build");
-    for ((leg, job), state) in whole.before.iter_mut().zip([source, compile]).zip(states) {
-        leg.run = Some(got(job, state));
+    for ((part, job), state) in whole.before.iter_mut().zip([source, compile]).zip(states) {
+        part.run = Some(got(job, state));
     }
     let Run { state, current, .. } = got(last, own);
     (whole.created, whole.state, whole.current) = (world.now, state, current);
@@ -135,14 +135,14 @@ fn each_job_is_resumed_when_the_one_before_it_has_succeeded() {
         ([done(), done()], None, Some("")),
         ([done(), done()], Some(BuildState::Running), None),
     ];
-    for (legs, own, expected) in table {
-        let mut world = relayed(legs.clone(), own);
+    for (parts, own, expected) in table {
+        let mut world = relayed(parts.clone(), own);
         let name = world.builds[0].job.clone();
         let plan = settle(&mut world, None);
         let resumed: Vec<&String> =
-            writes(&plan).into_iter().filter_map(|effect| if let Write::Resume { job } = effect { Some(job) } else { None }).collect();
-        assert_eq!(resumed, expected.map(|end| format!("{name}{end}")).iter().collect::<Vec<_>>(), "{legs:?}");
-        assert_eq!(writes(&plan).len(), resumed.len(), "{legs:?}: {:?}", writes(&plan));
+            writes(&plan).into_iter().filter_map(|write| if let Write::Resume { job } = write { Some(job) } else { None }).collect();
+        assert_eq!(resumed, expected.map(|end| format!("{name}{end}")).iter().collect::<Vec<_>>(), "{parts:?}");
+        assert_eq!(writes(&plan).len(), resumed.len(), "{parts:?}: {:?}", writes(&plan));
     }
 }
 
@@ -182,12 +182,12 @@ fn a_part_that_fails_fails_the_build_and_nothing_is_resumed() {
 
 #[test]
 fn a_cancelled_build_is_stopped_where_it_is() {
-    for (legs, stopped) in [
+    for (parts, stopped) in [
         ([Some(BuildState::Running), None], "-source"),
         ([Some(BuildState::Succeeded(None)), None], "-compile"),
         ([Some(BuildState::Succeeded(None)), Some(BuildState::Running)], "-compile"),
     ] {
-        let mut world = relayed(legs, None);
+        let mut world = relayed(parts, None);
         let mut object = (*world.object).clone();
         object.annotations_mut().insert(names::ORDER_CANCEL.into(), "1".into());
         world.object = Arc::new(object);

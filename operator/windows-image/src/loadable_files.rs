@@ -16,14 +16,14 @@ const PROGRAM_FOLDER: &str = r"c:\app\";
 
 /// What is known of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Beside {
+pub struct LoadableFiles {
     /// Names, in lower case, of those in the program's own folder.
     in_program_folder: BTreeSet<String>,
     /// DLLs that a file imports, by the file's path in the image.
     imports: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Beside {
+impl LoadableFiles {
     /// Takes note of a file at this path in the image (`C:\app\odbc.dll`). It is opened only where its name says that it is loaded; one that
     /// is no PE file for 64 bits is passed over: Windows will say so itself.
     ///
@@ -66,11 +66,11 @@ mod tests {
     fn warned(program: &[&str], files: &[(&str, &[u8])], flavor: Flavor) -> Vec<String> {
         let (apis, flavors) = (WindowsApis::shipped(), BTreeSet::from([flavor]));
         let learned = Learned::read(Cursor::new(importing(program, &[])), apis, &flavors).expect("a program");
-        let mut beside = Beside::default();
+        let mut loadable = LoadableFiles::default();
         for (path, bytes) in files {
-            beside.note(path, || Ok(Cursor::new(*bytes))).expect("readable");
+            loadable.note(path, || Ok(Cursor::new(*bytes))).expect("readable");
         }
-        let learned = beside.with(learned, apis, &flavors);
+        let learned = loadable.with(learned, apis, &flavors);
         learned.warnings.iter().filter(|warning| **warning != Warning::Unread).map(ToString::to_string).collect()
     }
 
