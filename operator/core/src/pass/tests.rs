@@ -1,30 +1,25 @@
-//! The decisions of the first slice, each from a world that is written down.
+//! Decisions, each from a world that is written down, read from the plan: verdicts, orders and other writes as values.
 
 mod attest;
 mod bases;
 mod budget;
-mod caches;
-mod dockerfile;
 mod edges;
-mod engines;
 mod gate;
-mod identity;
-mod in_pod;
 mod memory;
-mod modules;
 mod program;
 mod queue;
+mod rendered;
 mod template;
 mod windows;
 
 use super::decide;
-use crate::build::{admitted, render};
+use crate::build::admitted;
 use crate::pace::later;
 use crate::read::*;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::names;
-use gowindows_crds::v1alpha1::{BinaryStatus, GoWindowsImageStatus, ImageStatus, InputsStatus, RolloutPhase, TargetKind};
+use gowindows_crds::v1alpha1::{BinaryStatus, GoWindowsImageStatus, ImageStatus, InputsStatus, NodeSystem, RolloutPhase, TargetKind};
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::*;
 use gowindows_model::inputs::*;
@@ -32,8 +27,6 @@ use gowindows_model::plan::*;
 use gowindows_model::question::Question;
 use gowindows_model::request::{Refusal, Request};
 use gowindows_model::settings::Settings;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodSpec};
 use k8s_openapi::jiff::Timestamp;
 use kube_core::ResourceExt;
 use serde_json::{Value, json};
@@ -141,21 +134,6 @@ fn names_of(plan: &Plan) -> Vec<&'static str> {
     plan.steps.iter().map(|step| step.write.name()).collect()
 }
 
-/// The Jobs with which a plan's attempt is carried out; the last one is the build. All of it is in the order.
-fn jobs(plan: &Plan) -> Vec<Job> {
-    started(plan).map(|order| render::objects(&object(json!({})), &settings(), order).jobs).unwrap_or_default()
-}
-
-/// The claims that are created before them.
-fn claims(plan: &Plan) -> Vec<PersistentVolumeClaim> {
-    started(plan).map(|order| render::objects(&object(json!({})), &settings(), order).claims).unwrap_or_default()
-}
-
-/// The one that is the build.
-fn job(plan: &Plan) -> Option<Job> {
-    jobs(plan).pop()
-}
-
 /// The order of a first build of these inputs.
 fn order_of(object: &GoWindowsImage, settings: &Settings, inputs: Inputs) -> BuildOrder {
     let request = Arc::new(Request::new(object, settings).expect("valid"));
@@ -177,10 +155,6 @@ fn order_of(object: &GoWindowsImage, settings: &Settings, inputs: Inputs) -> Bui
     }
 }
 
-fn pod_of(job: Job) -> PodSpec {
-    job.spec.and_then(|job| job.template.spec).expect("a pod")
-}
-
 fn image() -> ImageStatus {
     ImageStatus { reference: format!("registry.example.com/shop@{DIGEST}"), digest: DIGEST.into(), ..ImageStatus::default() }
 }
@@ -198,18 +172,68 @@ fn with_job(mut world: World, state: BuildState) -> World {
     world
 }
 
-/// A plan's Job was created and got this far; what has ended took a minute.
+/// A plan's Jobs were created and got this far; what has ended took a minute.
 fn goes_on(world: &mut World, plan: &Plan, state: BuildState) {
-    let job = job(plan).expect("a build");
-    let mut build = build(&job, &[]).expect("a build of ours");
-    build.created = world.now;
-    build.finished = (!state.is_active()).then_some(later(world.now, Duration::from_secs(60)));
-    build.running = state.is_active();
-    build.current = current(build.current, &state, world.now);
-    build.state = state;
-    world.builds.push(build);
+    let build = ordered(started(plan).expect("a build"), world.now);
+    let finished = (!state.is_active()).then_some(later(world.now, Duration::from_secs(60)));
+    let current = current(build.current, &state, world.now);
+    world.builds.push(Build { finished, running: state.is_active(), current, state, ..build });
     world.answers.asked.clear();
     world.answers.published.clear();
+}
+
+/// The build of an order, whose Jobs were created at this moment and have no pods yet.
+fn ordered(order: &BuildOrder, now: Timestamp) -> Build {
+    let BuildOrder { job, request, inputs, queued, .. } = order;
+    let parts = |own: &str, windows: bool, names: &[&str]| -> Vec<PartJob> {
+        let names = names.iter().filter(|_| windows && order.reused_program.is_none());
+        names.map(|name| PartJob { job: format!("{own}-{name}"), run: None }).collect()
+    };
+    let before = parts(job, request.build.system == NodeSystem::Windows, &["source", "compile"]);
+    let Run { uid, stages, facts, state, current, .. } = created(job, !before.is_empty() || queued.linux, queued.linux, now);
+    Build {
+        job: job.clone(),
+        uid,
+        fingerprint: inputs.fingerprint()[..32].to_owned(),
+        inputs: Some(inputs.clone()),
+        attempt: order.attempt,
+        engine: request.build.engine.kind(),
+        elsewhere: request.build.engine.is_elsewhere(),
+        cause: order.cause.clone(),
+        rebuild_token: order.rebuild_token.clone(),
+        program_of: order.reused_program.as_ref().map(|program| program.image.clone()),
+        memory: order.memory.clone(),
+        created: now,
+        finished: None,
+        stages,
+        facts,
+        state,
+        running: true,
+        uncounted: false,
+        stopped: None,
+        before,
+        current,
+        idle: Vec::new(),
+        tests: order.gated.then(|| Tests { job: format!("{job}-test"), before: Vec::new(), run: None }),
+    }
+}
+
+/// A Job that was created at this moment and has no pod yet.
+fn created(job: &str, suspended: bool, queued: bool, now: Timestamp) -> Run {
+    let since = (!suspended).then_some(now);
+    let current = CurrentJob { job: job.to_owned(), uid: String::new(), since, has_pod: false, evicted: false, queued };
+    Run {
+        uid: String::new(),
+        created: now,
+        finished: None,
+        stages: Vec::new(),
+        facts: SourceFacts::default(),
+        state: BuildState::Queued(None),
+        uncounted: false,
+        stopped: None,
+        current: Some(current),
+        idle: Vec::new(),
+    }
 }
 
 fn succeeded() -> BuildState {
@@ -437,12 +461,11 @@ fn each_order_acts_once() {
     world.object = Arc::new(object);
     let plan = settle(&mut world, None);
     assert_eq!(names_of(&plan), ["CreateJob"]);
-    let job = job(&plan).expect("a build");
-    assert_ne!(job.metadata.name.as_deref(), Some(world.builds[0].job.as_str()), "a rebuild is another Job");
+    let order = started(&plan).expect("a build");
+    assert_ne!(order.job, world.builds[0].job, "a rebuild is another Job");
     report(&mut world, &plan);
-    let fresh = build(&job, &[]).expect("ours");
-    let current = current(fresh.current.clone(), &fresh.state, world.now);
-    world.builds.push(Build { created: world.now, current, ..fresh });
+    let fresh = ordered(order, world.now);
+    world.builds.push(fresh);
     assert_eq!(names_of(&settle(&mut world, None)), Vec::<&str>::new());
 
     let mut running = with_job(self::world(json!({"metadata": {"annotations": {names::ORDER_CANCEL: "c1"}}})), BuildState::Running);

@@ -3,33 +3,26 @@
 use super::*;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::StageStatus;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-fn gate() -> Value {
+pub(super) fn gate() -> Value {
     json!({"spec": {"go": {"test": {"packages": ["./..."]}}}})
-}
-
-fn tag_of(job: &Job) -> String {
-    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).expect("a pod");
-    let request = pod.containers[0].args.as_ref().expect("arguments")[3].replace("$$", "$");
-    serde_json::from_str::<gowindows_model::wire::assemble::AssembleRequest>(&request).expect("a request").tag
 }
 
 /// A gated world whose build and tests got so far; `None`: the Job is gone.
 fn with_jobs(patch: Value, state: BuildState, tests: Option<BuildState>) -> World {
     let mut world = world(patch);
     let plan = settle(&mut world, None);
-    let [test, job] = &jobs(&plan)[..] else { panic!("two Jobs, the tests first: {:?}", writes(&plan)) };
+    let order = started(&plan).filter(|order| order.gated).expect("a build and its tests");
     let ends = |state: &BuildState, at_second| (!state.is_active()).then_some(at(at_second));
     let run = tests.map(|state| {
-        let fresh = run(test, &[]);
-        let current = current(fresh.current, &state, world.now);
-        Run { created: world.now, finished: ends(&state, 40), state, current, ..run(test, &[]) }
+        let fresh = created(&format!("{}-test", order.job), false, false, world.now);
+        let current = current(fresh.current.clone(), &state, world.now);
+        Run { finished: ends(&state, 40), state, current, ..fresh }
     });
-    let mut build = build(job, &[]).expect("a build of ours");
+    let mut build = ordered(order, world.now);
     build.current = current(build.current, &state, world.now);
-    (build.created, build.running, build.finished) = (world.now, state.is_active(), ends(&state, 60));
+    (build.running, build.finished) = (state.is_active(), ends(&state, 60));
     build.state = state;
     world.builds.push(tested(build, run));
     world.answers.asked.clear();
@@ -59,47 +52,6 @@ fn settle_with(world: &mut World, tags: &[String]) -> Plan {
 
 fn inputs(world: &World) -> Inputs {
     world.builds[0].inputs.clone().expect("inputs")
-}
-
-#[test]
-fn the_tests_are_a_job_of_their_own_and_the_image_waits_for_them() {
-    for engine in [json!({}), json!({"engine": "Kaniko"})] {
-        let mut patch = gate();
-        patch["spec"]["build"] = engine;
-        patch["spec"]["build"]["cache"] = json!({"volume": {}});
-        let mut world = world(patch);
-        let plan = settle(&mut world, None);
-        assert_eq!(names_of(&plan), ["CreateJob"]);
-        assert_eq!(claims(&plan).len(), 2, "one for each of the two");
-        let [test, job] = &jobs(&plan)[..] else { panic!("{:?}", writes(&plan)) };
-        let name = test.metadata.name.clone().expect("a name");
-        assert_eq!(job.metadata.annotations.as_ref().expect("annotations").get(names::ANNOTATION_TESTS), Some(&name));
-        assert_eq!(name, format!("{}-test", job.metadata.name.as_ref().expect("a name")));
-        assert_eq!(tag_of(job), plan.verdicts.build.inputs.as_ref().expect("inputs").untested_tag());
-        assert!(build(test, &[]).is_none() && build(job, &[]).is_some(), "an older operator takes it for no build");
-        assert_eq!(test.metadata.owner_references, job.metadata.owner_references);
-    }
-}
-
-#[test]
-fn the_pod_of_tests_is_restricted_and_sees_no_secret() {
-    let mut patch = gate();
-    let secrets = json!({"source": {"git": {"secretRef": {"name": "git"}}}, "image": {"pushSecretRef": {"name": "push"}}});
-    merge(&mut patch["spec"], &secrets);
-    patch["spec"]["build"] = json!({"timeouts": {"test": "4m"}});
-    let mut world = world(patch);
-    let plan = settle(&mut world, None);
-    let pod = jobs(&plan)[0].spec.clone().and_then(|spec| spec.template.spec).expect("a pod");
-    assert_eq!(engines::above_restricted(&pod), Vec::<String>::new());
-    let [test] = &pod.containers[..] else { panic!("{:?}", pod.containers) };
-    assert_eq!(test.command.clone().expect("a command"), ["go", "test", "-failfast", "-timeout=180s", "-tags", "timetzdata", "./..."]);
-    assert_eq!(test.image, Some(format!("r.example.com/go@{DIGEST}")));
-    let mounted: Vec<_> = test.volume_mounts.iter().flatten().map(|mount| mount.name.as_str()).collect();
-    assert_eq!(mounted, ["workspace", "cache", "tmp"]);
-    let volumes = serde_json::to_string(&pod.volumes).expect("JSON");
-    assert!(volumes.contains("\"git\"") && !volumes.contains("\"push\""), "{volumes}");
-    let first: Vec<_> = pod.init_containers.iter().flatten().map(|container| container.name.as_str()).collect();
-    assert_eq!(first, ["source"]);
 }
 
 #[test]
@@ -172,7 +124,7 @@ fn a_failed_test_ends_the_build_and_is_not_tried_again() {
     without.object = Arc::new(object);
     let plan = settle(&mut without, None);
     assert!(matches!(&plan.verdicts.build.cause, Some(Cause::SpecChanged(_))), "{:?}", plan.verdicts.build.cause);
-    assert_eq!(jobs(&plan).len(), 1);
+    assert_eq!(started(&plan).map(|order| order.gated), Some(false));
 }
 
 #[test]
@@ -187,7 +139,7 @@ fn whatever_fails_first_ends_the_other_and_the_next_attempt_waits_for_both() {
     let tests = world.builds[0].tests.as_mut().and_then(|tests| tests.run.as_mut()).expect("a run");
     (tests.state, tests.finished) = (failed(Reason::Cancelled), Some(at(62)));
     let plan = settle(&mut world, None);
-    assert_eq!(jobs(&plan).len(), 2, "{:?}", writes(&plan));
+    assert_eq!(started(&plan).map(|order| order.gated), Some(true), "{:?}", writes(&plan));
 }
 
 #[test]
@@ -236,14 +188,13 @@ fn what_has_passed_is_not_tested_again_unless_ordered() {
         settle(&mut world, None)
     };
     let plan = edited(json!({"spec": {"image": {"labels": {"team": "shop"}}}}));
-    let [job] = &jobs(&plan)[..] else { panic!("{:?}", writes(&plan)) };
-    assert_eq!(tag_of(job), plan.verdicts.build.inputs.as_ref().expect("inputs").tag());
+    assert_eq!(started(&plan).map(|order| order.gated), Some(false), "{:?}", writes(&plan));
     for again in [
         json!({"spec": {"go": {"strip": false}}}),
         json!({"spec": {"go": {"test": {"packages": ["./till"]}}}}),
         json!({"metadata": {"annotations": {names::ORDER_REBUILD: "now"}}}),
     ] {
-        assert_eq!(jobs(&edited(again.clone())).len(), 2, "{again}");
+        assert_eq!(started(&edited(again.clone())).map(|order| order.gated), Some(true), "{again}");
     }
 }
 
@@ -254,8 +205,8 @@ fn a_gate_for_an_image_that_is_there_needs_no_compiler() {
     (object.status, object.metadata.generation) = (world.object.status.clone(), Some(2));
     world.object = Arc::new(object);
     let plan = settle(&mut world, None);
-    let [_, job] = &jobs(&plan)[..] else { panic!("{:?}", writes(&plan)) };
-    assert!(job.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(names::ANNOTATION_PROGRAM_OF)));
+    let order = started(&plan).expect("a build and its tests");
+    assert!(order.gated && order.reused_program.is_some(), "{order:?}");
     assert_eq!(plan.verdicts.build.cause.expect("a cause").to_string(), "SpecChanged: go.test");
     assert_eq!(plan.verdicts.publish.newest.map(|image| image.digest), Some(DIGEST.to_owned()), "until then the image before stands");
 }

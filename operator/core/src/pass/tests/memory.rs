@@ -6,21 +6,14 @@ use gowindows_model::wire::stopped::Stopped;
 
 const GI: u64 = 1 << 30;
 
-/// Request and limit of the container of a stage.
-fn memory_of(job: &k8s_openapi::api::batch::v1::Job, stage: &str) -> (String, String) {
-    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.clone()).expect("a pod");
-    let containers = pod.init_containers.unwrap_or_default().into_iter().chain(pod.containers);
-    let resources = containers.into_iter().find(|container| container.name == stage).and_then(|container| container.resources);
-    let resources = resources.expect("resources");
-    let memory = |from: &Option<std::collections::BTreeMap<String, _>>| -> String {
-        let quantity: &k8s_openapi::apimachinery::pkg::api::resource::Quantity = &from.as_ref().expect("some")["memory"];
-        quantity.0.clone()
-    };
-    (memory(&resources.requests), memory(&resources.limits))
+/// Request and limit of what compiles and tests.
+fn memory_of(plan: &Plan) -> Option<(String, String)> {
+    let memory = started(plan)?.memory.clone()?;
+    Some((memory.request, memory.limit))
 }
 
-fn pair(request: &str, limit: &str) -> (String, String) {
-    (request.to_owned(), limit.to_owned())
+fn pair(request: &str, limit: &str) -> Option<(String, String)> {
+    Some((request.to_owned(), limit.to_owned()))
 }
 
 fn ran_out(stage: Option<&str>) -> BuildState {
@@ -50,10 +43,10 @@ fn a_buildkitd_in_the_pod_gets_twice_as_much_and_the_client_of_one_elsewhere_no_
     for (buildkit, raised) in [(json!({"inPod": true}), true), (tcp, false)] {
         let mut world = world(json!({"spec": {"build": {"engine": "BuildKit", "buildkit": buildkit}}}));
         let first = settle(&mut world, None);
-        let had = memory_of(&job(&first).expect("a build"), "compile");
+        let had = memory_of(&first);
         let second = after(&mut world, &first, ran_out(Some("compile")));
-        let has = memory_of(&job(&second).expect("another attempt"), "compile");
-        assert_eq!(has, if raised { pair("4Gi", "8Gi") } else { had.clone() }, "{buildkit}");
+        let has = memory_of(&second);
+        assert_eq!(has, if raised { pair("4Gi", "8Gi") } else { None }, "{buildkit}");
         assert_eq!(had == pair("1Gi", "4Gi"), raised, "{buildkit}");
     }
 }
@@ -62,11 +55,9 @@ fn a_buildkitd_in_the_pod_gets_twice_as_much_and_the_client_of_one_elsewhere_no_
 fn a_build_that_ran_out_of_memory_gets_twice_as_much_once() {
     let mut world = world(json!({}));
     let first = settle(&mut world, None);
-    assert_eq!(memory_of(&job(&first).expect("a build"), "compile"), pair("1Gi", "4Gi"));
+    assert_eq!(memory_of(&first), pair("1Gi", "4Gi"));
     let second = after(&mut world, &first, ran_out(Some("compile")));
-    let again = job(&second).expect("another attempt");
-    assert_eq!(memory_of(&again, "compile"), pair("4Gi", "8Gi"), "it needs more than 4Gi: so much is set aside");
-    assert_eq!(memory_of(&again, "assemble").1, "1Gi", "the operator's own steps have theirs");
+    assert_eq!(memory_of(&second), pair("4Gi", "8Gi"), "it needs more than 4Gi: so much is set aside");
     let third = after(&mut world, &second, ran_out(Some("compile")));
     assert!(started(&third).is_none(), "{third:?}");
     let (reason, message, again) = verdict(&third);
@@ -83,7 +74,7 @@ fn a_build_that_ran_out_of_memory_gets_twice_as_much_once() {
     world.object = Arc::new(edited);
     world.answers.asked.clear();
     let plan = settle(&mut world, None);
-    assert_eq!(memory_of(&job(&plan).expect("it is tried again"), "compile"), pair("1Gi", "12Gi"));
+    assert_eq!(memory_of(&plan), pair("1Gi", "12Gi"));
 }
 
 #[test]
@@ -102,17 +93,17 @@ fn a_limit_that_is_declared_is_kept_unless_more_is_allowed() {
     let resources = |resources: Value| json!({"spec": {"build": {"resources": resources}}});
     let table = [
         (json!({"limits": {"memory": "256Mi"}}), pair("256Mi", "256Mi"), None, "build.resources.limits.memory is 256Mi and is kept"),
-        (json!({"limits": {"memory": "256Mi"}, "maxMemory": "384Mi"}), pair("256Mi", "256Mi"), Some(pair("256Mi", "384Mi")), ""),
-        (json!({"requests": {"memory": "2Gi"}}), pair("2Gi", "4Gi"), Some(pair("2Gi", "8Gi")), ""),
+        (json!({"limits": {"memory": "256Mi"}, "maxMemory": "384Mi"}), pair("256Mi", "256Mi"), pair("256Mi", "384Mi"), ""),
+        (json!({"requests": {"memory": "2Gi"}}), pair("2Gi", "4Gi"), pair("2Gi", "8Gi"), ""),
         (json!({"maxMemory": "2Gi"}), pair("1Gi", "2Gi"), None, "That is the most it may get"),
-        (json!({"maxMemory": "6Gi"}), pair("1Gi", "4Gi"), Some(pair("4Gi", "6Gi")), ""),
+        (json!({"maxMemory": "6Gi"}), pair("1Gi", "4Gi"), pair("4Gi", "6Gi"), ""),
     ];
     for (given, first, next, says) in table {
         let mut world = world(resources(given.clone()));
         let plan = settle(&mut world, None);
-        assert_eq!(memory_of(&job(&plan).expect("a build"), "compile"), first, "{given}");
+        assert_eq!(memory_of(&plan), first, "{given}");
         let plan = after(&mut world, &plan, ran_out(Some("compile")));
-        assert_eq!(job(&plan).map(|job| memory_of(&job, "compile")), next, "{given}");
+        assert_eq!(memory_of(&plan), next, "{given}");
         if next.is_none() {
             let (_, message, again) = verdict(&plan);
             assert!(!again && message.contains(says), "{given}: {message}");
@@ -147,9 +138,8 @@ fn the_next_build_starts_with_what_sufficed() {
     let without_jobs = |world: &World| World { builds: vec![], ..world.clone() };
     for mut world in [with_jobs(&world), without_jobs(&world)] {
         let plan = settle(&mut world, None);
-        let next = job(&plan).expect("a build of the next commit");
-        assert_eq!(memory_of(&next, "compile"), pair("4Gi", "8Gi"));
-        let told = build(&next, &[]).and_then(|build| build.memory).expect("told");
+        assert_eq!(memory_of(&plan), pair("4Gi", "8Gi"));
+        let told = started(&plan).and_then(|order| order.memory.clone()).expect("told");
         assert_eq!((told.source, told.because), (MemorySource::Learned, learned.because.clone()));
         let plan = after(&mut world, &plan, ran_out(Some("compile")));
         assert!(started(&plan).is_none(), "8Gi is the most: {plan:?}");
@@ -158,7 +148,7 @@ fn the_next_build_starts_with_what_sufficed() {
     let mut object = (*kaniko.object).clone();
     object.spec.build.get_or_insert_default().engine = Some(BuildEngine::Kaniko);
     kaniko.object = Arc::new(object);
-    assert_eq!(memory_of(&job(&settle(&mut kaniko, None)).expect("a build"), "compile").1, "4Gi", "another engine needs other amounts");
+    assert_eq!(memory_of(&settle(&mut kaniko, None)), pair("1Gi", "4Gi"), "another engine needs other amounts");
 }
 
 #[test]
@@ -166,8 +156,7 @@ fn an_eviction_because_of_memory_sets_more_aside() {
     let mut world = world(json!({}));
     let first = settle(&mut world, None);
     report(&mut world, &first);
-    let mut evicted = build(&job(&first).expect("a build"), &[]).expect("a build");
-    evicted.created = world.now;
+    let mut evicted = ordered(started(&first).expect("a build"), world.now);
     evicted.state = BuildState::Running;
     if let Some(current) = &mut evicted.current {
         (current.evicted, current.since) = (true, Some(world.now));
@@ -177,13 +166,13 @@ fn an_eviction_because_of_memory_sets_more_aside() {
     assert!(matches!(&writes(&plan)[..], [Write::Stop { why, .. }] if *why == Stopped::Evicted), "{:?}", writes(&plan));
     world.builds.clear();
     let second = after(&mut world, &first, ran_out(None));
-    assert_eq!(memory_of(&job(&second).expect("another attempt"), "compile"), pair("4Gi", "4Gi"));
+    assert_eq!(memory_of(&second), pair("4Gi", "4Gi"));
     let third = after(&mut world, &second, ran_out(None));
     assert!(started(&third).is_none() && verdict(&third).1.contains("build.resources.requests.memory"), "{third:?}");
     // Where the object says what is to be set aside, the Job controller goes on as ever.
     let mut declared = super::world(json!({"spec": {"build": {"resources": {"requests": {"memory": "1Gi"}}}}}));
     let plan = settle(&mut declared, None);
-    let mut evicted = build(&job(&plan).expect("a build"), &[]).expect("a build");
+    let mut evicted = ordered(started(&plan).expect("a build"), world.now);
     evicted.state = BuildState::Running;
     if let Some(current) = &mut evicted.current {
         current.evicted = true;
@@ -200,7 +189,7 @@ fn memory_of_others_is_a_passing_failure() {
         let mut plan = settle(&mut world, None);
         for _ in 0..2 {
             plan = after(&mut world, &plan, ran_out(Some(stage)));
-            assert_eq!(memory_of(&job(&plan).expect("another attempt"), "compile"), pair("1Gi", "4Gi"), "{stage}");
+            assert_eq!(memory_of(&plan), pair("1Gi", "4Gi"), "{stage}");
         }
         assert!(verdict(&after(&mut world, &plan, ran_out(Some(stage)))).1.contains("build.retries allows no more"), "{stage}");
     }

@@ -67,11 +67,11 @@ fn with_slots(world: &mut World) -> Plan {
 fn a_build_waits_for_its_slot_and_says_so() {
     let mut world = world(json!({}));
     let plan = with_slots(&mut world);
-    let job = job(&plan).expect("a build");
-    assert_eq!(job.spec.as_ref().and_then(|spec| spec.suspend), Some(true), "its place is its creation");
+    let order = started(&plan).expect("a build");
+    assert!(order.queued.linux, "its place is its creation");
     report(&mut world, &plan);
-    world.builds.push(build(&job, &[]).expect("a build of ours"));
-    let own = queued_job("team", job.metadata.name.as_deref().expect("a name"), 5, false);
+    world.builds.push(ordered(order, world.now));
+    let own = queued_job("team", &order.job, 5, false);
     world.queue.jobs = vec![queued_job("other", "runs", 0, true), queued_job("third", "waits", 1, false), own.clone()];
     world.now = at(100_000);
     let waits = with_slots(&mut world);
