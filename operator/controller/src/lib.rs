@@ -1,4 +1,5 @@
-//! The operator: observe -> decide -> act -> report. See docs/architecture.md.
+//! The operator: observe -> decide -> act -> report. What is decided and reported is pure, and in `gowindows_core::pass`. See
+//! docs/architecture.md.
 
 pub mod act;
 pub mod controller;

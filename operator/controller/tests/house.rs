@@ -60,7 +60,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
         &[
             "own_dockerfile",
             "verify_layer",
-            "beside",
+            "loadable_files",
             "sbom",
             "artifact",
             "content",

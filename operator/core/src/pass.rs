@@ -38,8 +38,10 @@ fn plan(world: &World, settings: &Settings) -> Result<Plan, Need> {
     if world.object.metadata.deletion_timestamp.is_some() {
         return Ok(Plan::default());
     }
+    let suspended = world.object.spec.suspend == Some(true);
     match Request::new(&world.object, settings).map(Arc::new) {
-        Ok(request) if world.object.spec.suspend == Some(true) => Ok(suspended(world, request)),
+        Ok(request) if suspended => Ok(nothing(world, SpecVerdict::Suspended(request))),
+        Err(refusal) if suspended => Ok(nothing(world, SpecVerdict::Refused { refusal, run: None })),
         Ok(request) => accepted(world, request, settings),
         Err(refusal) => refused(world, refusal, settings),
     }
@@ -65,21 +67,23 @@ fn refused(world: &World, refusal: Refusal, settings: &Settings) -> Result<Plan,
     let mut parts = Plan::default();
     let build = parts.take(build::go_on(world));
     parts.take(build::queue(world, settings));
-    let (publish, rollout) = match RunRequest::new(&world.object, settings) {
-        Ok(run) => {
-            let publish = parts.take(publish::go_on(world, &run, settings));
-            let rollout = parts.take(rollout::decide(world, &run, publish.good.as_ref(), Wish::default())?);
-            (publish, rollout)
-        }
-        Err(_) => (publish::as_recorded(world), RolloutVerdict::default()),
-    };
-    let verdicts = Verdicts { spec: SpecVerdict::Refused(refusal), build, publish, rollout, ..Verdicts::default() };
+    let run = RunRequest::new(&world.object, settings).ok().map(Arc::new);
+    let mut publish = publish::as_recorded(world);
+    let run = run.zip(publish.newest.clone()).filter(|(run, image)| image.reference == run.reference(&image.digest));
+    let mut rollout = RolloutVerdict::default();
+    if let Some((run, image)) = &run {
+        publish = parts.take(publish::go_on(world, run, settings, image.clone()));
+        rollout = parts.take(rollout::decide(world, run, publish.good.as_ref(), Wish::default())?);
+    }
+    let spec = SpecVerdict::Refused { refusal, run: run.map(|(run, _)| run) };
+    let verdicts = Verdicts { spec, build, publish, rollout, ..Verdicts::default() };
     Ok(Plan::of(verdicts, parts))
 }
 
-fn suspended(world: &World, request: Arc<Request>) -> Plan {
+/// Nothing is done, and what was known stands.
+fn nothing(world: &World, spec: SpecVerdict) -> Plan {
     let publish = publish::as_recorded(world);
-    Plan { verdicts: Verdicts { spec: SpecVerdict::Suspended(request), publish, ..Verdicts::default() }, ..Plan::default() }
+    Plan { verdicts: Verdicts { spec, publish, ..Verdicts::default() }, ..Plan::default() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! reference -> manifests and configurations -> layers, from the top -> findings -> table
 //! ```
 //!
-//! The rules are those of `image::verify`, which the build and the controller use too. What cannot be looked at (a base of
+//! The rules are those of `windows_image::verify`, which the build and the controller use too. What cannot be looked at (a base of
 //! gigabytes) is said to be unchecked and is no failure.
 
 mod report;

@@ -3,8 +3,8 @@
 //! | class | reasons | tried again |
 //! |---|---|---|
 //! | the input's fault | compile error, failed test, invalid source, Dockerfile or base | never: a new commit or specification is a new build |
-//! | memory | a limit that was reached, an eviction because of memory | once, with more ([`memory`]); and when somebody gives it more |
-//! | passing | lost pod or Job | `build.retries` times, after 10 s, 20 s, ... |
+//! | memory | a limit that was reached, an eviction because of memory | once, with more ([`memory`](super::memory)); and when somebody gives it more |
+//! | passing | lost pod or Job | `build.retries` times, after 10 s, 20 s, ... ([`pace`](crate::pace)) |
 //! | the surroundings' | unreachable source, module host, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 

@@ -1,4 +1,5 @@
-//! How is a kind of workload read and written? One implementation for each kind; nothing else knows which kinds there are.
+//! How is a kind of workload read and written? One implementation for each kind; what else names kinds is
+//! listed in docs/architecture.md ("a kind of target").
 
 mod deployment;
 

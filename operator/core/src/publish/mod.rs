@@ -30,17 +30,9 @@ const LOOK: Duration = Duration::from_secs(10);
 pub(crate) fn decide(world: &World, request: &Request, settings: &Settings, build: &BuildVerdict) -> Part<PublishVerdict> {
     let Some(newest) = build.image.clone().or_else(|| world.status().image.clone()) else { return Part::new(PublishVerdict::default()) };
     let tags = matches!(build.progress, BuildProgress::Published(_)).then(|| tags(request, build, &newest)).flatten();
-    let mut part = attested(world, &request.run, settings, newest);
+    let mut part = go_on(world, &request.run, settings, newest);
     part.steps.extend(tags);
     part
-}
-
-/// What is published stays so, where nothing can be decided about what should be built; what can be said of it is attached.
-pub(crate) fn go_on(world: &World, run: &RunRequest, settings: &Settings) -> Part<PublishVerdict> {
-    match world.status().image.clone() {
-        Some(image) => attested(world, run, settings, image),
-        None => Part::new(PublishVerdict::default()),
-    }
 }
 
 /// What is published, where nothing is done about it.
@@ -48,7 +40,8 @@ pub(crate) fn as_recorded(world: &World) -> PublishVerdict {
     PublishVerdict { good: recorded(world), newest: world.status().image.clone(), ..PublishVerdict::default() }
 }
 
-fn attested(world: &World, run: &RunRequest, settings: &Settings, newest: ImageStatus) -> Part<PublishVerdict> {
+/// An image that is published stays so, whatever is decided about others; what can be said of it is attached.
+pub(crate) fn go_on(world: &World, run: &RunRequest, settings: &Settings, newest: ImageStatus) -> Part<PublishVerdict> {
     let mut part = Part::new(PublishVerdict::default());
     if newest.reference == run.reference(&newest.digest) {
         attest(world, run, settings, &mut part, &newest);

@@ -10,7 +10,7 @@ use windows_image::warnings;
 /// The last good image. With a key it is a signed one: others take the digest from here.
 pub(crate) fn image(plan: &Plan, outcome: &Outcome, before: Option<&ImageStatus>) -> Option<ImageStatus> {
     let mut image = plan.verdicts.publish.newest.clone()?;
-    let signing = plan.verdicts.spec.request().and_then(|request| request.run.signing.clone());
+    let signing = plan.verdicts.spec.run().and_then(|run| run.signing.clone());
     if let Some(Attested { sbom, provenance, signature }) = &outcome.attested {
         (image.sbom, image.provenance) = (sbom.clone(), provenance.clone());
         if signing.is_some() {
@@ -64,7 +64,7 @@ fn published(plan: &Plan, outcome: &Outcome, image: Option<&ImageStatus>) -> Ver
 fn attested(world: &World, plan: &Plan, outcome: &Outcome, image: Option<&ImageStatus>) -> Option<Verdict> {
     let newest = plan.verdicts.publish.newest.as_ref()?;
     let verdict = |truth, reason, message: String| Some(Verdict::new(ConditionType::Attested, truth, reason, message));
-    let signing = plan.verdicts.spec.request().is_some_and(|request| request.run.signing.is_some());
+    let signing = plan.verdicts.spec.run().is_some_and(|run| run.signing.is_some());
     if let Some(error) = outcome.of(plan, Aspect::Attest) {
         // That a registry is away says nothing about the image.
         let truth = if error.reason == Reason::RegistryUnreachable { Truth::Unknown } else { Truth::False };

@@ -40,7 +40,7 @@ pub(crate) fn condition(plan: &Plan, outcome: &Outcome) -> Verdict {
     if let Some(error) = outcome.of(plan, Aspect::Rollout) {
         return verdict(Truth::False, error.reason, error.message.clone());
     }
-    if plan.verdicts.spec.request().is_some_and(|request| !request.run.apply) {
+    if plan.verdicts.spec.run().is_some_and(|run| !run.apply) {
         return verdict(
             Truth::Unknown,
             Reason::StatusOnly,

@@ -13,7 +13,7 @@ use gowindows_model::wire::source::Reference;
 use std::time::Duration;
 
 /// An unreachable source is tried again at least this often.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+const LONGEST_POLL: Duration = Duration::from_secs(300);
 
 pub(crate) fn decide(world: &World, request: &Request) -> Result<Part<SourceVerdict>, Need> {
     let order = world.refresh_order();
@@ -46,7 +46,7 @@ fn wait(world: &World, request: &Request, source: &Seen<Revision>) -> Option<Dur
     let interval = request.interval.map(|interval| interval.mul_f64(0.9 + spread / 5.0));
     let due = match source.trouble() {
         Some(trouble) => {
-            let ceiling = request.interval.unwrap_or(LONGEST_BACKOFF).min(LONGEST_BACKOFF);
+            let ceiling = request.interval.unwrap_or(LONGEST_POLL).min(LONGEST_POLL);
             backoff(trouble.times, ceiling, spread)
         }
         None => interval?,

@@ -21,25 +21,26 @@ const ROLLED_OUT: ConditionType = ConditionType::RolledOut;
 /// The verdicts of a pass; conditions without one disappear.
 pub(super) fn verdicts(world: &World, plan: &Plan, outcome: &Outcome, image: Option<&ImageStatus>) -> Vec<Verdict> {
     match &plan.verdicts.spec {
-        SpecVerdict::Refused(refusal) => refused(world, refusal, plan, outcome, image),
+        SpecVerdict::Refused { refusal, .. } => refused(world, refusal, plan, outcome, image),
         SpecVerdict::Suspended(_) => suspended(world, plan, image),
         SpecVerdict::Accepted(_) | SpecVerdict::Unread => accepted(world, plan, outcome, image),
     }
 }
 
-/// Targets still get what is published, so that alone may change.
+/// Targets still get what is published, so that may change, and what is said of the image.
 fn refused(world: &World, refusal: &Refusal, plan: &Plan, outcome: &Outcome, image: Option<&ImageStatus>) -> Vec<Verdict> {
     let mut verdicts = vec![
         Verdict::new(ConditionType::Ready, Truth::False, refusal.reason, &refusal.message),
         Verdict::new(ConditionType::Stalled, Truth::True, refusal.reason, &refusal.message),
     ];
-    verdicts.extend(as_before(world, &[SOURCE, BUILT, PUBLISHED, ATTESTED]));
-    if plan.verdicts.rollout.targets.is_empty() {
-        verdicts.extend(as_before(world, &[ROLLED_OUT]));
-    } else {
+    verdicts.extend(as_before(world, &[SOURCE, BUILT]));
+    if plan.verdicts.spec.run().is_some() {
         verdicts.push(rollout::condition(plan, outcome));
+        verdicts.extend(publish::conditions(world, plan, outcome, image));
+    } else {
+        verdicts.extend(as_before(world, &[PUBLISHED, ATTESTED, ROLLED_OUT]));
+        verdicts.extend(publish::warnings(plan, image));
     }
-    verdicts.extend(publish::warnings(plan, image));
     verdicts
 }
 
@@ -70,7 +71,7 @@ fn accepted(world: &World, plan: &Plan, outcome: &Outcome, image: Option<&ImageS
 }
 
 fn signing(plan: &Plan) -> bool {
-    plan.verdicts.spec.request().is_some_and(|request| request.run.signing.is_some())
+    plan.verdicts.spec.run().is_some_and(|run| run.signing.is_some())
 }
 
 /// Aspects as they were: a refusal or a suspension does not change them.
@@ -148,7 +149,7 @@ pub(super) fn phase(plan: &Plan, outcome: &Outcome) -> Phase {
     let harmless = |step: &Step| step.aspect == Aspect::Attest && !signing(plan);
     let failed = plan.steps.iter().zip(&outcome.steps).any(|(step, done)| matches!(done, Done::Failed(_)) && !harmless(step));
     match &plan.verdicts.spec {
-        SpecVerdict::Refused(_) => return Phase::Failed,
+        SpecVerdict::Refused { .. } => return Phase::Failed,
         _ if failed => return Phase::Failed,
         SpecVerdict::Suspended(_) => return Phase::Suspended,
         SpecVerdict::Accepted(_) | SpecVerdict::Unread => {}

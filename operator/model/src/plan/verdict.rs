@@ -2,7 +2,7 @@
 
 use crate::facts::{Build, Revision, Trouble};
 use crate::inputs::Inputs;
-use crate::request::{Refusal, Request};
+use crate::request::{Refusal, Request, RunRequest};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{ImageStatus, LearnedMemory, PreviousImage, RolloutPhase};
 use k8s_openapi::jiff::Timestamp;
@@ -34,7 +34,12 @@ pub enum SpecVerdict {
     /// It is valid.
     Accepted(Arc<Request>),
     /// It cannot be carried out. What is under way goes on.
-    Refused(Refusal),
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// What it says of running what is published, where that can be carried out all the same.
+        run: Option<Arc<RunRequest>>,
+    },
     /// `spec.suspend` is true: nothing is done.
     Suspended(Arc<Request>),
 }
@@ -44,7 +49,16 @@ impl SpecVerdict {
     pub fn request(&self) -> Option<&Arc<Request>> {
         match self {
             Self::Accepted(request) | Self::Suspended(request) => Some(request),
-            Self::Unread | Self::Refused(_) => None,
+            Self::Unread | Self::Refused { .. } => None,
+        }
+    }
+
+    /// What it asks for that concerns running what is published.
+    pub fn run(&self) -> Option<&RunRequest> {
+        match self {
+            Self::Accepted(request) | Self::Suspended(request) => Some(&request.run),
+            Self::Refused { run, .. } => run.as_deref(),
+            Self::Unread => None,
         }
     }
 }

@@ -45,7 +45,8 @@ fn targets_get_their_verdict() {
 
 #[test]
 fn status_only_and_suspend_touch_nothing() {
-    for patch in [json!({"spec": {"rollout": {"mode": "StatusOnly"}}}), json!({"spec": {"suspend": true}})] {
+    let refused = json!({"spec": {"suspend": true, "interval": "soon"}, "metadata": {"annotations": {names::ORDER_CANCEL: "1"}}});
+    for patch in [json!({"spec": {"rollout": {"mode": "StatusOnly"}}}), json!({"spec": {"suspend": true}}), refused] {
         let mut world = settled_world();
         let status = world.object.status.clone();
         let mut edited = object(patch.clone());
@@ -68,7 +69,7 @@ fn a_refused_specification_stops_no_rollout() {
     let mut world = edited(settled_world(), json!({"spec": {"interval": "soon"}}));
     world.workloads = vec![Some(deployment("old:1"))];
     let plan = settle(&mut world, Some(&image()));
-    assert!(matches!(plan.verdicts.spec, SpecVerdict::Refused(_)));
+    assert!(matches!(plan.verdicts.spec, SpecVerdict::Refused { .. }));
     assert_eq!(names_of(&plan), ["Roll"]);
     report(&mut world, &plan);
     let condition = |kind| find(&world.status().conditions, kind).map(|condition| condition.reason.clone());
@@ -81,7 +82,7 @@ fn a_refused_specification_stops_no_rollout() {
         let mut world = edited(settled_world(), json!({"spec": {"rollout": rollout}}));
         world.workloads = vec![Some(deployment("old:1"))];
         let plan = settle(&mut world, Some(&image()));
-        assert!(matches!(plan.verdicts.spec, SpecVerdict::Refused(_)));
+        assert!(matches!(plan.verdicts.spec, SpecVerdict::Refused { .. }));
         assert_eq!(names_of(&plan), Vec::<&str>::new());
     }
 }
@@ -94,6 +95,38 @@ fn a_refused_specification_signs_before_it_rolls() {
     let plan = settle(&mut world, Some(&image()));
     assert_eq!(names_of(&plan), ["Attest", "Roll"]);
     assert_eq!(plan.steps[1].after, Some(Guard::Signed));
+    // Why nothing is rolled is told, and what was signed is recorded.
+    let failed = Done::Failed(CallError { reason: Reason::SecretUnavailable, message: "Secret key is absent.".into() });
+    let mut told = world.clone();
+    report_of(&mut told, &plan, &Outcome { steps: vec![failed, Done::Skipped], ..Outcome::default() });
+    let attested = find(&told.status().conditions, ConditionType::Attested).expect("Attested");
+    assert_eq!((attested.status.as_str(), attested.reason.as_str()), ("False", "SecretUnavailable"));
+    report(&mut world, &plan);
+    assert_eq!(world.status().image.as_ref().and_then(|image| image.signed_by.as_deref()), Some("key"));
+    world.workloads = vec![Some(deployment(&image().reference))];
+    assert_eq!(names_of(&settle(&mut world, Some(&image()))), Vec::<&str>::new(), "nothing waits for it any more");
+    let before = world.object.status.clone();
+    let plan = settle(&mut world, Some(&image()));
+    report(&mut world, &plan);
+    report(&mut world, &plan);
+    let settled = world.object.status.clone();
+    let plan = settle(&mut world, Some(&image()));
+    report(&mut world, &plan);
+    assert!(world.object.status == settled && settled != before, "the status is a fixed point");
+}
+
+/// The image before is of another repository: what runs is left alone, and told as it was.
+#[test]
+fn a_refused_specification_of_another_repository_rolls_nothing() {
+    let patch = json!({"spec": {"interval": "soon", "image": {"repository": "registry.example.com/moved"}}});
+    let mut world = edited(settled_world(), patch);
+    let rolled = |world: &World| find(&world.status().conditions, ConditionType::RolledOut).map(|found| found.message.clone());
+    let before = rolled(&world);
+    world.workloads = vec![Some(deployment("old:1"))];
+    let plan = settle(&mut world, Some(&image()));
+    assert_eq!(names_of(&plan), Vec::<&str>::new());
+    report(&mut world, &plan);
+    assert!(before.is_some() && rolled(&world) == before);
 }
 
 /// A kubelet waits for ever for a Secret to mount, and a pod that waits says nothing.
