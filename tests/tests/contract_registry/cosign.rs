@@ -134,6 +134,11 @@ async fn signs_and_is_believed(real: &RealRegistry) -> Result<()> {
     ensure!(count(&door, &digests[0], BUNDLE).await? == 0);
 
     let seen = Attestation { provenance: Some(provenance()), ..unseen.clone() };
+    // A status can name any digest of the repository: one that is no part of the image is not signed with it.
+    let stranger = Attestation { digests: vec![digests[1].clone(), digests[0].clone()], ..seen.clone() };
+    client.attest(&repository, &stranger, None, Some(&ours)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    ensure!((count(&door, &digests[0], BUNDLE).await?, count(&door, &digests[1], BUNDLE).await?) == (0, 2));
+
     let attested = client.attest(&repository, &seen, None, Some(&ours)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let Attested { sbom: None, provenance: Some(_), signature: Some(_) } = &attested else { anyhow::bail!("{attested:?}") };
     for image in &images {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use windows_image::Digest;
 use windows_image::artifact::{Artifact, Referrer};
 use windows_image::assemble::Blob;
-use windows_image::manifest::Descriptor;
+use windows_image::manifest::{Descriptor, Document};
 use windows_image::sbom;
 
 /// Where a list of referrers says which statement a bundle holds, as cosign writes it.
@@ -35,7 +35,7 @@ struct Subject<'a> {
     descriptor: Descriptor,
 }
 
-/// Attaches to every digest what is missing. Nothing is written where all is there.
+/// Attaches to the first digest, and to those of the others that are parts of it, what is missing. Nothing is written where all is there.
 pub(super) async fn attest(
     registry: &Registry,
     repository: &Reference,
@@ -43,17 +43,30 @@ pub(super) async fn attest(
     key: Option<&SigningKey>,
 ) -> Result<Attested, CallError> {
     let mut attested = Attested::default();
+    let mut parts = Vec::new();
     for (position, digest) in attestation.digests.iter().enumerate() {
+        // Somebody saw the image being built; which parts it has is told by a status, and others can edit one.
+        if position > 0 && !parts.contains(digest) {
+            continue;
+        }
         let digest: Digest = digest.parse().map_err(|error| OciError::local("attest the image", error))?;
         let found = registry.manifest(&at_digest(repository, &digest)).await?;
         let descriptor = Descriptor::new(&found.media_type, digest, found.bytes.len() as u64);
         let subject = Subject { registry, repository, descriptor };
         let of_this = subject.attest(attestation, key).await?;
         if position == 0 {
-            attested = of_this;
+            (attested, parts) = (of_this, parts_of(&found.bytes)?);
         }
     }
     Ok(attested)
+}
+
+/// The digests that an index lists.
+fn parts_of(document: &[u8]) -> Result<Vec<String>, OciError> {
+    match Document::parse(document).map_err(|error| OciError::local("attest the image", error))? {
+        Document::Manifest(_) => Ok(Vec::new()),
+        Document::Index(index) => Ok(index.manifests.iter().map(|entry| entry.digest.to_string()).collect()),
+    }
 }
 
 impl Subject<'_> {
