@@ -21,6 +21,9 @@ use gowindows_model::request::{Refusal, Request, RunRequest};
 use gowindows_model::settings::Settings;
 use std::sync::Arc;
 
+/// A decision asks in fewer rounds than these, whatever is declared: more would mean that an answer raises its own question.
+pub const ROUNDS: usize = 16;
+
 /// Decides what to do.
 pub fn decide(world: &World, settings: &Settings) -> Decision {
     match plan(world, settings) {

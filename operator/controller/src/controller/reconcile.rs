@@ -3,7 +3,7 @@
 use super::Context;
 use crate::act::{self, NotLeading, StatusError, Written};
 use crate::observe::{Freshness, Guarded, ObserveError};
-use gowindows_core::pass::{decide, report};
+use gowindows_core::pass::{ROUNDS, decide, report};
 use gowindows_core::status::{self, Notice};
 use gowindows_crds::GoWindowsImage;
 use gowindows_model::facts::World;
@@ -25,6 +25,9 @@ pub(super) enum ReconcileError {
     /// It lost the right to write.
     #[error(transparent)]
     NotLeading(#[from] NotLeading),
+    /// A decision asked in more rounds than any should. Nothing is done and nothing is told.
+    #[error("the decision keeps asking: {0}")]
+    Asks(String),
     /// The stores are gone because the operator stops.
     #[error("the operator stops")]
     Stopping,
@@ -36,15 +39,11 @@ impl ReconcileError {
             Self::Observe(_) => "observe",
             Self::NotLeading(_) | Self::Report(StatusError::NotLeading(_)) => "not-leading",
             Self::Report(_) => "report",
+            Self::Asks(_) => "asks",
             Self::Stopping => "stopping",
         }
     }
 }
-
-/// A pass asks the outside world in rounds; more than these would mean that an answer raises its own question.
-const ROUNDS: usize = 8;
-/// A decision that kept asking is taken again after this time.
-const AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let image = match &object.0 {
@@ -81,7 +80,7 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
         return Ok(Action::await_change());
     }
     let mut world = context.cluster.world(image, (context.clock)()).await?;
-    let plan = plan(&mut world, context).await;
+    let plan = plan(&mut world, context).await?;
     if world.object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
@@ -132,13 +131,12 @@ async fn tell(world: &World, notices: &[Notice], context: &Context) {
 }
 
 /// Decides, and answers what the decision asks for until it can be taken.
-async fn plan(world: &mut World, context: &Context) -> Plan {
+async fn plan(world: &mut World, context: &Context) -> Result<Plan, ReconcileError> {
     for _ in 0..ROUNDS {
         match decide(world, &context.settings) {
-            Decision::Do(plan) => return *plan,
+            Decision::Do(plan) => return Ok(*plan),
             Decision::Ask(questions) => context.cluster.answer(world, questions).await,
         }
     }
-    tracing::error!(name = world.object.name_any(), asked = ?world.answers.asked, "a decision kept asking; it is taken again later");
-    Plan { next: Some(AGAIN), ..Plan::default() }
+    Err(ReconcileError::Asks(format!("{:?}", world.answers.asked)))
 }

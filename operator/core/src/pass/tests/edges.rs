@@ -308,3 +308,39 @@ fn facts_of_the_source_are_inputs_unless_the_user_gives_them() {
     assert_eq!((given.revision, given.source), (None, None));
     assert_eq!(given.annotations["note"], format!("at {COMMIT}"));
 }
+
+/// With a Secret for everything, unpinned images, tests as a gate and nodes that choose the base: still far fewer rounds than a pass has.
+#[test]
+fn the_most_demanding_specification_asks_in_few_rounds() {
+    let secret = |name: &str| json!({"name": name});
+    let mut world = world(json!({"spec": {
+        "source": {"git": {"secretRef": secret("git")}},
+        "image": {"pushSecretRef": secret("push"), "base": {"pullSecretRef": secret("base"), "releases": ["ltsc2022"]}},
+        "go": {"image": "r.example.com/go:latest", "modules": {"secretRef": secret("modules")}, "test": {"packages": ["./..."]}},
+        "build": {"engine": "BuildKit", "buildkit": {"address": "tcp://b.builds:1234", "tlsSecretRef": secret("tls")}},
+    }}));
+    world.answers.source = Seen::NotAsked;
+    world.answers.modules = Seen::Fresh(gowindows_model::go::Credentials::default(), at(0));
+    world.answers.builder = Seen::Fresh((), at(0));
+    let mut rounds = 0;
+    while let Decision::Ask(questions) = decide(&world, &settings()) {
+        rounds += 1;
+        assert!(rounds < crate::pass::ROUNDS / 2, "{:?}", world.answers.asked);
+        for question in questions {
+            assert!(!world.answers.asked.contains(&question), "asked twice: {question:?}");
+            match &question {
+                Question::Source { .. } => {
+                    world.answers.source = Seen::Fresh(Revision { name: "main".into(), commit: COMMIT.into() }, world.now);
+                }
+                Question::Published { tag, .. } => drop(world.answers.published.insert(tag.clone(), Seen::Fresh(None, world.now))),
+                Question::Digest { reference, .. } => {
+                    drop(world.answers.digests.insert(reference.clone(), Seen::Fresh(DIGEST.into(), world.now)))
+                }
+                _ => {}
+            }
+            world.answers.asked.push(question);
+        }
+    }
+    let Decision::Do(plan) = decide(&world, &settings()) else { panic!("it asks") };
+    assert!(started(&plan).is_some() && rounds > 4, "{rounds} {:?}", plan.verdicts.build.progress);
+}
