@@ -202,4 +202,8 @@ async fn a_failure_ends_the_steps_of_its_aspect_and_what_depends_on_it() {
     let [signs, unsigned, rolls, after, deletes] = &outcome.steps[..] else { panic!("{outcome:?}") };
     assert!(matches!((signs, rolls), (Done::Failed(_), Done::Failed(_))), "{outcome:?}");
     assert_eq!((unsigned, after, deletes), (&Done::Skipped, &Done::Skipped, &Done::Performed), "what is gone is deleted already");
+    // Where nothing signs, nothing is signed.
+    let alone = Plan { steps: vec![guarded(step(Aspect::Rollout, Write::Roll(roll(0))))], ..Plan::default() };
+    let outcome = act(&stage.cluster, &Leadership::always(), &Settings::default(), &stage.world, &alone).await.expect("it leads");
+    assert_eq!(outcome.steps, [Done::Skipped]);
 }
