@@ -85,6 +85,8 @@ pub async fn secrets_absent_and_wrong(stage: Arc<Stage>) -> Result<()> {
     replace_secret(&tenant, "git-auth", &tenant.git_secret("git", "not the password")).await?;
     sees(&tenant, &stage, SourceResolved, Reason::SourceAuthFailed, &["storefront.git", "(401)", names[0]]).await?;
     replace_secret(&tenant, "git-auth", &tenant.git_secret("git", "sesame")).await?;
+    // A pass between the deletion and the creation of that Secret reads as this one: `SecretUnavailable`, of the source.
+    until(&stage.lab.client(), "secrets", "storefront", LIMIT, |status| is_true(status, SourceResolved)).await?;
 
     let names = ["image.pushSecretRef", "Secret registry-auth"];
     let status = sees(&tenant, &stage, Built, Reason::SecretUnavailable, &[names[0], names[1], "secret-access.yaml"]).await?;
