@@ -285,3 +285,25 @@ fn only_act_writes() {
         }
     }
 }
+
+/// A pass finds what belongs to its object by indexes. What looks at all objects of a store is named here, and is none of a pass.
+#[test]
+fn no_pass_looks_through_a_whole_store() {
+    let may = [
+        // A scrape counts the objects.
+        vec!["controller", "telemetry.rs"],
+        // When a node changes.
+        vec!["observe", "nodes.rs"],
+        // The queue for slots is that of all objects, and one keeps it.
+        vec!["observe", "watched.rs"],
+    ];
+    for file in files("operator/controller") {
+        let text = file.lines.join("\n");
+        let looks = text.contains(".state()");
+        assert!(!looks || may.contains(&file.path.iter().map(String::as_str).collect()), "{} looks through a store", file.path.join("/"));
+        let all = text.contains("stores.jobs.all(") || text.contains("stores.images.all(") || text.contains("stores.pods.all(");
+        assert!(!all || file.path == ["observe", "queue.rs"], "{} looks at all objects", file.path.join("/"));
+    }
+    let slots = files("operator/controller").into_iter().filter(|file| file.lines.iter().any(|line| line.contains("cluster.queue(")));
+    assert_eq!(slots.map(|file| file.path.join("/")).collect::<Vec<_>>(), ["controller/slots.rs"], "one keeps the queue");
+}

@@ -56,7 +56,6 @@ fn accepted(world: &World, request: Arc<Request>, settings: &Settings) -> Result
     let wish = tuning::wish(world, &request);
     let wanted = parts.take(build::inputs(world, &request, settings, &source, wish)?);
     let build = parts.take(build::decide(world, &request, settings, &source, &wanted)?);
-    parts.take(build::queue(world, settings));
     let publish = parts.take(publish::decide(world, &request, settings, &build));
     let rollout = parts.take(rollout::decide(world, &request.run, publish.good.as_ref(), wish)?);
     parts.take(build::retention(world, request.keep, &build, publish.good.as_ref()));
@@ -69,7 +68,6 @@ fn accepted(world: &World, request: Arc<Request>, settings: &Settings) -> Result
 fn refused(world: &World, refusal: Refusal, settings: &Settings) -> Result<Plan, Need> {
     let mut parts = Plan::default();
     let build = parts.take(build::go_on(world));
-    parts.take(build::queue(world, settings));
     let run = RunRequest::new(&world.object, settings).ok().map(Arc::new);
     let mut publish = publish::as_recorded(world);
     let run = run.zip(publish.newest.clone()).filter(|(run, image)| image.reference == run.reference(&image.digest));

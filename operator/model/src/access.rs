@@ -8,7 +8,7 @@ pub const PUSH_SECRET: &str = "image.pushSecretRef";
 pub const PULL_SECRET: &str = "image.base.pullSecretRef";
 
 /// With what a registry is opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Nothing.
     #[default]
@@ -25,7 +25,7 @@ pub enum Access {
 }
 
 /// A repository that images are pushed to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Repository {
     /// Without tag and digest. Example: `registry.example.com/shop/app`.
     pub name: String,

@@ -5,7 +5,7 @@ use crate::wire::source::Reference;
 use windows_image::verify::Author;
 
 /// A question to the outside world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Question {
     /// To which commit does the reference point now?
     Source {

@@ -71,7 +71,7 @@ pub fn complaint(findings: &[Finding]) -> Option<String> {
 }
 
 /// Who wrote an image, and hence what is asked of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Author {
     /// Our own writer: everything must be as it makes it.
     Us,

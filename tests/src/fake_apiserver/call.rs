@@ -114,12 +114,18 @@ impl Call {
         self.query.get("resourceVersion").and_then(|version| version.parse().ok()).filter(|version| *version > 0)
     }
 
-    /// Whether an object is in the namespace and has the labels that are asked for. Equality is all that the operator uses.
+    /// Whether an object is in the namespace and has the labels and fields that are asked for. Equality is all that the operator uses.
     pub(super) fn selects(&self, key: &Key, stored: &Stored) -> bool {
         let labels = &stored.object["metadata"]["labels"];
-        let pairs = self.label_selector().unwrap_or_default().split(',').filter_map(|pair| pair.split_once('='));
+        let field = |path: &str| path.split('.').fold(&*stored.object, |value, part| &value[part]).as_str();
         key.0 == self.kind
             && self.namespace.as_ref().is_none_or(|namespace| *namespace == key.1)
-            && pairs.into_iter().all(|(name, value)| labels[name].as_str() == Some(value.trim_start_matches('=')))
+            && self.pairs("labelSelector").all(|(name, value)| labels[name].as_str() == Some(value))
+            && self.pairs("fieldSelector").all(|(path, value)| field(path) == Some(value))
+    }
+
+    fn pairs(&self, selector: &str) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.query.get(selector).map(String::as_str).unwrap_or_default().split(',');
+        pairs.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name, value.trim_start_matches('=')))
     }
 }

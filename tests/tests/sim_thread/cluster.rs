@@ -8,11 +8,13 @@ mod stages;
 use crate::outside::Program;
 use crate::pods;
 use crate::stage::{NAMESPACE, Stage};
+use crate::wire::number_of;
 use gowindows_tests::fake_apiserver::kinds::{KINDS, by_name};
 use gowindows_tests::fake_apiserver::{Change, Key, Store, Stored, Writer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What is to be done.
@@ -128,6 +130,11 @@ impl Cluster {
 
     fn start_pod(&mut self, job: &Key) {
         let stage = self.stage.clone();
+        if stage.outage.load(Ordering::Relaxed) && number_of(&job.2).is_some_and(|number| number >= 10) {
+            stage.server.within(|store| refuse_pod(store, job));
+            self.later(Duration::from_secs(60), Step::StartPod(job.clone()));
+            return;
+        }
         let pod = stage.server.within(|store| {
             let object = unfinished(store, job)?;
             let now = json!((stage.clock())().to_string());
@@ -226,6 +233,24 @@ pub fn writer(name: &str) -> Writer {
 
 fn spec(stored: &Option<Stored>) -> Option<&Value> {
     stored.as_ref().map(|stored| &stored.object["spec"])
+}
+
+/// The Job controller says in an event why a Job has no pod, and counts when it says so again.
+fn refuse_pod(store: &mut Store, job: &Key) {
+    let Some(object) = unfinished(store, job) else { return };
+    let name = format!("{}.refused", job.2);
+    let key = (by_name("Event"), NAMESPACE.to_owned(), name.clone());
+    if store.update(&writer("job-controller"), &key, false, |event| event["deprecatedCount"] = json!(2)).is_ok() {
+        return;
+    }
+    let regarding =
+        json!({"apiVersion": "batch/v1", "kind": "Job", "name": job.2, "namespace": NAMESPACE, "uid": object["metadata"]["uid"]});
+    let note = "Error creating: pods is forbidden: exceeded quota: none";
+    let event = json!({
+        "metadata": {"name": name}, "regarding": regarding, "reason": "FailedCreate", "note": note, "type": "Warning",
+        "action": "", "reportingController": "job-controller", "reportingInstance": "sim", "eventTime": null,
+    });
+    store.create(&writer("job-controller"), by_name("Event"), NAMESPACE, event).ok();
 }
 
 fn key_of(object: &Value, kind: &str) -> Key {

@@ -73,6 +73,8 @@ pub struct Invariants {
     /// Specifications by object and generation.
     flags: BTreeMap<(String, i64), String>,
     requests: BTreeMap<(u64, String), VecDeque<(u64, String)>>,
+    /// How many requests named each object.
+    asked: BTreeMap<u64, u64>,
     /// Writes of the operator.
     writes: u64,
     /// Jobs of the operator that were created.
@@ -103,6 +105,7 @@ impl Invariants {
             running: BTreeSet::new(),
             flags: BTreeMap::new(),
             requests: BTreeMap::new(),
+            asked: BTreeMap::new(),
             writes: 0,
             jobs: 0,
             meddled: false,
@@ -126,6 +129,11 @@ impl Invariants {
         self.signing.contains(name)
     }
 
+    /// Requests of the operator so far that name one of these objects.
+    pub fn requests_about(&self, objects: impl Fn(u64) -> bool) -> u64 {
+        self.asked.iter().filter(|(object, _)| objects(**object)).map(|(_, count)| count).sum()
+    }
+
     /// Writes of the operator so far, events and leases apart.
     pub fn writes(&self) -> u64 {
         self.writes
@@ -143,6 +151,7 @@ impl Invariants {
             self.breaks(format!("I10: a secret value is in a {:?} of {kind} {:?}", call.verb, call.name));
         }
         let Some(object) = object_of(call) else { return };
+        *self.asked.entry(object).or_default() += 1;
         let recent = self.requests.entry((replica, object.to_string())).or_default();
         recent.push_back((now, format!("{:?} {kind}", call.verb)));
         while recent.front().is_some_and(|(first, _)| now.saturating_sub(*first) > REQUESTS.0) {

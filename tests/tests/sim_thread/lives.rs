@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// While things go wrong the user goes on after this time.
-const PATIENCE: Duration = Duration::from_secs(1_200);
+pub const PATIENCE: Duration = Duration::from_secs(1_200);
 /// After the last fault all is well within this time: the longest back-off and a stalled watch.
 const RECOVERY: Duration = Duration::from_secs(1_500);
 
@@ -117,7 +117,7 @@ async fn explained(shop: &Shop) {
 }
 
 /// L1, L2 and L3.
-async fn settled(stage: &Arc<Stage>, shops: &[(Shop, String)]) -> End {
+pub async fn settled(stage: &Arc<Stage>, shops: &[(Shop, String)]) -> End {
     for (shop, commit) in shops {
         let well = |status: &Value| runs(status, commit) && current(shop, status);
         if !shop.until(RECOVERY, well).await {
@@ -149,7 +149,7 @@ fn current(shop: &Shop, status: &Value) -> bool {
 }
 
 /// L4: registry and git are down, and all that belongs to the objects goes.
-async fn deleted(stage: &Arc<Stage>, shops: &[Shop]) {
+pub async fn deleted(stage: &Arc<Stage>, shops: &[Shop]) {
     stage.outside.set_git_down(true);
     stage.outside.set_registry_down(Some(Reason::RegistryUnreachable));
     for (number, shop) in shops.iter().enumerate() {

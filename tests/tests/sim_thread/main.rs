@@ -17,6 +17,7 @@ mod process;
 mod run;
 mod stage;
 mod user;
+mod waiting;
 mod wire;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -31,9 +32,11 @@ fn main() {
     let trials = vec![
         trial("one_object_lives", || run::many("one_object_lives", 40, (|stage| Box::pin(lives::one_object(stage)), 1, None))),
         trial("three_objects_live", || run::many("three_objects_live", 40, (|stage| Box::pin(lives::three_objects(stage)), 1, None))),
-        trial("three_objects_queue", || run::many("three_objects_queue", 13, (|stage| Box::pin(lives::three_objects(stage)), 1, Some(1)))),
+        trial("three_objects_queue", || run::many("three_objects_queue", 12, (|stage| Box::pin(lives::three_objects(stage)), 1, Some(1)))),
         // Two replicas ask for their Lease every two seconds: these lives take longer.
-        trial("two_replicas_live", || run::many("two_replicas_live", 7, (|stage| Box::pin(lives::one_object(stage)), 2, None))),
+        trial("two_replicas_live", || run::many("two_replicas_live", 5, (|stage| Box::pin(lives::one_object(stage)), 2, None))),
+        // Each leads twenty objects and an hour of waiting.
+        trial("many_wait", || run::many("many_wait", 3, (|stage| Box::pin(waiting::many_wait(stage)), 1, None))),
         trial("a_seed_replays", run::a_seed_replays),
         trial("job_deleted_by_someone", bad_inputs::job_deleted_by_someone),
         trial("namespace_terminating", bad_inputs::namespace_terminating),

@@ -11,6 +11,7 @@ use gowindows::controller::Metrics;
 use gowindows_model::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings, SlotSettings};
 use gowindows_tests::fake_apiserver::{Clock, FakeApiServer};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -40,6 +41,8 @@ pub struct Stage {
     pub faults: Faults,
     /// The operator's settings.
     pub settings: Arc<Settings>,
+    /// No pod of the objects from the tenth on is let in.
+    pub outage: AtomicBool,
     invariants: Arc<Mutex<Invariants>>,
     metrics: [Arc<Metrics>; 2],
     start: Instant,
@@ -66,7 +69,7 @@ impl Stage {
             }));
             store.admit_by(Box::new(move |kind, object| crate::admission::admit(kind, object, &admission)));
         });
-        Arc::new(Self { dice, server, outside, faults, settings, invariants, metrics: Default::default(), start })
+        Arc::new(Self { dice, server, outside, faults, settings, outage: AtomicBool::new(false), invariants, metrics: Default::default(), start })
     }
 
     /// The virtual clock, for the operator.

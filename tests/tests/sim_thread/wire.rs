@@ -49,9 +49,13 @@ impl ProcessWire {
 
 /// The position of the object that a request is about: `shop-2`, `shop-2-5b1f...`, `app=shop-2`.
 pub fn object_of(call: &Call) -> Option<u64> {
-    let name = call.name.as_deref().or(call.label_selector())?;
+    number_of(call.name.as_deref().or(call.label_selector())?)
+}
+
+/// The position of the object in whose name something is called.
+pub fn number_of(name: &str) -> Option<u64> {
     let rest = name.split("shop-").nth(1)?;
-    rest.chars().next()?.to_digit(10).map(u64::from)
+    rest.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
 }
 
 impl Wire for ProcessWire {

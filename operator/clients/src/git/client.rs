@@ -1,5 +1,6 @@
 //! How does the controller ask git? [`resolve`](super::resolve) with a Secret's data, and failures as data.
 
+use super::https::Clients;
 use super::{AuthError, GitAuth, GitError, RESOLVE_DEADLINE, Resolved};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -9,8 +10,10 @@ use gowindows_model::ports::{Git, SecretData};
 use gowindows_model::wire::source::Reference;
 
 /// Git servers over HTTPS.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct GitClient;
+#[derive(Clone, Debug, Default)]
+pub struct GitClient {
+    clients: Clients,
+}
 
 impl Git for GitClient {
     fn resolve<'a>(
@@ -21,7 +24,7 @@ impl Git for GitClient {
     ) -> BoxFuture<'a, Result<Revision, CallError>> {
         async move {
             let auth = secret.map(GitAuth::from_secret).transpose()?.unwrap_or_default();
-            let Resolved { reference_name: name, commit } = super::resolve(url, reference, &auth, RESOLVE_DEADLINE).await?;
+            let Resolved { reference_name: name, commit } = super::resolve_with(&self.clients, url, reference, &auth, RESOLVE_DEADLINE).await?;
             Ok(Revision { name, commit })
         }
         .boxed()

@@ -12,6 +12,8 @@ use regex::Regex;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, Request, Response, Url};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -26,6 +28,41 @@ const REDIRECTS: usize = 5;
 /// How much of an error's body is read.
 const ERROR_BODY_LIMIT: usize = 4096;
 
+/// HTTP clients, one for each bundle of authorities: each reads the system's certificates when it is made, and keeps its connections. Credentials
+/// are of a request and of no client.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clients(Arc<Mutex<HashMap<Option<Vec<u8>>, Client>>>);
+
+/// Authorities are named by tenants: of more bundles than these none is kept.
+const KEPT_CLIENTS: usize = 64;
+
+impl Clients {
+    fn of(&self, ca_pem: Option<&[u8]>) -> Result<Client, String> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let authority = ca_pem.map(<[u8]>::to_vec);
+        if let Some(client) = kept.get(&authority) {
+            return Ok(client.clone());
+        }
+        let client = client(ca_pem)?;
+        if kept.len() >= KEPT_CLIENTS {
+            kept.clear();
+        }
+        kept.insert(authority, client.clone());
+        Ok(client)
+    }
+}
+
+fn client(ca_pem: Option<&[u8]>) -> Result<Client, String> {
+    let authorities = ca_pem.map(Certificate::from_pem_bundle).transpose().map_err(|error| error.to_string())?;
+    let builder = Client::builder()
+        .https_only(true)
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(STALL_TIMEOUT)
+        .tls_certs_merge(authorities.unwrap_or_default());
+    builder.build().map_err(|error| super::error::causes(&error).join(": "))
+}
+
 /// A repository's address and how to introduce oneself there.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
@@ -37,21 +74,9 @@ pub(super) struct Door {
 
 impl Door {
     /// `url` must be https, without user and password.
-    pub fn new(url: &str, auth: &GitAuth) -> Result<Self, GitError> {
+    pub fn new(url: &str, auth: &GitAuth, clients: &Clients) -> Result<Self, GitError> {
         check_address(url)?;
-        let prepare = |detail: String| GitError::Prepare { url: url.to_owned(), detail };
-        let authorities = match &auth.ca_pem {
-            Some(pem) => Certificate::from_pem_bundle(pem).map_err(|error| prepare(error.to_string()))?,
-            None => Vec::new(),
-        };
-        let client = Client::builder()
-            .https_only(true)
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(STALL_TIMEOUT)
-            .tls_certs_merge(authorities)
-            .build()
-            .map_err(|error| prepare(super::error::causes(&error).join(": ")))?;
+        let client = clients.of(auth.ca_pem.as_deref()).map_err(|detail| GitError::Prepare { url: url.to_owned(), detail })?;
         let secrets = auth.secrets().into_iter().map(Secret::new).collect();
         Ok(Self { url: url.to_owned(), client, authorization: auth.authorization(), secrets })
     }

@@ -30,7 +30,7 @@ pub use refs::Resolved;
 pub use stop::{Stop, StopOnDrop};
 
 use gix::ObjectId;
-use https::Door;
+use https::{Clients, Door};
 use session::Session;
 use std::path::Path;
 use std::time::Duration;
@@ -45,7 +45,18 @@ const LISTING_LIMIT: u64 = 64 << 20;
 /// Only references are asked for. It ends after `deadline` whatever the server does, and at once when the future is dropped.
 /// A commit is its own answer: the network is not asked.
 pub async fn resolve(url: &str, reference: &Reference, auth: &GitAuth, deadline: Duration) -> Result<Resolved, GitError> {
-    let door = Door::new(url, auth)?;
+    resolve_with(&Clients::default(), url, reference, auth, deadline).await
+}
+
+/// The same over connections that are kept.
+async fn resolve_with(
+    clients: &Clients,
+    url: &str,
+    reference: &Reference,
+    auth: &GitAuth,
+    deadline: Duration,
+) -> Result<Resolved, GitError> {
+    let door = Door::new(url, auth, clients)?;
     if let Reference::Commit(id) = reference {
         return Ok(Resolved { reference_name: id.clone(), commit: id.clone() });
     }
@@ -93,7 +104,7 @@ pub struct Fetch<'a> {
 /// thread that may, within a runtime.
 pub fn fetch(request: &Fetch<'_>, objects: &Path, stop: &Stop, progress: impl Fn(&str)) -> Result<(), GitError> {
     let Fetch { url, commit, reference, auth, max_bytes } = request;
-    let door = Door::new(url, auth)?;
+    let door = Door::new(url, auth, &Clients::default())?;
     let missing = || GitError::FindCommit { url: (*url).to_owned(), commit: (*commit).to_owned() };
     let id = ObjectId::from_hex(commit.as_bytes()).map_err(|_| missing())?;
     let packs = objects.join("pack");

@@ -1,6 +1,7 @@
 //! How does the controller ask registries? With the data of a Secret, and failures as data.
 
 use super::source::{BaseError, Source};
+use super::transport::Connections;
 use super::{Credentials, OciError, Registry, at_digest, at_tag, parse_reference};
 use crate::attest::SigningKey;
 use futures::FutureExt;
@@ -11,6 +12,7 @@ use gowindows_model::facts::{Attested, Published, ResolvedBase};
 use gowindows_model::plan::Attestation;
 use gowindows_model::ports::SecretData;
 use gowindows_model::settings::RegistrySettings;
+use std::sync::{Arc, OnceLock};
 use windows_image::Digest;
 use windows_image::verify::Author;
 
@@ -20,12 +22,22 @@ const DOCKER_CONFIG: &str = ".dockerconfigjson";
 /// Every registry, each with its own settings and, per call, the credentials of one Secret.
 pub struct OciRegistry {
     registries: Vec<RegistrySettings>,
+    /// Made when the first question is asked, and kept.
+    connections: OnceLock<Arc<Connections>>,
 }
 
 impl OciRegistry {
     /// With the operator's settings of registries.
     pub fn new(registries: Vec<RegistrySettings>) -> Self {
-        Self { registries }
+        Self { registries, connections: OnceLock::new() }
+    }
+
+    fn connections(&self) -> Result<Arc<Connections>, OciError> {
+        if let Some(kept) = self.connections.get() {
+            return Ok(kept.clone());
+        }
+        let made = Arc::new(Connections::new(&self.registries)?);
+        Ok(self.connections.get_or_init(|| made).clone())
     }
 
     fn open(&self, secret: Option<&SecretData>) -> Result<Registry, CallError> {
@@ -40,7 +52,7 @@ impl OciRegistry {
                 Credentials::from_docker_config(config).map_err(|problem| invalid(format!("it cannot be used: {problem}.")))?
             }
         };
-        Ok(Registry::new(&self.registries, credentials)?)
+        Ok(Registry::over(self.connections()?, credentials))
     }
 }
 

@@ -32,7 +32,8 @@ pub use reference::parse_reference;
 pub use source::{BaseError, Bases, Source};
 
 use gowindows_model::settings::RegistrySettings;
-use transport::{Purpose, Transport};
+use std::sync::Arc;
+use transport::{Connections, Purpose, Transport};
 
 /// Access to all registries, each with its own settings and credential.
 pub struct Registry {
@@ -49,7 +50,12 @@ impl Registry {
     /// # Errors
     /// [`OciError::Local`] when a registry's certificates cannot be read.
     pub fn new(registries: &[RegistrySettings], credentials: Credentials) -> Result<Self, OciError> {
-        Ok(Self { transport: Transport::new(registries, credentials, 1)?, mirrored: false, piece: upload::PIECE })
+        Ok(Self::over(Arc::new(Connections::new(registries)?), credentials))
+    }
+
+    /// Over connections that are kept.
+    fn over(connections: Arc<Connections>, credentials: Credentials) -> Self {
+        Self { transport: Transport::new(connections, credentials, 1), mirrored: false, piece: upload::PIECE }
     }
 
     /// Tries each call so often when the registry is unreachable or busy, waiting as it asks. The default is once, for callers

@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Connecting and the answer to one request for metadata.
@@ -31,43 +31,48 @@ pub(super) struct Purpose {
     pub(super) writes: bool,
 }
 
-/// All connections to registries.
-pub(super) struct Transport {
+/// One HTTP client for all registries, and one for each host with an authority of its own: each reads the system's certificates when it is
+/// made, and keeps its connections. Credentials are of a request and of no client.
+pub(super) struct Connections {
     settings: BTreeMap<String, RegistrySettings>,
-    credentials: Credentials,
     client: Client,
-    /// Hosts with an authority of their own.
     private_clients: BTreeMap<String, Client>,
-    /// Ready `Authorization` values by host and scopes. Losing them costs one request.
-    authorizations: Mutex<HashMap<(String, Vec<String>), HeaderValue>>,
-    pub(super) tries: u32,
 }
 
-impl Transport {
-    pub(super) fn new(registries: &[RegistrySettings], credentials: Credentials, tries: u32) -> Result<Self, OciError> {
+impl Connections {
+    pub(super) fn new(registries: &[RegistrySettings]) -> Result<Self, OciError> {
         let mut private_clients = BTreeMap::new();
         for registry in registries {
             if let Some(pem) = &registry.ca_pem {
                 private_clients.insert(registry.host.clone(), client(&registry.host, Some(pem))?);
             }
         }
-        Ok(Self {
-            settings: registries.iter().map(|registry| (registry.host.clone(), registry.clone())).collect(),
-            credentials,
-            client: client("registries", None)?,
-            private_clients,
-            authorizations: Mutex::new(HashMap::new()),
-            tries: tries.max(1),
-        })
+        let settings = registries.iter().map(|registry| (registry.host.clone(), registry.clone())).collect();
+        Ok(Self { settings, client: client("registries", None)?, private_clients })
+    }
+}
+
+/// How requests are made with the credentials of one caller.
+pub(super) struct Transport {
+    connections: Arc<Connections>,
+    credentials: Credentials,
+    /// Ready `Authorization` values by host and scopes. Losing them costs one request.
+    authorizations: Mutex<HashMap<(String, Vec<String>), HeaderValue>>,
+    pub(super) tries: u32,
+}
+
+impl Transport {
+    pub(super) fn new(connections: Arc<Connections>, credentials: Credentials, tries: u32) -> Self {
+        Self { connections, credentials, authorizations: Mutex::new(HashMap::new()), tries: tries.max(1) }
     }
 
     fn plain_http(&self, host: &str) -> bool {
-        self.settings.get(host).is_some_and(|settings| settings.plain_http)
+        self.connections.settings.get(host).is_some_and(|settings| settings.plain_http)
     }
 
     /// Where the content of a registry is mirrored: `host[:port][/folder]`.
     pub(super) fn mirror(&self, host: &str) -> Option<&str> {
-        self.settings.get(host)?.mirror.as_deref()
+        self.connections.settings.get(host)?.mirror.as_deref()
     }
 
     /// `https://<host>/v2/<path>`
@@ -94,7 +99,7 @@ impl Transport {
     }
 
     pub(super) fn client(&self, host: &str) -> &Client {
-        self.private_clients.get(host).unwrap_or(&self.client)
+        self.connections.private_clients.get(host).unwrap_or(&self.connections.client)
     }
 
     /// Sends a request without a large body, as often as it takes, and gives the answer if it is a success or one of `also`.

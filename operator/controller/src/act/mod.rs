@@ -13,23 +13,24 @@ pub use leadership::{Leadership, NotLeading};
 pub use lease::{LeaseError, read_lease, write_lease};
 pub use status::{StatusError, Written, write_events, write_status};
 
-use crate::observe::Cluster;
-use gowindows_core::build::admitted;
+use crate::observe::{Cluster, Seat};
 use gowindows_core::build::render::{self, Objects};
 use gowindows_core::kinds::Kind;
+use gowindows_core::read::slim_job;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
-use gowindows_crds::v1alpha1::{NodeSystem, TargetKind};
+use gowindows_crds::v1alpha1::TargetKind;
 use gowindows_model::access::Repository;
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Attested, World};
 use gowindows_model::inputs::Inputs;
 use gowindows_model::plan::{Attestation, BuildOrder, Done, Guard, Outcome, Plan, Roll, Step, Write};
-use gowindows_model::settings::{Settings, SlotSettings};
+use gowindows_model::settings::Settings;
 use gowindows_model::wire::stopped::Stopped;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, ResourceExt};
@@ -50,12 +51,13 @@ const ATTEST_DEADLINE: Duration = Duration::from_secs(120);
 /// When it does not lead any more: then nobody is to be told what was done.
 pub async fn act(
     cluster: &Cluster,
+    seat: &Seat,
     leadership: &Leadership,
     settings: &Settings,
     world: &World,
     plan: &Plan,
 ) -> Result<Outcome, NotLeading> {
-    let pass = Pass { cluster, settings, world, namespace: world.object.namespace().unwrap_or_default() };
+    let pass = Pass { cluster, seat, settings, world, namespace: world.object.namespace().unwrap_or_default() };
     let mut outcome = Outcome::default();
     for step in &plan.steps {
         leadership.check()?;
@@ -77,6 +79,7 @@ fn is_ready(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
 /// One pass over one object.
 struct Pass<'a> {
     cluster: &'a Cluster,
+    seat: &'a Seat,
     settings: &'a Settings,
     world: &'a World,
     namespace: String,
@@ -94,24 +97,21 @@ impl Pass<'_> {
     }
 
     async fn write(&self, write: &Write, outcome: &mut Outcome) -> Result<(), CallError> {
-        let Self { cluster, world, namespace, .. } = self;
+        let Self { cluster, seat, world, namespace, .. } = self;
         match write {
             Write::Stop { job, why } => stop(cluster, world, namespace, job, why).await,
-            Write::Resume { job } => resume(cluster, world, namespace, job).await,
-            Write::Admit { namespace, job, slots } => {
-                admit(cluster, world, namespace, job, *slots).await;
-                Ok(())
-            }
+            Write::Resume { job } => begin(cluster, world.now, namespace, job).await,
             Write::StartBuild(order) => self.start_build(order).await,
             Write::Promote { repository, digest, tag } => {
-                move_tags(cluster, namespace, repository, digest, std::slice::from_ref(tag)).await
+                seat.outside(move_tags(cluster, namespace, repository, digest, std::slice::from_ref(tag))).await
             }
             Write::Attest { repository, attestation, key } => {
-                outcome.attested = Some(attest(cluster, namespace, repository, attestation, key.as_deref()).await?);
+                let attested = seat.outside(attest(cluster, namespace, repository, attestation, key.as_deref())).await?;
+                outcome.attested = Some(attested);
                 Ok(())
             }
             Write::MoveTags { repository, digest, tags } => {
-                move_tags(cluster, namespace, repository, digest, tags).await?;
+                seat.outside(move_tags(cluster, namespace, repository, digest, tags)).await?;
                 outcome.tagged = Some(tags.clone());
                 Ok(())
             }
@@ -122,7 +122,7 @@ impl Pass<'_> {
 
     /// Creates the objects of a build, the build itself last.
     async fn start_build(&self, order: &BuildOrder) -> Result<(), CallError> {
-        let Self { cluster, settings, world, namespace } = self;
+        let Self { cluster, settings, world, namespace, seat: _ } = self;
         let Objects { claims, jobs } = render::objects(&world.object, settings, order);
         for claim in &claims {
             ensure_claim(cluster, namespace, claim).await?;
@@ -140,42 +140,27 @@ async fn stop(cluster: &Cluster, world: &World, namespace: &str, job: &str, why:
     let patch = json!({"metadata": {"annotations": {names::ANNOTATION_STOPPED: why.to_string()}}, "spec": {"activeDeadlineSeconds": 1, "parallelism": 0, "suspend": false}});
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
     match api_call(api.patch(job, &PatchParams::default(), &Patch::Merge(&patch))).await {
-        Ok(job) => cluster.own.jobs.remember(job, world.now),
+        Ok(job) => remember(cluster, job, world.now),
         Err(Refused::NotFound(_)) => {}
         Err(refused) => return Err(refused.of(Reason::JobRefused, &format!("Job {job} could not be stopped"))),
     }
     Ok(())
 }
 
-/// Lets a Job begin that waited for others.
-async fn resume(cluster: &Cluster, world: &World, namespace: &str, job: &str) -> Result<(), CallError> {
+/// Lets a Job begin that waited for others, or for its slot.
+///
+/// # Errors
+/// When the API server refuses or does not answer; a Job that is gone is no error.
+pub async fn begin(cluster: &Cluster, now: Timestamp, namespace: &str, job: &str) -> Result<(), CallError> {
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
     let patch = json!({"spec": {"suspend": false}});
     match api_call(api.patch(job, &PatchParams::default(), &Patch::Merge(&patch))).await {
-        Ok(job) => cluster.own.jobs.remember(job, world.now),
+        Ok(job) => remember(cluster, job, now),
         // The next pass sees that it is gone, and what that means.
         Err(Refused::NotFound(_)) => {}
         Err(refused) => return Err(refused.of(Reason::JobRefused, &format!("Job {job} could not be resumed"))),
     }
     Ok(())
-}
-
-/// Lets a Job begin for which there is a slot. Stores may be behind and passes go on beside this one, so slots are counted anew, by one at a time, by
-/// what the API server has. It may be another object's Job: a failure is no one's, and the next pass of whoever waits tries again.
-async fn admit(cluster: &Cluster, world: &World, namespace: &str, job: &str, slots: SlotSettings) {
-    let _counts = cluster.slots.lock().await;
-    let queue = match cluster.present_queue().await {
-        Ok(queue) => queue,
-        Err(error) => return tracing::warn!(error = &error as &dyn std::error::Error, job, "slots could not be counted"),
-    };
-    let systems = [NodeSystem::Linux, NodeSystem::Windows].into_iter();
-    let mut admitted = systems.flat_map(|system| admitted(&queue, slots, system));
-    if !admitted.any(|other| other.namespace == namespace && other.job == job) {
-        return;
-    }
-    if let Err(CallError { message, .. }) = resume(cluster, world, namespace, job).await {
-        tracing::warn!(message, job, "a Job could not be given its slot");
-    }
 }
 
 async fn ensure_claim(cluster: &Cluster, namespace: &str, claim: &PersistentVolumeClaim) -> Result<(), CallError> {
@@ -210,8 +195,14 @@ async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) ->
         }
         answer => answer.map_err(|refused| refused.of(Reason::JobRefused, "the build Job was refused"))?,
     };
-    cluster.own.jobs.remember(created, world.now);
+    remember(cluster, created, world.now);
     Ok(())
+}
+
+/// A Job as it was written, until its watch shows it.
+fn remember(cluster: &Cluster, mut job: Job, now: Timestamp) {
+    slim_job(&mut job);
+    cluster.stores.jobs.remember(job, now);
 }
 
 async fn attest(
@@ -225,14 +216,14 @@ async fn attest(
     let secret = cluster.key(namespace, access).await?;
     let key = cluster.signing_secret(namespace, key).await?;
     let call = cluster.registry.attest(name, attestation, secret.as_ref(), key.as_ref());
-    in_time(name, ATTEST_DEADLINE, call).await.inspect_err(|error| cluster.refused(access, error))
+    in_time(name, ATTEST_DEADLINE, cluster.outside.ask(namespace, name, call)).await.inspect_err(|error| cluster.refused(access, error))
 }
 
 async fn move_tags(cluster: &Cluster, namespace: &str, repository: &Repository, digest: &str, tags: &[String]) -> Result<(), CallError> {
     let Repository { name, access } = repository;
     let secret = cluster.key(namespace, access).await?;
     let call = cluster.registry.tag(name, digest, tags, secret.as_ref());
-    in_time(name, TAG_DEADLINE, call).await.inspect_err(|error| cluster.refused(access, error))
+    in_time(name, TAG_DEADLINE, cluster.outside.ask(namespace, name, call)).await.inspect_err(|error| cluster.refused(access, error))
 }
 
 async fn in_time<T>(repository: &str, deadline: Duration, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
@@ -248,7 +239,7 @@ async fn roll(cluster: &Cluster, world: &World, namespace: &str, target: &Roll) 
     match target.kind {
         TargetKind::Deployment => {
             let deployment = patch::<Deployment>(cluster, namespace, target).await?;
-            cluster.own.deployments.remember(deployment, world.now);
+            cluster.stores.deployments.remember(deployment, world.now);
         }
     }
     Ok(())
@@ -270,7 +261,7 @@ where
 
 async fn delete(cluster: &Cluster, namespace: &str, job: &str) -> Result<(), CallError> {
     let api = Api::<Job>::namespaced(cluster.client.clone(), namespace);
-    cluster.own.jobs.forget(namespace, job);
+    cluster.stores.jobs.forget(namespace, job);
     match api_call(api.delete(job, &DeleteParams::background())).await {
         Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
         Err(refused) => Err(refused.of(Reason::JobRefused, &format!("the old build Job {job} could not be deleted"))),

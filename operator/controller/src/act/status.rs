@@ -1,7 +1,7 @@
 //! How do status and events get to the API server?
 
 use super::{Leadership, NotLeading};
-use crate::observe::Cluster;
+use crate::observe::{Cluster, Guarded};
 use gowindows_core::status::Notice;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::sort;
@@ -12,6 +12,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
+use std::sync::Arc;
 
 /// A status that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +75,7 @@ pub async fn write_status(
     match call.await.map_err(|_| StatusError::Deadline)? {
         Ok(mut written) => {
             written.metadata.managed_fields = None;
-            cluster.own.images.remember(written, world.now);
+            cluster.stores.images.remember(Guarded(Ok(Arc::new(written))), world.now);
             Ok(Written::Applied)
         }
         Err(kube::Error::Api(gone)) if gone.code == 404 || gone.code == 409 => Ok(Written::Refused),

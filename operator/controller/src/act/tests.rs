@@ -1,7 +1,7 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
-use crate::observe::{Availability, Logins, Memory, NodeStore, RecentWrites, Stores};
+use crate::observe::{Logins, Memory, NodeStore, Outside, Places, Stores, Watched};
 use axum::Router;
 use axum::http::StatusCode;
 use futures::FutureExt;
@@ -20,7 +20,7 @@ use kube::runtime::events::Reporter;
 use kube::runtime::reflector;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use windows_image::verify::Author;
 
@@ -82,6 +82,17 @@ fn step(aspect: Aspect, write: Write) -> Step {
     Step { aspect, write, acknowledges: None, after: None }
 }
 
+fn empty<K: kube::Resource<DynamicType = ()> + Clone>() -> Watched<K> {
+    Watched::new(reflector::store().0, |_| Vec::new())
+}
+
+/// A pass that nobody waits for.
+async fn acted(cluster: &Cluster, leadership: &Leadership, world: &World, plan: &Plan) -> Result<Outcome, NotLeading> {
+    let seats = Arc::new(Semaphore::new(1));
+    let seat = Seat::new(seats.clone(), seats.acquire_owned().await.expect("a seat"));
+    act(cluster, &seat, leadership, &Settings::default(), world, plan).await
+}
+
 /// A cluster that finds nothing, and ends the term at its first request.
 struct Stage {
     cluster: Cluster,
@@ -104,19 +115,20 @@ impl Stage {
         let cluster = Cluster {
             client: Client::new(Router::new().fallback(answer), "default"),
             stores: Stores {
-                images: reflector::store().0,
-                jobs: reflector::store().0,
-                pods: reflector::store().0,
-                nodes: NodeStore { store: reflector::store().0, availability: watch::channel(Availability::Open).1 },
-                deployments: reflector::store().0,
+                images: empty(),
+                jobs: empty(),
+                pods: empty(),
+                nodes: NodeStore(watch::channel(Some(Arc::new(Nodes::Seen(vec![])))).1),
+                deployments: empty(),
+                refusals: empty(),
             },
-            memory: Arc::new(Memory::default()),
-            own: RecentWrites::default(),
+            memory: Arc::new(Memory::new().0),
+            outside: Outside::default(),
             git: Arc::new(Nobody),
             registry: Arc::new(Nobody),
             logins: Arc::new(Logins::new(Arc::new(Nobody))),
             namespace: None,
-            slots: Default::default(),
+            places: Places::default(),
         };
         let object: GoWindowsImage = serde_json::from_value(json!({
             "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage",
@@ -133,12 +145,12 @@ impl Stage {
     async fn everything(&self, leadership: &Leadership) -> (usize, bool) {
         let delete = |job: &str| step(Aspect::Retention, Write::Delete { job: job.into() });
         let plan = Plan { steps: ["one", "two"].map(delete).to_vec(), ..Plan::default() };
-        let acted = act(&self.cluster, leadership, &Settings::default(), &self.world, &plan).await;
+        let done = acted(&self.cluster, leadership, &self.world, &plan).await;
         let written = write_status(&self.cluster, leadership, &self.world, &GoWindowsImageStatus::default()).await;
         let notice = Notice { warning: false, reason: "Published".into(), action: "Publish", message: "It is.".into() };
         let reporter = Reporter { controller: "gowindows".into(), instance: None };
         write_events(&self.cluster.client, leadership, &reporter, &self.world.object, &[notice]).await;
-        let refused = acted.is_err() && matches!(written, Err(StatusError::NotLeading(_)));
+        let refused = done.is_err() && matches!(written, Err(StatusError::NotLeading(_)));
         (self.requests.load(Ordering::Relaxed), refused)
     }
 }
@@ -196,7 +208,7 @@ async fn a_failure_ends_the_steps_of_its_aspect_and_what_depends_on_it() {
         ],
         ..Plan::default()
     };
-    let outcome = act(&stage.cluster, &Leadership::always(), &Settings::default(), &stage.world, &plan).await.expect("it leads");
+    let outcome = acted(&stage.cluster, &Leadership::always(), &stage.world, &plan).await.expect("it leads");
     let failed = |reason| outcome.of(&plan, reason).is_some();
     assert!(failed(Aspect::Attest) && failed(Aspect::Rollout) && !failed(Aspect::Retention), "{outcome:?}");
     let [signs, unsigned, rolls, after, deletes] = &outcome.steps[..] else { panic!("{outcome:?}") };
@@ -204,6 +216,6 @@ async fn a_failure_ends_the_steps_of_its_aspect_and_what_depends_on_it() {
     assert_eq!((unsigned, after, deletes), (&Done::Skipped, &Done::Skipped, &Done::Performed), "what is gone is deleted already");
     // Where nothing signs, nothing is signed.
     let alone = Plan { steps: vec![guarded(step(Aspect::Rollout, Write::Roll(roll(0))))], ..Plan::default() };
-    let outcome = act(&stage.cluster, &Leadership::always(), &Settings::default(), &stage.world, &alone).await.expect("it leads");
+    let outcome = acted(&stage.cluster, &Leadership::always(), &stage.world, &alone).await.expect("it leads");
     assert_eq!(outcome.steps, [Done::Skipped]);
 }

@@ -6,9 +6,12 @@ mod admin;
 mod context;
 mod leader;
 mod pacing;
+mod passes;
 mod reconcile;
+mod slots;
 mod telemetry;
 mod triggers;
+mod turns;
 
 pub use crate::act::Leadership;
 pub use context::{Clock, Context};
@@ -17,9 +20,10 @@ pub use pacing::Pacing;
 pub use telemetry::{Metrics, init_logs};
 
 use crate::observe::Identities;
-use crate::observe::{Cluster, Logins, Memory, RecentWrites, Stores};
+use crate::observe::{Cluster, Logins, Memory, Outside, Places, Stores};
 use anyhow::{Context as _, bail};
-use futures::{FutureExt, StreamExt};
+use futures::channel::mpsc;
+use futures::{FutureExt, StreamExt, stream};
 use gowindows_clients::git::GitClient;
 use gowindows_clients::identity::Exchanger;
 use gowindows_clients::oci::OciRegistry;
@@ -27,16 +31,13 @@ use gowindows_core::read::base_repositories;
 use gowindows_model::ports::{Git, Registry};
 use gowindows_model::settings::Settings;
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::controller::{self, applier};
 use kube::runtime::events::Reporter;
 use kube::{Client, Config};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Notify;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Passes that run at the same time; without a bound, a start with many objects would flood everything it talks to.
-const CONCURRENCY: u16 = 16;
 
 /// Arguments of `gowindows controller`.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,7 +81,7 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let namespaces =
         if settings.watch_namespaces.is_empty() { vec![None] } else { settings.watch_namespaces.iter().cloned().map(Some).collect() };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?settings.watch_namespaces, "gowindows starts");
-    let git: Arc<dyn Git> = Arc::new(GitClient);
+    let git: Arc<dyn Git> = Arc::new(GitClient::default());
     let registry: Arc<dyn Registry> = Arc::new(OciRegistry::new(settings.registries.clone()));
     let logins = Arc::new(Logins::new(Arc::new(Identities::new(client.clone(), Exchanger::new(settings.registries.clone())))));
     let work = |leadership: Leadership| {
@@ -154,34 +155,38 @@ impl Controller {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
         let Self { client, namespace, settings, git, registry, logins, clock, metrics, leadership } = self;
         metrics.leads(leadership.clone());
-        let memory = Arc::new(Memory::default());
-        let own = RecentWrites::default();
-        let (queue, images, stores) =
-            triggers::triggers(&client, namespace.as_deref(), base_repositories(&settings), memory.clone(), own.clone());
-        metrics.watch(images.clone(), stores.clone());
+        let (memory, woken) = Memory::new();
+        let (memory, queue_changed) = (Arc::new(memory), Arc::new(Notify::new()));
+        let (queue, stores) =
+            triggers::triggers(&client, namespace.as_deref(), base_repositories(&settings), memory.clone(), queue_changed.clone());
+        metrics.watch(stores.clone());
         let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
-        let cluster = Cluster { client, stores, memory, own, git, registry, logins, namespace, slots: Default::default() };
+        let (outside, places) = (Outside::default(), Places::default());
+        let cluster = Cluster { client, stores, memory, outside, git, registry, logins, namespace, places };
         let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, leadership, pacing: Pacing::default() });
-        let config = controller::Config::default().concurrency(CONCURRENCY);
-        let queue = queue.take_until(stop).boxed();
-        applier(|object, context| reconcile::reconcile(object, context).boxed(), reconcile::on_error, context, images, queue, config)
-            .for_each(|result| async move {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "a pass did not end well");
-                }
-            })
-            .await;
+        let (wake, told) = mpsc::unbounded();
+        // Nobody listens any more where the operator stops.
+        let wake = move |object| drop(wake.unbounded_send(object));
+        let events = queue.filter_map(|event| std::future::ready(event.ok()));
+        // Only a watch or `stop` may end it.
+        let queue = stream::select(events, stream::select(woken, told).chain(stream::pending())).take_until(stop);
+        let slots = slots::keep(context.clone(), queue_changed, wake);
+        let ready = async { context.cluster.stores.ready().await };
+        let passes = passes::run(queue.boxed(), ready, |object, seat| reconcile::reconcile(object, seat, &context).boxed());
+        tokio::select! {
+            () = passes => {}
+            () = slots => {}
+        }
     }
 }
 
 impl Stores {
     /// Waits until every store has been filled once: a decision on an empty store would take everything for absent.
-    pub(crate) async fn ready(&self) -> Result<(), kube::runtime::reflector::store::WriterDropped> {
-        self.images.wait_until_ready().await?;
-        self.jobs.wait_until_ready().await?;
-        self.pods.wait_until_ready().await?;
-        self.deployments.wait_until_ready().await?;
+    pub(crate) async fn ready(&self) {
+        self.images.ready().await;
+        self.jobs.ready().await;
+        self.pods.ready().await;
+        self.deployments.ready().await;
         self.nodes.ready().await;
-        Ok(())
     }
 }

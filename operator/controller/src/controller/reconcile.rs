@@ -2,14 +2,16 @@
 
 use super::Context;
 use crate::act::{self, NotLeading, StatusError, Written};
-use crate::observe::{Freshness, Guarded, ObserveError};
+use crate::observe::{Freshness, Guarded, ObserveError, Seat};
+use futures::FutureExt;
 use gowindows_core::pass::{ROUNDS, decide, report};
 use gowindows_core::status::{self, Notice};
 use gowindows_crds::GoWindowsImage;
 use gowindows_model::facts::World;
 use gowindows_model::plan::{Decision, Plan};
 use kube::ResourceExt;
-use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,9 +30,9 @@ pub(super) enum ReconcileError {
     /// A decision asked in more rounds than any should. Nothing is done and nothing is told.
     #[error("the decision keeps asking: {0}")]
     Asks(String),
-    /// The stores are gone because the operator stops.
-    #[error("the operator stops")]
-    Stopping,
+    /// A defect of ours.
+    #[error("a pass panicked; this is a defect of the operator, and its log says where")]
+    Panicked,
 }
 
 impl ReconcileError {
@@ -40,30 +42,33 @@ impl ReconcileError {
             Self::NotLeading(_) | Self::Report(StatusError::NotLeading(_)) => "not-leading",
             Self::Report(_) => "report",
             Self::Asks(_) => "asks",
-            Self::Stopping => "stopping",
+            Self::Panicked => "panicked",
         }
     }
 }
 
-pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+/// One pass over an object, and when to look again at the latest.
+pub(super) async fn reconcile(object: ObjectRef<Guarded>, seat: Seat, context: &Context) -> Option<Duration> {
+    let object = context.cluster.stores.images.stored(object.namespace.as_deref().unwrap_or_default(), &object.name)?;
     let image = match &object.0 {
         Ok(image) => image.clone(),
         Err(invalid) => {
             let name = invalid.metadata.name.clone().unwrap_or_default();
             tracing::warn!(name, namespace = object.namespace(), error = invalid.error, "an object cannot be read; the others go on");
             context.metrics.pass("unreadable", Duration::ZERO);
-            return Ok(Action::await_change());
+            return None;
         }
     };
     let start = Instant::now();
-    let result = pass(image.clone(), &context).await;
+    // A defect that one object brings to light must not end the passes over all others, again after each start.
+    let result = AssertUnwindSafe(pass(image, &seat, context)).catch_unwind().await.unwrap_or(Err(ReconcileError::Panicked));
     context.metrics.pass(result.as_ref().map_or_else(ReconcileError::reason, |_| "done"), start.elapsed());
-    result
+    result.unwrap_or_else(|error| failed(&object, &error, context))
 }
 
-pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
+fn failed(object: &Guarded, error: &ReconcileError, context: &Context) -> Option<Duration> {
     if error.reason() == "not-leading" {
-        return Action::await_change();
+        return None;
     }
     tracing::warn!(
         name = object.name_any(),
@@ -71,18 +76,17 @@ pub(super) fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Ar
         error = error as &dyn std::error::Error,
         "a pass failed; it is repeated"
     );
-    Action::requeue(context.pacing.failed(object.as_ref()))
+    Some(context.pacing.failed(object))
 }
 
-async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, ReconcileError> {
-    context.cluster.stores.ready().await.map_err(|_| ReconcileError::Stopping)?;
+async fn pass(image: Arc<GoWindowsImage>, seat: &Seat, context: &Context) -> Result<Option<Duration>, ReconcileError> {
     if context.cluster.memory.is_gone(&image.uid().unwrap_or_default()) {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     let mut world = context.cluster.world(image, (context.clock)()).await?;
-    let plan = plan(&mut world, context).await?;
+    let plan = plan(&mut world, seat, context).await?;
     if world.object.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     if plan.steps.iter().any(|step| step.write.needs_the_present()) && context.cluster.freshness(&world).await? != Freshness::Current {
         return behind(&world, context).await;
@@ -90,7 +94,7 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
     for step in &plan.steps {
         tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), effect = step.write.name(), "acts");
     }
-    let outcome = act::act(&context.cluster, &context.leadership, &context.settings, &world, &plan).await?;
+    let outcome = act::act(&context.cluster, seat, &context.leadership, &context.settings, &world, &plan).await?;
     context.metrics.effects(&plan, &outcome);
     let status = report(&world, &plan, &outcome);
     let written = act::write_status(&context.cluster, &context.leadership, &world, &status).await?;
@@ -106,19 +110,19 @@ async fn pass(image: Arc<GoWindowsImage>, context: &Context) -> Result<Action, R
     }
     if outcome.has_failed() {
         // What the plan expected to look at next does not exist.
-        return Ok(Action::requeue(context.pacing.failed(world.object.as_ref())));
+        return Ok(Some(context.pacing.failed(world.object.as_ref())));
     }
     context.pacing.succeeded(&world.object.uid().unwrap_or_default());
-    Ok(plan.next.map_or_else(Action::await_change, Action::requeue))
+    Ok(plan.next)
 }
 
 /// The pass was about a past: there is nothing to do for an object that is gone, and its watch will show a newer one.
-async fn behind(world: &World, context: &Context) -> Result<Action, ReconcileError> {
+async fn behind(world: &World, context: &Context) -> Result<Option<Duration>, ReconcileError> {
     if context.cluster.freshness(world).await? == Freshness::Gone {
         context.cluster.memory.bury(&world.object.uid().unwrap_or_default());
-        return Ok(Action::await_change());
+        return Ok(None);
     }
-    Ok(Action::requeue(context.pacing.failed(world.object.as_ref())))
+    Ok(Some(context.pacing.failed(world.object.as_ref())))
 }
 
 /// Logs, counts and publishes what changed.
@@ -131,11 +135,11 @@ async fn tell(world: &World, notices: &[Notice], context: &Context) {
 }
 
 /// Decides, and answers what the decision asks for until it can be taken.
-async fn plan(world: &mut World, context: &Context) -> Result<Plan, ReconcileError> {
+async fn plan(world: &mut World, seat: &Seat, context: &Context) -> Result<Plan, ReconcileError> {
     for _ in 0..ROUNDS {
         match decide(world, &context.settings) {
             Decision::Do(plan) => return Ok(*plan),
-            Decision::Ask(questions) => context.cluster.answer(world, questions).await,
+            Decision::Ask(questions) => seat.outside(context.cluster.answer(world, questions)).await,
         }
     }
     Err(ReconcileError::Asks(format!("{:?}", world.answers.asked)))

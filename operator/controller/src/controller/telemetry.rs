@@ -6,7 +6,6 @@ use futures::FutureExt;
 use gowindows_core::status::{CacheFound, Notice};
 use gowindows_crds::conditions::{ConditionType, find};
 use gowindows_model::plan::{Done, Outcome, Plan};
-use kube::runtime::reflector::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -85,7 +84,7 @@ pub struct Metrics {
     caches: Caches,
     leader: Gauge,
     role: Mutex<Role>,
-    watched: Mutex<Vec<(Store<Guarded>, Stores)>>,
+    watched: Mutex<Vec<Stores>>,
 }
 
 /// What builds with a cache volume found in it.
@@ -134,8 +133,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts the objects of a controller at each scrape.
-    pub(super) fn watch(&self, images: Store<Guarded>, stores: Stores) {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).push((images, stores));
+    pub(super) fn watch(&self, stores: Stores) {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).push(stores);
     }
 
     /// From now on this replica could take over at any time.
@@ -163,10 +162,7 @@ impl Metrics {
             Role::Leads(_) => {}
         }
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let filled = watched.iter().all(|(images, stores)| {
-            images.wait_until_ready().now_or_never().is_some_and(|filled| filled.is_ok())
-                && stores.ready().now_or_never().is_some_and(|filled| filled.is_ok())
-        });
+        let filled = watched.iter().all(|stores| stores.ready().now_or_never().is_some());
         filled && !watched.is_empty()
     }
 
@@ -184,6 +180,12 @@ impl Metrics {
             };
             self.effects.get_or_create(&EffectLabels { effect: step.write.name(), result }).inc();
         }
+    }
+
+    /// A Job was given its slot, or could not be.
+    pub(super) fn slot(&self, given: bool) {
+        let result = if given { "done" } else { "failed" };
+        self.effects.get_or_create(&EffectLabels { effect: "StartJob", result }).inc();
     }
 
     pub(super) fn notices(&self, notices: &[Notice]) {
@@ -207,7 +209,7 @@ impl Metrics {
         self.leader.set(i64::from(matches!(self.role(), Role::Leads(leadership) if leadership.holds())));
         for (status, result) in [("True", "ready"), ("False", "failed"), ("Unknown", "progressing")] {
             let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = watched.iter().flat_map(|(images, _)| images.state()).filter(|image| ready(image) == status).count();
+            let count = watched.iter().flat_map(|stores| stores.images.store().state()).filter(|image| ready(image) == status).count();
             self.objects.get_or_create(&ResultLabel { result }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let mut text = String::new();

@@ -1,23 +1,27 @@
 //! Which events start a pass, and for which object?
 
 use super::pacing::WatchBackoff;
-use crate::observe::{Availability, Guarded, Memory, NodeStore, OwnWrites, RecentWrites, Stores};
+use crate::observe::{Guarded, Memory, NodeStore, REFUSED_PODS, Stores, Watched};
+use crate::observe::{job_of_event, jobs_of_pod, object_of_job, seen_in, slim_event, target_key};
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use gowindows_core::kinds::Kind;
-use gowindows_core::read::slim_node;
+use gowindows_core::read::{slim_job, slim_node};
 use gowindows_crds::names;
+use gowindows_crds::v1alpha1::TargetKind;
+use gowindows_model::facts::Nodes;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::events::v1::Event;
 use kube::core::NamespaceResourceScope;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// A stream of objects to look at.
 pub(super) type Queue = BoxStream<'static, Result<ObjectRef<Guarded>, watcher::Error>>;
@@ -25,47 +29,43 @@ pub(super) type Queue = BoxStream<'static, Result<ObjectRef<Guarded>, watcher::E
 /// What each event of one watch gives to look at.
 type Triggers = BoxStream<'static, Result<Vec<ObjectRef<Guarded>>, watcher::Error>>;
 
-/// Starts the watches: what to look at, and the stores that they fill.
+/// Starts the watches: what to look at, and what they show. `queue_changed` hears of whatever the queue for slots depends on.
 pub(super) fn triggers(
     client: &Client,
     namespace: Option<&str>,
     bases: Vec<String>,
     memory: Arc<Memory>,
-    written: RecentWrites,
-) -> (Queue, Store<Guarded>, Stores) {
-    let (images, image_writer) = reflector::store();
-    let images_written = written.images.clone();
+    queue_changed: Arc<Notify>,
+) -> (Queue, Stores) {
+    let all = watcher::Config::default();
+    let own = watcher::Config::default().labels(&crate::observe::ours());
+    let refused = watcher::Config::default().fields(REFUSED_PODS);
+    let (images, image_events) = watched(client, namespace, all.clone(), targets_of, without_fields);
+    let (jobs, job_events) = watched(client, namespace, own.clone(), object_of_job, slim_job);
+    let (pods, pod_events) = watched(client, namespace, own, jobs_of_pod, without_fields);
+    let (deployments, deployment_events) = watched(client, namespace, all, |_| Vec::new(), Kind::slim);
+    let (refusals, refusal_events) = watched(client, namespace, refused, job_of_event, slim_event);
+    let (nodes, node_events) = nodes(client, bases);
     let forget = move |event: &watcher::Event<Guarded>| {
         if let watcher::Event::Delete(gone) = event {
             memory.forget(&gone.uid().unwrap_or_default());
-            images_written.forget_deleted(gone);
         }
     };
-    let all = watcher::Config::default();
-    let own = watcher::Config::default().labels(&crate::observe::ours());
-    let image_events = watcher(api::<Guarded>(client, namespace), all.clone())
-        .backoff(WatchBackoff::new("GoWindowsImage"))
-        .modify(|object| object.meta_mut().managed_fields = None)
-        .inspect_ok(forget)
-        .reflect(image_writer)
-        .touched_objects()
-        .map_ok(|object| vec![ObjectRef::from_obj(&object)]);
-    let (jobs, job_events) = watched(client, namespace, own.clone(), written.jobs, |job: &mut Job| job.meta_mut().managed_fields = None);
-    let (pods, pod_events) = watched(client, namespace, own, OwnWrites::default(), |pod: &mut Pod| pod.meta_mut().managed_fields = None);
-    let (deployments, deployment_events) = watched(client, namespace, all, written.deployments, Kind::slim);
-    let (nodes, node_events) = nodes(client, bases);
-    let (by_store, images_of) = (images.clone(), images.clone());
+    let (by_target, by_job) = (images.clone(), jobs.clone());
+    let (of_images, of_jobs) = (queue_changed.clone(), queue_changed);
+    let itself = |object: &Guarded| vec![ObjectRef::from_obj(object)];
     let queue = stream::select_all([
-        image_events.boxed(),
-        job_events.map_ok(|job| named_by_annotation(&job)).boxed(),
-        pod_events.map_ok(|pod| named_by_annotation(&pod)).boxed(),
+        looks(&images, image_events.inspect_ok(forget).inspect_ok(move |_| of_images.notify_one()), itself),
+        looks(&images, job_events.inspect_ok(move |_| of_jobs.notify_one()), named_by_annotation),
+        looks(&images, pod_events, named_by_annotation),
+        looks(&images, deployment_events, move |deployment| targeting(&by_target, deployment)),
+        looks(&images, refusal_events, move |event| waiting_for(&by_job, event)),
         node_events,
-        deployment_events.map_ok(move |deployment| targeting(&by_store, &deployment)).boxed(),
     ]);
     let queue =
         queue.inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "a watch was interrupted; it is started again"));
     let queue = queue.map_ok(|references| stream::iter(references.into_iter().map(Ok))).try_flatten();
-    (queue.boxed(), images_of, Stores { images: images.clone(), jobs, pods, nodes, deployments })
+    (queue.boxed(), Stores { images, jobs, pods, nodes, deployments, refusals })
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -75,29 +75,46 @@ where
     namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
 }
 
+/// Watches a kind: what it shows, found by `keys` as well, and its events. `slim` drops what nobody reads.
 fn watched<K>(
     client: &Client,
     namespace: Option<&str>,
     config: watcher::Config,
-    written: OwnWrites<K>,
+    keys: fn(&K) -> Vec<String>,
     slim: impl FnMut(&mut K) + Send + 'static,
-) -> (Store<K>, BoxStream<'static, Result<K, watcher::Error>>)
+) -> (Watched<K>, BoxStream<'static, Result<watcher::Event<K>, watcher::Error>>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let forget = move |event: &watcher::Event<K>| {
-        if let watcher::Event::Delete(gone) = event {
-            written.forget_deleted(gone);
-        }
-    };
+    let watched = Watched::new(store, keys);
+    let follows = watched.clone();
     let events = watcher(api::<K>(client, namespace), config)
         .backoff(WatchBackoff::new(&K::kind(&())))
         .modify(slim)
-        .inspect_ok(forget)
         .reflect(writer)
-        .touched_objects();
-    (store, events.boxed())
+        .inspect_ok(move |event| follows.follow(event));
+    (watched, events.boxed())
+}
+
+/// What the events of a watch give to look at. A list shows neither what has changed since the one before nor what is gone, and its store has it
+/// at its end alone: then every object is looked at.
+fn looks<K: 'static>(
+    images: &Watched<Guarded>,
+    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+    of: impl Fn(&K) -> Vec<ObjectRef<Guarded>> + Send + 'static,
+) -> Triggers {
+    let images = images.clone();
+    let looks = move |event| match event {
+        watcher::Event::Apply(object) | watcher::Event::Delete(object) => of(&object),
+        watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
+        watcher::Event::InitDone => images.references(),
+    };
+    events.map_ok(looks).boxed()
+}
+
+fn without_fields(object: &mut impl Resource) {
+    object.meta_mut().managed_fields = None;
 }
 
 /// As many refusals in a row mean that a right is missing. An API server that has just started refuses what it grants a second later, and a
@@ -107,7 +124,7 @@ const BELIEVED_REFUSALS: u32 = 3;
 /// The Windows nodes. They start no pass; and without the right to see them (`nodes` in the ClusterRole) all goes on without them.
 fn nodes(client: &Client, bases: Vec<String>) -> (NodeStore, Triggers) {
     let (store, writer) = reflector::store();
-    let (tell, availability) = watch::channel(Availability::Opening);
+    let (tell, seen) = watch::channel(None);
     let mut refusals = 0;
     let events = watcher(Api::<Node>::all(client.clone()), watcher::Config::default().labels(crate::observe::WINDOWS))
         .backoff(WatchBackoff::new("Node"))
@@ -120,24 +137,24 @@ fn nodes(client: &Client, bases: Vec<String>) -> (NodeStore, Triggers) {
                 Ok(watcher::Event::Init) => refusals,
                 Ok(_) | Err(_) => 0,
             };
-            let seen = match &event {
-                // The store is filled before this event comes by.
-                Ok(watcher::Event::InitDone) => Some(Availability::Open),
+            match &event {
+                // The store is filled before these come by.
+                Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)) => {
+                    tell.send_replace(Some(Arc::new(seen_in(&store))));
+                }
                 Err(_) if refusals >= BELIEVED_REFUSALS => {
-                    Some(Availability::Refused("the operator has no right to watch nodes (its ClusterRole)".into()))
+                    let why = "the operator has no right to watch nodes (its ClusterRole)";
+                    let hidden = Some(Arc::new(Nodes::Hidden(why.into())));
+                    if tell.send_replace(hidden.clone()) != hidden {
+                        tracing::warn!(why, "bases are chosen without looking at Windows nodes");
+                    }
                 }
-                Ok(_) | Err(_) => None,
-            };
-            if let Some(seen) = seen {
-                let news = tell.send_replace(seen.clone()) != seen;
-                if let (true, Availability::Refused(why)) = (news, &seen) {
-                    tracing::warn!(why, "bases are chosen without looking at Windows nodes");
-                }
+                Ok(_) | Err(_) => {}
             }
             let told = event.err().filter(|error| !is_forbidden(error));
             std::future::ready(told.map(Err))
         });
-    (NodeStore { store, availability }, events.boxed())
+    (NodeStore(seen), events.boxed())
 }
 
 fn is_forbidden(error: &watcher::Error) -> bool {
@@ -156,15 +173,23 @@ fn named_by_annotation(object: &impl ResourceExt) -> Vec<ObjectRef<Guarded>> {
     vec![ObjectRef::new(name).within(&namespace)]
 }
 
+/// Under what an object is found: the workloads that it lists as targets.
+fn targets_of(object: &Guarded) -> Vec<String> {
+    let rollout = object.0.as_ref().ok().and_then(|image| image.spec.rollout.as_ref());
+    let namespace = object.namespace();
+    rollout.iter().flat_map(|rollout| &rollout.targets).map(|target| target_key(namespace.as_deref(), target.kind.unwrap_or_default(), &target.name)).collect()
+}
+
 /// The objects that list a Deployment as a target.
-fn targeting(images: &Store<Guarded>, deployment: &Deployment) -> Vec<ObjectRef<Guarded>> {
-    let (name, namespace) = (deployment.name_any(), deployment.namespace());
-    let lists = |object: &Guarded| {
-        let spec = object.0.as_ref().ok().map(|image| &image.spec);
-        object.namespace() == namespace
-            && spec.and_then(|spec| spec.rollout.as_ref()).is_some_and(|rollout| rollout.targets.iter().any(|target| target.name == name))
-    };
-    images.state().into_iter().filter(|object| lists(object)).map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+fn targeting(images: &Watched<Guarded>, deployment: &Deployment) -> Vec<ObjectRef<Guarded>> {
+    let key = target_key(deployment.namespace().as_deref(), TargetKind::Deployment, &deployment.name_any());
+    images.shown(&key).iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+}
+
+/// The object whose Job has no pod.
+fn waiting_for(jobs: &Watched<Job>, event: &Event) -> Vec<ObjectRef<Guarded>> {
+    let job = event.regarding.as_ref().and_then(|job| jobs.stored(job.namespace.as_deref()?, job.name.as_deref()?));
+    job.map(|job| named_by_annotation(job.as_ref())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -189,7 +214,7 @@ mod tests {
         let (store, mut events) = nodes(&Client::new(Router::new().fallback(answer), "default"), vec![]);
         let watched = tokio::spawn(async move { events.next().await.is_some() });
         store.ready().await;
-        assert!(matches!(&*store.availability.borrow(), Availability::Refused(why) if why.contains("no right to watch nodes")));
+        assert!(matches!(store.0.borrow().as_deref(), Some(Nodes::Hidden(why)) if why.contains("no right to watch nodes")));
         assert!(asked.load(Ordering::Relaxed) >= BELIEVED_REFUSALS, "one refusal may be that of an API server that has just started");
         assert!(!watched.is_finished(), "a refusal is not told again and again as a failed watch");
         watched.abort();

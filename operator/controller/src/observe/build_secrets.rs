@@ -1,6 +1,6 @@
 //! Can the Secrets be used that build pods mount and that nothing else reads before? A pod that mounts what is absent waits in silence.
 
-use super::cluster::in_time;
+use super::answers::in_time;
 use super::{Cluster, netrc, secrets};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;

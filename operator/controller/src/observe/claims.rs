@@ -2,7 +2,7 @@
 //! would make the second pod of a build wait for ever.
 
 use super::Cluster;
-use super::cluster::in_time;
+use super::answers::in_time;
 use gowindows_crds::conditions::Reason;
 use gowindows_model::call_error::CallError;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;

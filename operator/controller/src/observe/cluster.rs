@@ -3,60 +3,45 @@
 //! Kubernetes facts come from watched stores, overlaid by this process's own writes; a read that fails ends the pass. Answers
 //! of the outside world are data, failures included.
 
-use super::{Guarded, Logins, Memory, NodeStore, OwnWrites, secrets};
+use super::{Guarded, Logins, Memory, NodeStore, Outside, Places, Watched, secrets};
 use gowindows_core::kinds::Kind;
-use gowindows_crds::conditions::Reason;
-use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetSpec};
+use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetKind, TargetSpec};
 use gowindows_crds::{GoWindowsImage, names};
-use gowindows_model::access::Repository;
 use gowindows_model::call_error::CallError;
-use gowindows_model::facts::{PodTrouble, Revision, Seen, Trouble, Workload, World};
+use gowindows_model::facts::{PodTrouble, Workload, World};
 use gowindows_model::ports::{Git, Registry, SecretData};
-use gowindows_model::question::Question;
-use gowindows_model::wire::source::Reference;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Every call to the API server ends within this time (kube's client retries by itself for much longer).
 pub(super) const API_DEADLINE: Duration = Duration::from_secs(15);
-/// Every question to the outside world ends within this time.
-const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
 /// The field that names the source's Secret.
-const GIT_SECRET: &str = "source.git.secretRef";
+pub(super) const GIT_SECRET: &str = "source.git.secretRef";
 /// The field that names the key's Secret.
 const KEY_SECRET: &str = "signing.keySecretRef";
 
-/// The watched objects.
+/// The watched objects, and what this process wrote of them.
 #[derive(Clone)]
 pub struct Stores {
-    /// Every object, readable or not.
-    pub images: Store<Guarded>,
-    /// Jobs that carry our label.
-    pub jobs: Store<Job>,
-    /// Pods that carry our label.
-    pub pods: Store<Pod>,
-    /// Windows nodes, slimmed, where they may be seen.
+    /// Every object, readable or not; found by its targets, too.
+    pub images: Watched<Guarded>,
+    /// Jobs that carry our label, slimmed to what is read; found by the uid of their object, too.
+    pub jobs: Watched<Job>,
+    /// Pods that carry our label, found by the uid of their Job.
+    pub pods: Watched<Pod>,
+    /// Windows nodes, where they may be seen.
     pub nodes: NodeStore,
     /// Deployments, slimmed to what a [`Workload`] needs.
-    pub deployments: Store<Deployment>,
-}
-
-/// What this process wrote and the stores may not show yet.
-#[derive(Clone, Default)]
-pub struct RecentWrites {
-    /// Jobs that were created or changed.
-    pub jobs: OwnWrites<Job>,
-    /// Deployments that were changed.
-    pub deployments: OwnWrites<Deployment>,
-    /// `GoWindowsImage`s whose status was written.
-    pub images: OwnWrites<GoWindowsImage>,
+    pub deployments: Watched<Deployment>,
+    /// Events that say why a Job gets no pod, found by its uid.
+    pub refusals: Watched<Event>,
 }
 
 /// Everything that is needed to observe.
@@ -67,8 +52,8 @@ pub struct Cluster {
     pub stores: Stores,
     /// Answers of the outside world.
     pub memory: Arc<Memory>,
-    /// What this process wrote.
-    pub own: RecentWrites,
+    /// How much is asked at a time.
+    pub outside: Outside,
     /// Git servers.
     pub git: Arc<dyn Git>,
     /// Registries.
@@ -77,8 +62,8 @@ pub struct Cluster {
     pub logins: Arc<Logins>,
     /// The namespace that is looked at; none for all.
     pub namespace: Option<String>,
-    /// Held while a slot is given away.
-    pub slots: tokio::sync::Mutex<()>,
+    /// Where Jobs stand that queue for a slot.
+    pub places: Places,
 }
 
 /// A read of the cluster that failed.
@@ -114,90 +99,38 @@ impl Cluster {
     /// When a read of the cluster fails.
     pub async fn world(&self, object: Arc<GoWindowsImage>, now: Timestamp) -> Result<World, ObserveError> {
         let namespace = object.namespace().unwrap_or_default();
-        let object = self
-            .own
-            .images
-            .newer(&namespace, &object.name_any(), Some(object.clone()), now)
-            .filter(|own| own.uid() == object.uid())
-            .unwrap_or(object);
-        let claims = self.claims(&object);
+        let own = self.stores.images.get(&namespace, &object.name_any(), now).filter(|own| own.uid() == object.uid());
+        let object = own.and_then(|own| own.0.clone().ok()).unwrap_or(object);
+        let claims = self.claims(&object, now);
         let mut workloads = Vec::new();
         for target in object.spec.rollout.iter().flat_map(|rollout| &rollout.targets) {
             workloads.push(self.target(&namespace, &target.name, now).await?);
         }
         let answers = self.memory.recall(&object.uid().unwrap_or_default(), &source_key(&object));
         let nodes = self.stores.nodes.nodes();
-        let queue = self.queue(now);
-        let (mut builds, orphans) = self.builds(&object, now).await;
+        let (mut builds, orphans) = self.builds(&object, now);
+        let places = self.places.of(&namespace, &builds);
         self.mask(&object, &mut builds).await;
-        Ok(World { now, builds, orphans, workloads, claims, nodes, queue, answers, object })
+        Ok(World { now, builds, orphans, workloads, claims, nodes, places, answers, object })
     }
 
     /// For each target, in order, the older object that lists the same one.
-    fn claims(&self, object: &GoWindowsImage) -> Vec<Option<String>> {
+    fn claims(&self, object: &GoWindowsImage, now: Timestamp) -> Vec<Option<String>> {
         let age = |image: &GoWindowsImage| (image.creation_timestamp().map(|time| time.0), image.uid());
-        let here = self.stores.images.state();
-        let others = here.iter().filter_map(|guarded| guarded.0.as_ref().ok()).filter(|other| {
-            other.namespace() == object.namespace() && other.metadata.deletion_timestamp.is_none() && age(other) < age(object)
-        });
-        let rollouts: Vec<_> = others.filter_map(|other| Some((other.name_any(), other.spec.rollout.as_ref()?))).collect();
         let claim = |target: &TargetSpec| {
             let meets = |theirs: &TargetSpec| {
                 let container = theirs.container.is_none() || target.container.is_none() || theirs.container == target.container;
-                theirs.kind == target.kind && theirs.name == target.name && container
+                theirs.kind.unwrap_or_default() == target.kind.unwrap_or_default() && theirs.name == target.name && container
             };
-            let applies = |rollout: &RolloutSpec| rollout.mode.unwrap_or_default() == RolloutMode::Apply;
-            let claimed = rollouts.iter().filter(|(_, rollout)| applies(rollout) && rollout.targets.iter().any(meets));
-            claimed.map(|(name, _)| name.clone()).min()
+            let applies = |rollout: &&RolloutSpec| rollout.mode.unwrap_or_default() == RolloutMode::Apply;
+            let listing = self.stores.images.of(&target_key(object.namespace().as_deref(), target.kind.unwrap_or_default(), &target.name), now);
+            let older = listing.iter().filter_map(|other| other.0.as_ref().ok()).filter(|other| {
+                let claims = other.spec.rollout.as_ref().filter(applies).is_some_and(|rollout| rollout.targets.iter().any(meets));
+                claims && other.metadata.deletion_timestamp.is_none() && age(other) < age(object)
+            });
+            older.map(|other| other.name_any()).min()
         };
         object.spec.rollout.iter().flat_map(|rollout| &rollout.targets).map(claim).collect()
-    }
-
-    /// Puts questions to the outside world; the answers land in the world and in memory.
-    pub async fn answer(&self, world: &mut World, questions: Vec<Question>) {
-        let (namespace, now) = (world.object.namespace().unwrap_or_default(), world.now);
-        for question in questions {
-            let answers = &mut world.answers;
-            match &question {
-                Question::Source { url, reference, secret } => {
-                    let answer = self.source(&namespace, url, reference, secret.as_deref()).await;
-                    answers.source = seen(&answers.source, answer, now);
-                }
-                Question::Digest { reference, access } => {
-                    let read = |secret: Option<SecretData>| async move { self.registry.digest(reference, secret.as_ref()).await };
-                    let answer = self.with_access(&namespace, reference, access, read).await;
-                    let before = answers.digests.remove(reference).unwrap_or_default();
-                    answers.digests.insert(reference.clone(), seen(&before, answer, now));
-                }
-                Question::Base { reference, access } => {
-                    let read = |secret: Option<SecretData>| async move { self.registry.base(reference, secret.as_ref()).await };
-                    let answer = self.with_access(&namespace, reference, access, read).await;
-                    let before = answers.bases.remove(reference).unwrap_or_default();
-                    answers.bases.insert(reference.clone(), seen(&before, answer, now));
-                }
-                Question::Builder { secret } => {
-                    answers.builder = seen(&answers.builder, self.builder(&namespace, secret).await, now);
-                }
-                Question::Workspace { claim } => {
-                    answers.workspace = seen(&answers.workspace, self.workspace(&namespace, claim).await, now);
-                }
-                Question::CacheClaim { claim } => {
-                    answers.cache_claim = seen(&answers.cache_claim, self.cache_claim(&namespace, claim).await, now);
-                }
-                Question::Modules { secret } => {
-                    answers.modules = seen(&answers.modules, self.modules(&namespace, secret).await, now);
-                }
-                Question::Published { repository: Repository { name, access }, tag, author } => {
-                    let read =
-                        |secret: Option<SecretData>| async move { self.registry.published(name, tag, *author, secret.as_ref()).await };
-                    let answer = self.with_access(&namespace, name, access, read).await;
-                    let before = answers.published.remove(tag).unwrap_or_default();
-                    answers.published.insert(tag.clone(), seen(&before, answer, now));
-                }
-            }
-            answers.asked.push(question);
-        }
-        self.memory.keep(&world.object.uid().unwrap_or_default(), &source_key(&world.object), &world.answers);
     }
 
     /// The data of the Secret with the signing key, read for one use.
@@ -208,22 +141,13 @@ impl Cluster {
         self.secret(namespace, KEY_SECRET, name).await
     }
 
-    async fn secret(&self, namespace: &str, field: &str, name: Option<&str>) -> Result<Option<SecretData>, CallError> {
+    pub(super) async fn secret(&self, namespace: &str, field: &str, name: Option<&str>) -> Result<Option<SecretData>, CallError> {
         let Some(name) = name else { return Ok(None) };
         secrets::read(&self.client, namespace, field, name).await.map(Some)
     }
 
-    async fn source(&self, namespace: &str, url: &str, reference: &Reference, secret: Option<&str>) -> Result<Revision, CallError> {
-        in_time(url, async {
-            let data = self.secret(namespace, GIT_SECRET, secret).await?;
-            self.git.resolve(url, reference, data.as_ref()).await.map_err(of_secret(GIT_SECRET, secret))
-        })
-        .await
-    }
-
     async fn target(&self, namespace: &str, name: &str, now: Timestamp) -> Result<Option<Workload>, ObserveError> {
-        let stored = self.stores.deployments.get(&ObjectRef::new(name).within(namespace));
-        let Some(deployment) = self.own.deployments.newer(namespace, name, stored, now) else { return Ok(None) };
+        let Some(deployment) = self.stores.deployments.get(namespace, name, now) else { return Ok(None) };
         let mut workload = deployment.read();
         let settled =
             workload.updated >= workload.replicas && workload.available >= workload.replicas && workload.total <= workload.updated;
@@ -248,44 +172,17 @@ impl Cluster {
     }
 }
 
-/// Answers are remembered for one source; an edit of it starts anew.
-fn source_key(object: &GoWindowsImage) -> String {
+/// Whom an object asks, and with what: answers are remembered for that, and an edit of it starts anew.
+pub(super) fn source_key(object: &GoWindowsImage) -> String {
     let image = &object.spec.image;
     let pull = image.base.as_ref().and_then(|base| base.pull_secret_ref.as_ref());
     let modules = object.spec.go.as_ref().and_then(|go| go.modules.as_ref()?.secret_ref.as_ref());
-    serde_json::to_string(&(&object.spec.source, &image.push_secret_ref, &image.identity, pull, modules)).unwrap_or_default()
+    serde_json::to_string(&(&object.spec.source, &image.repository, &image.push_secret_ref, &image.identity, pull, modules)).unwrap_or_default()
 }
 
-/// Names the Secret whose content is at fault: the clients know only what is in it.
-fn of_secret(field: &str, name: Option<&str>) -> impl FnOnce(CallError) -> CallError {
-    move |error| match (error.reason, name) {
-        (Reason::SecretInvalid, Some(name)) => CallError { message: format!("{field}: Secret {name}: {}", error.message), ..error },
-        _ => error,
-    }
-}
-
-/// An answer, or that there was none in time.
-pub(super) async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
-    match tokio::time::timeout(OUTSIDE_DEADLINE, call).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            Err(CallError { reason: Reason::Timeout, message: format!("{what} did not answer within {} s.", OUTSIDE_DEADLINE.as_secs()) })
-        }
-    }
-}
-
-fn seen<T: Clone>(before: &Seen<T>, answer: Result<T, CallError>, now: Timestamp) -> Seen<T> {
-    match answer {
-        Ok(value) => Seen::Fresh(value, now),
-        Err(CallError { reason, message }) => {
-            let times = before.trouble().map_or(0, |trouble| trouble.times).saturating_add(1);
-            let trouble = Trouble { reason, message, at: now, times };
-            match before.value() {
-                Some(value) => Seen::Stale(value.clone(), trouble),
-                None => Seen::Unknown(trouble),
-            }
-        }
-    }
+/// Under what an object is found by a target.
+pub(crate) fn target_key(namespace: Option<&str>, kind: TargetKind, name: &str) -> String {
+    format!("{}/{}/{name}", namespace.unwrap_or_default(), kind.as_str())
 }
 
 /// Label selector of everything that we generate.

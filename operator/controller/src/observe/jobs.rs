@@ -1,68 +1,65 @@
 //! Which Jobs are an object's, and why has one no pod?
 
 use super::Cluster;
-use super::refused_pods;
+use super::refusals::said_of;
 use gowindows_core::read::builds;
-use gowindows_crds::GoWindowsImage;
+use gowindows_crds::{GoWindowsImage, names};
 use gowindows_model::facts::{Build, BuildState};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt};
 use std::sync::Arc;
-
-/// So long after it may have a pod, a Job without one is asked why.
-const POD: SignedDuration = SignedDuration::from_secs(5);
 
 impl Cluster {
     /// The builds, each with its parts and its tests, and the parts and tests without a build.
-    pub(super) async fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> (Vec<Build>, Vec<(String, Timestamp)>) {
-        let pods = self.stores.pods.state();
-        let (mut builds, orphans) = builds(&self.jobs(object, now), |job| pods_of(&pods, job));
-        self.ask_for_pods(object, &mut builds, now).await;
+    pub(super) fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> (Vec<Build>, Vec<(String, Timestamp)>) {
+        let pods = |job: &Job| job.uid().map(|uid| self.stores.pods.of(&uid, now)).unwrap_or_default();
+        let (mut builds, orphans) = builds(&self.jobs(object, now), pods);
+        self.explain_missing_pods(&mut builds, now);
         (builds, orphans)
     }
 
     /// The Jobs that are an object's, as watched and as written.
     fn jobs(&self, object: &GoWindowsImage, now: Timestamp) -> Vec<Arc<Job>> {
-        let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
-        let owned = |job: &Arc<Job>| {
-            let controller = job.owner_references().iter().find(|owner| owner.controller == Some(true));
-            // The label is for selection; only the owner's uid proves that a Job is this object's.
-            job.namespace().as_deref() == Some(&namespace)
-                && controller.is_some_and(|owner| owner.uid == uid && owner.kind == "GoWindowsImage")
-        };
-        let stored = self.stores.jobs.state();
-        let mut names: Vec<String> = stored.iter().filter(|job| owned(job)).map(|job| job.name_any()).collect();
-        names.extend(self.own.jobs.names(&namespace));
-        names.sort();
-        names.dedup();
-        let jobs = names.into_iter().filter_map(|name| {
-            let stored = self.stores.jobs.get(&ObjectRef::new(&name).within(&namespace));
-            self.own.jobs.newer(&namespace, &name, stored, now)
-        });
-        jobs.filter(owned).collect()
+        let mut jobs = self.stores.jobs.of(&object.uid().unwrap_or_default(), now);
+        // An owner of another namespace is none, whatever its uid.
+        jobs.retain(|job| job.namespace() == object.namespace());
+        jobs
     }
 
-    /// Finds out why Jobs that should have a pod have none.
-    async fn ask_for_pods(&self, object: &GoWindowsImage, builds: &mut [Build], now: Timestamp) {
-        let namespace = object.namespace().unwrap_or_default();
+    /// Says why Jobs that may have a pod have none: the Job itself does not.
+    fn explain_missing_pods(&self, builds: &mut [Build], now: Timestamp) {
         for build in builds {
             let tests = build.tests.as_mut().and_then(|tests| tests.run.as_mut());
             let runs = [(&mut build.state, build.current.as_ref())].into_iter();
             for (state, current) in runs.chain(tests.map(|run| (&mut run.state, run.current.as_ref()))) {
-                let is_late = |since: Timestamp| now.duration_since(since) > POD;
-                let late = current.filter(|current| !current.has_pod && current.since.is_some_and(is_late));
-                if let (BuildState::Queued(None), Some(current)) = (&*state, late) {
-                    *state = BuildState::Queued(refused_pods::refusal(&self.client, &namespace, &current.uid).await);
+                let lacks = current.filter(|current| !current.has_pod && current.since.is_some());
+                if let (BuildState::Queued(None), Some(current)) = (&*state, lacks) {
+                    *state = BuildState::Queued(said_of(&self.stores.refusals.of(&current.uid, now)));
                 }
             }
         }
     }
 }
 
-fn pods_of(pods: &[Arc<Pod>], job: &Job) -> Vec<Arc<Pod>> {
-    let Some(uid) = job.uid() else { return Vec::new() };
-    pods.iter().filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid)).cloned().collect()
+/// Under this key, beside their objects', are the Jobs that were made to queue for a slot.
+pub(crate) const QUEUED: &str = "queued";
+
+/// To which object a Job belongs: the label is for selection; only the uid of the controlling owner proves it.
+pub(crate) fn object_of_job(job: &Job) -> Vec<String> {
+    let object = controller(job).filter(|owner| owner.kind == GoWindowsImage::kind(&())).map(|owner| owner.uid.clone());
+    let queued = job.annotations().contains_key(names::ANNOTATION_QUEUED).then(|| QUEUED.to_owned());
+    object.into_iter().chain(queued).collect()
+}
+
+/// To which Job a pod belongs.
+pub(crate) fn jobs_of_pod(pod: &Pod) -> Vec<String> {
+    pod.owner_references().iter().map(|owner| owner.uid.clone()).collect()
+}
+
+/// The owner that controls an object.
+pub(super) fn controller(object: &impl ResourceExt) -> Option<&OwnerReference> {
+    object.owner_references().iter().find(|owner| owner.controller == Some(true))
 }

@@ -5,7 +5,7 @@
 //! for its one host, and everything that holds for Secrets holds for it.
 
 use super::Cluster;
-use super::cluster::in_time;
+use super::answers::in_time;
 use super::secrets;
 use gowindows_crds::conditions::Reason;
 use gowindows_model::access::Access;
@@ -73,7 +73,8 @@ impl Cluster {
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let answer = in_time(what, async { call(self.key(namespace, access).await?).await }).await;
+        let asked = async { call(self.key(namespace, access).await?).await };
+        let answer = in_time(what, self.outside.ask(namespace, what, asked)).await;
         answer.map_err(|error| self.told(access, error))
     }
 

@@ -1,41 +1,48 @@
-//! Which Jobs of builds run, and which queue for a slot? Those of all objects together, as watched or as the API server has them.
+//! Which Jobs of builds run, and which queue for a slot? Those of all objects together, as watched or as the API server has them. Asked by the
+//! one who keeps the queue; a pass reads the places that were told last.
 
 use super::cluster::API_DEADLINE;
+use super::jobs::controller;
 use super::{Cluster, ObserveError, ours};
 use gowindows_core::read::queue;
-use gowindows_crds::names;
-use gowindows_model::facts::Queue;
+use gowindows_model::facts::{Build, Place, Queue};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where Jobs stand, by namespace and name.
+#[derive(Clone, Default)]
+pub struct Places(Arc<Mutex<BTreeMap<(String, String), Place>>>);
+
+impl Places {
+    /// From now on these hold.
+    pub fn tell(&self, places: BTreeMap<(String, String), Place>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = places;
+    }
+
+    /// Of the Jobs of builds.
+    pub(super) fn of(&self, namespace: &str, builds: &[Build]) -> BTreeMap<String, Place> {
+        let queued = builds.iter().flat_map(Build::current_jobs).filter(|job| job.queued && job.since.is_none());
+        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = |job: &String| Some((job.clone(), *places.get(&(namespace.to_owned(), job.clone()))?));
+        queued.filter_map(|job| place(&job.job)).collect()
+    }
+}
 
 impl Cluster {
     /// As watched and as written.
-    pub(super) fn queue(&self, now: Timestamp) -> Queue {
-        let (stored, own) = (self.stores.jobs.state(), self.own.jobs.keys());
-        let queued = |job: &Arc<Job>| job.annotations().contains_key(names::ANNOTATION_QUEUED);
-        // Where slots are not limited, no pass pays for those of all others.
-        if own.is_empty() && !stored.iter().any(queued) {
-            return Queue::default();
-        }
-        let mut keys: BTreeSet<(String, String)> = own.into_iter().collect();
-        keys.extend(stored.iter().map(|job| (job.namespace().unwrap_or_default(), job.name_any())));
-        let jobs = keys.into_iter().filter_map(|(namespace, name)| {
-            let stored = self.stores.jobs.get(&ObjectRef::new(&name).within(&namespace));
-            self.own.jobs.newer(&namespace, &name, stored, now)
-        });
-        self.queue_of(&jobs.collect::<Vec<_>>())
+    pub fn queue(&self, now: Timestamp) -> Queue {
+        self.queue_of(&self.stores.jobs.all(now), now)
     }
 
     /// As the API server itself has it: a store can be behind, and would give a slot away twice.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn present_queue(&self) -> Result<Queue, ObserveError> {
+    pub async fn present_queue(&self, now: Timestamp) -> Result<Queue, ObserveError> {
         let api = match &self.namespace {
             Some(namespace) => Api::<Job>::namespaced(self.client.clone(), namespace),
             None => Api::<Job>::all(self.client.clone()),
@@ -44,21 +51,19 @@ impl Cluster {
         let params = ListParams::default().labels(&ours());
         let listed = tokio::time::timeout(API_DEADLINE, api.list(&params)).await.map_err(|_| ObserveError::Deadline)?;
         let listed = listed.map_err(|source| ObserveError::GetObject { name: "the Jobs that queue for a slot".into(), source })?;
-        Ok(self.queue_of(&listed.items.into_iter().map(Arc::new).collect::<Vec<_>>()))
+        Ok(self.queue_of(&listed.items.into_iter().map(Arc::new).collect::<Vec<_>>(), now))
     }
 
-    fn queue_of(&self, jobs: &[Arc<Job>]) -> Queue {
-        let wanted: BTreeSet<String> = self
-            .stores
-            .images
-            .state()
-            .iter()
-            .filter_map(|image| {
-                let object = image.0.as_ref().ok()?;
-                let wanted = object.metadata.deletion_timestamp.is_none() && object.spec.suspend != Some(true);
-                object.uid().filter(|_| wanted)
+    /// A place that the Job's object does not want holds nobody up.
+    fn queue_of(&self, jobs: &[Arc<Job>], now: Timestamp) -> Queue {
+        queue(jobs, |job| {
+            let owner = controller(job);
+            let image = owner.and_then(|owner| self.stores.images.get(&job.namespace()?, &owner.name, now));
+            let object = image.as_ref().and_then(|image| image.0.as_ref().ok());
+            object.is_some_and(|object| {
+                let same = object.uid().as_deref() == owner.map(|owner| owner.uid.as_str());
+                same && object.metadata.deletion_timestamp.is_none() && object.spec.suspend != Some(true)
             })
-            .collect();
-        queue(jobs, |job| job.owner_references().iter().any(|owner| wanted.contains(&owner.uid)))
+        })
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn choose(world: &World, request: &Request, settings: &Settings) -> R
         why.push(reason);
     }
     why.extend(left_out);
-    if let Nodes::Hidden(reason) = &world.nodes {
+    if let Nodes::Hidden(reason) = &*world.nodes {
         why.push(format!("nodes are not looked at: {reason}"));
     }
     Ok(Ok(Chosen { bases, why: Some(why.join("; ")) }))
@@ -67,7 +67,7 @@ pub(super) fn choose(world: &World, request: &Request, settings: &Settings) -> R
 /// The nodes that count, and what is said of the others: none that keeps the pods of every target off. Where that would be all of them,
 /// all count: a template that is not right yet must not decide what is built on.
 fn eligible(world: &World) -> (Vec<&WindowsNode>, Option<String>) {
-    let Nodes::Seen(all) = &world.nodes else { return (Vec::new(), None) };
+    let Nodes::Seen(all) = &*world.nodes else { return (Vec::new(), None) };
     let placements: Vec<&Placement> = world.workloads.iter().flatten().map(|workload| &workload.placement).collect();
     let takes = |node: &&WindowsNode| {
         let allowed = |placement: &&Placement| placement.allows_windows(&node.os_version) && placement.kept_off_by(&node.taints).is_none();
@@ -86,7 +86,7 @@ fn eligible(world: &World) -> (Vec<&WindowsNode>, Option<String>) {
 
 /// Releases that the nodes rule out: MUST 16 of the image's design, and a default that nobody asked for.
 fn nodes_refuse(world: &World, flavored: &Flavored, releases: &Releases) -> Option<Trouble> {
-    let Nodes::Seen(nodes) = &world.nodes else { return None };
+    let Nodes::Seen(nodes) = &*world.nodes else { return None };
     let lacks = |name: &&String| releases.build_number(name).is_some_and(|build| !nodes.iter().any(|node| runs(node, build)));
     let message = match (flavored.named, flavored.releases.iter().find(lacks)) {
         (_, None) => return None,

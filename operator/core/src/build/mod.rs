@@ -30,8 +30,7 @@ mod start;
 mod windows;
 
 pub(crate) use inputs::inputs;
-pub use queue::admitted;
-pub(crate) use queue::decide as queue;
+pub use queue::{admitted, places};
 pub(crate) use report::{BuildSection, condition, report};
 pub(crate) use retention::decide as retention;
 
@@ -44,10 +43,6 @@ use gowindows_model::request::Request;
 use gowindows_model::settings::Settings;
 use gowindows_model::wire::stopped::Stopped;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often a running build is looked at beside events: for its stages' limits.
-const WATCH: Duration = Duration::from_secs(15);
 
 /// What of this aspect is decided.
 type Building = Part<BuildVerdict>;
@@ -144,7 +139,6 @@ fn keep_going(world: &World, request: &Request, part: &mut Building, build: &Bui
     overdue::stop(world, request, part, build);
     memory::relieve(world, request, part, build);
     resume(part, build);
-    part.requeue_after(WATCH);
 }
 
 fn resume(part: &mut Building, build: &Build) {

@@ -1,4 +1,4 @@
-//! Which stage of a build, or of its tests, takes longer than its limit?
+//! Which stage of a build, or of its tests, takes longer than its limit, and when would the next one?
 
 use super::{Building, stop as stop_job};
 use gowindows_crds::v1alpha1::StageStatus;
@@ -6,24 +6,33 @@ use gowindows_model::facts::{Build, BuildState, CurrentJob, World};
 use gowindows_model::request::Request;
 use gowindows_model::wire::stages::{COMPILE, MODULES, SOURCE, TEST};
 use gowindows_model::wire::stopped::Stopped;
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::Timestamp;
+use std::time::Duration;
 
-/// Ends the Jobs of which one does.
+/// The steps that are ours keep their own limit and say what they were doing; this is for those that cannot.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Ends the Jobs of which one does, and looks again when the next one would: what waits or runs is looked at for nothing else.
 pub(super) fn stop(world: &World, request: &Request, part: &mut Building, build: &Build) {
     let own = build.current.iter().map(|current| (current, &build.state, &build.stages));
     let tests = build.test_run().and_then(|run| Some((run.current.as_ref()?, &run.state, &run.stages)));
     for (current, state, stages) in own.chain(tests) {
-        if let Some(stage) = overdue(world, request, current, state, stages) {
+        let Some((stage, end)) = limit(request, current, state, stages) else { continue };
+        if end < world.now {
             stop_job(part, &current.job, Stopped::Timeout { stage: stage.to_owned() });
+        } else {
+            // A moment past it.
+            part.requeue_at(world.now, crate::pace::later(end, Duration::from_millis(1)));
         }
     }
 }
 
-fn overdue<'a>(world: &World, request: &Request, current: &CurrentJob, state: &BuildState, stages: &'a [StageStatus]) -> Option<&'a str> {
+/// The stage of a Job that has a limit now, and its end.
+fn limit<'a>(request: &Request, current: &CurrentJob, state: &BuildState, stages: &'a [StageStatus]) -> Option<(&'a str, Timestamp)> {
     let limits = &request.build;
     let Some(stage) = stages.iter().find(|stage| stage.started_at.is_some() && stage.finished_at.is_none()) else {
-        let waits = matches!(state, BuildState::Queued(_)) && current.since.is_some_and(|since| world.since(since) > limits.queue);
-        return waits.then_some("queue");
+        let since = current.since.filter(|_| matches!(state, BuildState::Queued(_)))?;
+        return Some(("queue", crate::pace::later(since, limits.queue)));
     };
     let limit = match stage.name.as_str() {
         SOURCE => limits.source,
@@ -31,9 +40,5 @@ fn overdue<'a>(world: &World, request: &Request, current: &CurrentJob, state: &B
         MODULES | TEST => limits.test,
         _ => limits.push,
     };
-    // The steps that are ours keep their own limit and say what they were doing; this is for those that cannot.
-    let grace = SignedDuration::from_secs(10);
-    let started = stage.started_at.as_ref()?.0;
-    (world.now.duration_since(started) > SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX).saturating_add(grace))
-        .then_some(stage.name.as_str())
+    Some((stage.name.as_str(), crate::pace::later(stage.started_at.as_ref()?.0, limit.saturating_add(GRACE))))
 }

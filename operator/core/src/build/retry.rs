@@ -8,7 +8,7 @@
 //! | the surroundings' | unreachable source, module host, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
-use super::{Building, Release, WATCH, recorded_attempt};
+use super::{Building, Release, recorded_attempt};
 use crate::pace::{LONGEST_BACKOFF, backoff, later};
 use gowindows_crds::conditions::Reason;
 use gowindows_model::facts::Build;
@@ -86,10 +86,8 @@ impl Release<'_> {
             (Class::Passing, None) if !allowed => format!("{message} It was tried {attempt} times; build.retries allows no more."),
             _ => message.to_owned(),
         };
-        if build.is_unfinished() {
-            // Its other Job is being ended; its end is an event.
-            part.requeue_after(WATCH);
-        } else if allowed {
+        // Where its other Job is being ended, its end is an event.
+        if allowed && !build.is_unfinished() {
             part.requeue_at(world.now, retry_at);
         }
         let retry_at = allowed.then_some(retry_at);

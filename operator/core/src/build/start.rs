@@ -1,6 +1,6 @@
 //! With what does the next attempt begin?
 
-use super::{Building, Release, WATCH, gate, hold, memory, windows};
+use super::{Building, Release, gate, hold, memory, windows};
 use gowindows_crds::v1alpha1::NodeSystem;
 use gowindows_model::facts::{Order, World};
 use gowindows_model::inputs::Inputs;
@@ -21,8 +21,7 @@ impl Release<'_> {
             part.verdict.progress = BuildProgress::Blocked(trouble);
             return Ok(());
         }
-        part.requeue_after(WATCH);
-        let BuildOrder { job, attempt, cause, rebuild_token, .. } = &order;
+            let BuildOrder { job, attempt, cause, rebuild_token, .. } = &order;
         part.verdict.progress = BuildProgress::Starting { job: job.clone(), attempt: *attempt, cause: cause.clone() };
         let acknowledges = rebuild_token.clone().map(Order::Rebuild);
         part.steps.push(Step { aspect: Aspect::Build, write: Write::StartBuild(Box::new(order)), acknowledges, after: None });

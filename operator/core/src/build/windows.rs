@@ -101,14 +101,14 @@ fn unusable(world: &World, what: What, image: &str) -> Option<Trouble> {
 /// The nodes that fulfil a demand: their versions, three parts each, and their names where the version does not say it. Where no node can be
 /// seen, the versions of the images themselves.
 pub(super) fn allowed_nodes(world: &World, demand: &Demand<'_>) -> AllowedNodes {
-    let seen = match &world.nodes {
+    let seen = match &*world.nodes {
         Nodes::Seen(nodes) => nodes.clone(),
         Nodes::Hidden(_) => {
             let first = demand.images.first().map_or(&[][..], |(_, image)| os_versions(world, image));
             first.iter().map(|version| WindowsNode { os_version: version.clone(), ..WindowsNode::default() }).collect()
         }
     };
-    let by_name = demand.buildkitd && matches!(world.nodes, Nodes::Seen(_));
+    let by_name = demand.buildkitd && matches!(*world.nodes, Nodes::Seen(_));
     let fit = seen.iter().filter(|node| runs_all(world, node, demand) && (!by_name || has_containerd(node)));
     let fit: Vec<&WindowsNode> = fit.collect();
     let sorted = |mut values: Vec<String>| {
@@ -143,7 +143,7 @@ fn has_containerd(node: &WindowsNode) -> bool {
 }
 
 fn no_node(world: &World, request: &Request, demand: &Demand<'_>) -> Option<Trouble> {
-    let Nodes::Seen(nodes) = &world.nodes else { return None };
+    let Nodes::Seen(nodes) = &*world.nodes else { return None };
     let message = of_images(world, nodes, demand).or_else(|| {
         let fit = nodes.iter().filter(|node| runs_all(world, node, demand));
         let (able, old): (Vec<&WindowsNode>, Vec<_>) = fit.partition(|node| !demand.buildkitd || has_containerd(node));

@@ -14,7 +14,6 @@ mod template;
 mod windows;
 
 use super::decide;
-use crate::build::admitted;
 use crate::pace::later;
 use crate::read::*;
 use fixtures::*;

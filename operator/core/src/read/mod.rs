@@ -23,7 +23,7 @@ pub use build::{build, run};
 pub use builds::builds;
 pub use go_output::clip;
 pub use known_errors::{KNOWN_ERRORS, KnownError, Pod, explained};
-pub use pods::{compiles_in_its_pod, has_buildkitd, is_on_windows};
+pub use pods::{compiles_in_its_pod, has_buildkitd, is_on_windows, slim_job};
 pub use queue::queue;
 pub use relay::relayed;
 pub use target_pods::pod_trouble;

@@ -27,7 +27,7 @@ pub(super) fn missing(
     if workload.placement.allows_linux() {
         missing.push("nothing keeps its pods off Linux nodes: set nodeSelector kubernetes.io/os: windows".to_owned());
     }
-    if let Nodes::Seen(nodes) = &world.nodes {
+    if let Nodes::Seen(nodes) = &*world.nodes {
         missing.extend(places(workload, image, nodes));
     }
     missing.extend(untold(world, container));

@@ -13,7 +13,7 @@ pub use self::build::*;
 pub use nodes::{Nodes, WindowsNode};
 pub use order::Order;
 pub use placement::{BUILD_LABEL, HOST_LABEL, Placement, SYSTEM_LABEL, Taint};
-pub use queue::{Queue, QueuedJob};
+pub use queue::{Place, Queue, QueuedJob};
 pub use seen::{Seen, Trouble};
 pub use workload::{PodTrouble, Workload, WorkloadContainer};
 pub use world::{Answers, Attested, Published, ResolvedBase, Revision, World};

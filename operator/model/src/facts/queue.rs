@@ -24,3 +24,16 @@ pub struct QueuedJob {
     /// It may have a pod.
     pub runs: bool,
 }
+
+/// Where a Job stands in the queue for the nodes of its system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// From 1.
+    pub position: usize,
+    /// How many wait, itself among them.
+    pub waiting: usize,
+    /// How many run.
+    pub running: usize,
+    /// Which nodes they are for.
+    pub system: NodeSystem,
+}

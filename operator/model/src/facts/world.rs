@@ -4,7 +4,7 @@
 //! read them ends the pass); facts of the outside world are answers to [`Question`]s that the decision asks when it needs them,
 //! and a failure to get one is an answer too.
 
-use super::{Build, Nodes, Queue, Seen, Workload};
+use super::{Build, Nodes, Place, Seen, Workload};
 use crate::go::credentials::Credentials;
 use crate::question::Question;
 use gowindows_crds::GoWindowsImage;
@@ -31,9 +31,9 @@ pub struct World {
     /// For each listed target, in order: the older object that lists the same one, if there is one.
     pub claims: Vec<Option<String>>,
     /// The Windows nodes, as far as they can be seen.
-    pub nodes: Nodes,
-    /// The Jobs of all objects that run, or queue for a slot.
-    pub queue: Queue,
+    pub nodes: Arc<Nodes>,
+    /// For each of its Jobs that queues for a slot: where it stands.
+    pub places: BTreeMap<String, Place>,
     /// What the outside world answered.
     pub answers: Answers,
 }
@@ -42,8 +42,8 @@ impl World {
     /// Nothing but an object.
     pub fn new(object: GoWindowsImage, now: Timestamp, nodes: Nodes) -> Self {
         let (object, answers) = (Arc::new(object), Answers::default());
-        let queue = Queue::default();
-        Self { now, object, builds: vec![], orphans: vec![], workloads: vec![], claims: vec![], nodes, queue, answers }
+        let (nodes, places) = (Arc::new(nodes), BTreeMap::new());
+        Self { now, object, builds: vec![], orphans: vec![], workloads: vec![], claims: vec![], nodes, places, answers }
     }
 
     /// The status as it was last written; empty for an object that was never seen.

@@ -4,7 +4,6 @@ use super::BuildOrder;
 use crate::access::Repository;
 use crate::attest::Provenance;
 use crate::facts::Order;
-use crate::settings::SlotSettings;
 use crate::wire::stopped::Stopped;
 use gowindows_crds::v1alpha1::TargetKind;
 
@@ -13,8 +12,6 @@ use gowindows_crds::v1alpha1::TargetKind;
 pub enum Aspect {
     /// Jobs that build and test.
     Build,
-    /// Slots for the Jobs of all objects.
-    Queue,
     /// What is attached to an image. Performed last where nothing waits for it.
     Attest,
     /// Tags of images.
@@ -60,15 +57,6 @@ pub enum Write {
         /// The Job.
         job: String,
     },
-    /// Let a Job begin for which there is a slot, whichever object's it is.
-    Admit {
-        /// Its namespace.
-        namespace: String,
-        /// The Job.
-        job: String,
-        /// How many there are: it is counted once more before.
-        slots: SlotSettings,
-    },
     /// Create the Jobs of a build and of its tests, after the claims of their caches.
     StartBuild(Box<BuildOrder>),
     /// Point the tag of tested images at a digest whose tests have passed.
@@ -113,7 +101,6 @@ impl Write {
         match self {
             Self::Stop { .. } => "StopJob",
             Self::Resume { .. } => "ResumeJob",
-            Self::Admit { .. } => "StartJob",
             Self::StartBuild(_) => "CreateJob",
             Self::Promote { .. } => "Promote",
             Self::Attest { .. } => "Attest",

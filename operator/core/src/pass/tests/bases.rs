@@ -25,7 +25,7 @@ fn decided(patch: Value, nodes: Nodes, tags: &[(&str, u8)]) -> (World, Plan) {
 fn decided_for(patch: Value, nodes: Nodes, tags: &[(&str, u8)], workload: Option<Workload>) -> (World, Plan) {
     let versions = [(1, "10.0.20348.100"), (2, "10.0.20348.200"), (3, "10.0.20348.300"), (4, "10.0.26100.50"), (5, "10.0.17763.7")];
     let version = |number: u8| versions.iter().find(|(of, _)| *of == number).expect("a version").1;
-    let mut world = World { nodes, workloads: vec![workload], ..world(patch) };
+    let mut world = World { nodes: nodes.into(), workloads: vec![workload], ..world(patch) };
     world.answers.bases.clear();
     let by_digest = versions.iter().map(|(number, _)| (format!("{REPOSITORY}@{}", digest(*number)), *number));
     let by_tag = tags.iter().map(|(tag, number)| (format!("{REPOSITORY}:{tag}"), *number));
@@ -200,7 +200,7 @@ fn nodes_alone_never_start_a_build() {
         vec![],
     ];
     for nodes in node_lives {
-        world.nodes = Nodes::Seen(nodes.clone());
+        world.nodes = Nodes::Seen(nodes.clone()).into();
         let plan = settle(&mut world, None);
         assert_eq!((names_of(&plan), world.answers.asked.len()), (vec![], 0), "{nodes:?}");
         report(&mut world, &plan);
@@ -208,7 +208,7 @@ fn nodes_alone_never_start_a_build() {
     }
     world.object = Arc::new(object(json!({})));
     world.builds.clear();
-    world.nodes = Nodes::Seen(vec![node("a", "10.0.20348.9999", &[])]);
+    world.nodes = Nodes::Seen(vec![node("a", "10.0.20348.9999", &[])]).into();
     let plan = settle(&mut world, Some(&image()));
     let found = names_of(&plan).contains(&"MoveTags") && started(&plan).is_none();
     assert!(found, "with status and Jobs lost, the same inputs are found at the registry: {:?}", names_of(&plan));
@@ -245,7 +245,7 @@ fn a_release_of_the_image_that_no_node_runs_is_noted() {
         (Nodes::Seen(vec![node("a", "10.0.26100.50", &[])]), None),
         (Nodes::Hidden("no right".into()), None),
     ] {
-        world.nodes = nodes;
+        world.nodes = nodes.into();
         world.answers.asked.clear();
         world.answers.published.clear();
         let plan = settle(&mut world, Some(&served));

@@ -1,8 +1,10 @@
 //! The queue for slots: who is next, and what is told to those who wait.
 
 use super::*;
+use crate::build::{admitted, places};
 use gowindows_crds::v1alpha1::{NodeSystem, Phase};
 use gowindows_model::settings::SlotSettings;
+use std::collections::BTreeMap;
 
 fn queued_job(namespace: &str, job: &str, second: i64, runs: bool) -> QueuedJob {
     QueuedJob { namespace: namespace.into(), job: job.into(), system: NodeSystem::Linux, created: at(second), runs }
@@ -14,7 +16,7 @@ fn linux(slots: u32) -> SlotSettings {
 
 fn next(jobs: &[QueuedJob], slots: SlotSettings) -> Vec<String> {
     let line = Queue { jobs: jobs.to_vec() };
-    admitted(&line, slots, NodeSystem::Linux).into_iter().map(|job| format!("{}/{}", job.namespace, job.job)).collect()
+    admitted(&line, slots).into_iter().filter(|job| job.system == NodeSystem::Linux).map(|job| format!("{}/{}", job.namespace, job.job)).collect()
 }
 
 #[test]
@@ -37,7 +39,7 @@ fn the_next_slot_is_for_the_namespace_of_which_the_fewest_run() {
         assert_eq!(next(&jobs, slots_), order[..slots - 1], "the order is that of the Jobs, not of the list");
     }
     assert_eq!(next(&jobs, SlotSettings::default()).len(), 5, "where the limit was taken away all begin");
-    assert_eq!(admitted(&Queue { jobs }, linux(1), NodeSystem::Windows), [&windows], "each system has slots of its own");
+    assert_eq!(admitted(&Queue { jobs }, linux(1)), [&windows], "each system has slots of its own");
     // More run than there are slots now: nothing is stopped, and nothing begins.
     assert_eq!(
         next(&[queued_job("a", "1", 1, true), queued_job("a", "2", 1, true), queued_job("b", "1", 1, false)], linux(1)),
@@ -72,7 +74,10 @@ fn a_build_waits_for_its_slot_and_says_so() {
     report(&mut world, &plan);
     world.builds.push(ordered(order, world.now));
     let own = queued_job("team", &order.job, 5, false);
-    world.queue.jobs = vec![queued_job("other", "runs", 0, true), queued_job("third", "waits", 1, false), own.clone()];
+    let jobs = vec![queued_job("other", "runs", 0, true), queued_job("third", "waits", 1, false), own];
+    let mut queue = Queue { jobs };
+    let place = places(&queue)[&("team".to_owned(), order.job.clone())];
+    world.places = BTreeMap::from([(order.job.clone(), place)]);
     world.now = at(100_000);
     let waits = with_slots(&mut world);
     assert_eq!(names_of(&waits), Vec::<&str>::new(), "nor is it overdue: build.timeouts.queue begins with the slot");
@@ -81,14 +86,9 @@ fn a_build_waits_for_its_slot_and_says_so() {
     assert_eq!((status.phase, status.build.as_ref().and_then(|build| build.queue_position)), (Some(Phase::Queued), Some(2)));
     let said = &find(&status.conditions, ConditionType::Built).expect("Built").message;
     assert!(said.contains("it is number 2 of 2 in the queue for a slot on Linux nodes, where 1 run"), "{said}");
-    // The slot is free: whoever looks first gives it to the first, whoever's that is.
-    world.queue.jobs.remove(0);
-    let plan = with_slots(&mut world);
-    let started: Vec<_> = writes(&plan)
-        .into_iter()
-        .filter_map(|write| if let Write::Admit { job, .. } = write { Some(job.as_str()) } else { None })
-        .collect();
-    assert_eq!(started, ["waits"]);
+    // The slot is free: it is for the first, whoever's that is.
+    queue.jobs.remove(0);
+    assert_eq!(admitted(&queue, linux(1)).into_iter().map(|job| job.job.as_str()).collect::<Vec<_>>(), ["waits"]);
     // Without slots nothing is as it was before there were any.
     let mut unlimited = super::world(json!({}));
     let plan = settle(&mut unlimited, None);

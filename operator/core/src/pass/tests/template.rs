@@ -47,7 +47,7 @@ fn told(patch: Value, nodes: Nodes, change: impl FnOnce(&mut Workload), cold: i6
     let mut world = with_job(world(patch), succeeded());
     let mut workload = deployment(&image.reference);
     change(&mut workload);
-    (world.workloads, world.nodes) = (vec![Some(workload)], nodes);
+    (world.workloads, world.nodes) = (vec![Some(workload)], nodes.into());
     let plan = settle(&mut world, Some(&image));
     let [target] = &plan.verdicts.rollout.targets[..] else { panic!("one target: {:?}", plan.verdicts.rollout.targets) };
     assert_eq!(target.phase, RolloutPhase::Complete, "what it misses is in nobody's way");

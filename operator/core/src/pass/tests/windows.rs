@@ -22,7 +22,7 @@ pub(super) const BUILDCTL: &str = "r.example.com/windows-buildctl:1";
 /// A world with these Windows nodes, whose base, toolchain and `buildctl` are for 2022 and whose claim can be shared.
 pub(super) fn world_with(more: Value, nodes: Vec<WindowsNode>) -> World {
     let mut world = world(patch(more));
-    world.nodes = Nodes::Seen(nodes);
+    world.nodes = Nodes::Seen(nodes).into();
     world.answers.digests.insert(WINDOWS_GO.into(), Seen::Fresh(DIGEST.into(), at(0)));
     let base = format!("{BASE}@{DIGEST}");
     for image in [base, format!("{WINDOWS_GO}@{DIGEST}"), BUILDCTL.to_owned()] {
@@ -203,7 +203,7 @@ fn a_known_program_needs_no_windows_node() {
     report(&mut world, &plan);
     let mut labelled = object(patch(json!({"spec": {"image": {"labels": {"team": "till"}}}, "metadata": {"generation": 2}})));
     labelled.status.clone_from(&world.object.status);
-    (world.object, world.nodes) = (Arc::new(labelled), Nodes::Seen(vec![node("10.0.20348.5499", vec![taint("team")])]));
+    (world.object, world.nodes) = (Arc::new(labelled), Nodes::Seen(vec![node("10.0.20348.5499", vec![taint("team")])]).into());
     let plan = settle(&mut world, None);
     assert!(started(&plan).is_some_and(|order| order.reused_program.is_some()), "{:?}", plan.verdicts);
 }

@@ -135,7 +135,7 @@ fn a_named_pipe_needs_a_containerd_with_which_buildkit_works() {
     // Over TCP the node's containerd plays no part; and what cannot be seen is taken on trust.
     assert_eq!(jobs(&settle(&mut world_with(tcp(), vec![containerd("1.6.35")]), None)).len(), 3);
     let mut hidden = world_with(buildkit(PIPE), vec![]);
-    hidden.nodes = Nodes::Hidden("no right".into());
+    hidden.nodes = Nodes::Hidden("no right".into()).into();
     let plan = settle(&mut hidden, None);
     let text = serde_json::to_string(pod(&jobs(&plan)[1])).expect("JSON");
     assert!(text.contains(r#""values":["10.0.20348"]"#) && !text.contains("kubernetes.io/hostname"), "{text}");
