@@ -8,7 +8,7 @@ use gowindows_core::pass::{ROUNDS, decide, report};
 use gowindows_core::status::{self, Notice};
 use gowindows_crds::GoWindowsImage;
 use gowindows_model::facts::World;
-use gowindows_model::plan::{Decision, Plan};
+use gowindows_model::plan::{Decision, Done, Outcome, Plan, Step, Write};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use std::panic::AssertUnwindSafe;
@@ -96,6 +96,9 @@ async fn pass(image: Arc<GoWindowsImage>, seat: &Seat, context: &Context) -> Res
     }
     let outcome = act::act(&context.cluster, seat, &context.leadership, &context.settings, &world, &plan).await?;
     context.metrics.effects(&plan, &outcome);
+    if has_only_begun(&plan, &outcome) {
+        return Ok(Some(Duration::ZERO));
+    }
     let status = report(&world, &plan, &outcome);
     let written = act::write_status(&context.cluster, &context.leadership, &world, &status).await?;
     match written {
@@ -114,6 +117,13 @@ async fn pass(image: Arc<GoWindowsImage>, seat: &Seat, context: &Context) -> Res
     }
     context.pacing.succeeded(&world.object.uid().unwrap_or_default());
     Ok(plan.next)
+}
+
+/// A build that was begun, and nothing else: the next pass tells it, with its Job as it is. So a status is written once and not twice, and in a burst
+/// all Jobs are there before the first of these passes. If the process dies meanwhile, the next one finds the Job, or meets it by its name.
+fn has_only_begun(plan: &Plan, outcome: &Outcome) -> bool {
+    let [Step { write: Write::StartBuild(_), acknowledges: None, .. }] = &plan.steps[..] else { return false };
+    plan.acknowledged.is_empty() && outcome.steps == [Done::Performed]
 }
 
 /// The pass was about a past: there is nothing to do for an object that is gone, and its watch will show a newer one.
