@@ -26,7 +26,7 @@ use crate::template::Template;
 const DIGEST: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 /// How long a controller may take with one object that it has to itself.
 pub const ONE: Duration = Duration::from_secs(60);
-/// No controller has asked for anything for so long: it has done all that it has to do.
+/// No controller has written anything for so long: it has done all that it has to do.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// What every part shares.

@@ -14,7 +14,7 @@ use crate::subject::Kind;
 const COUNT: usize = 1_000;
 /// After so long a burst is given up, and what was reached is told.
 const LIMIT: Duration = Duration::from_secs(180);
-/// Nothing more is asked for so long: what a burst has caused is over.
+/// Nothing more is written for so long: what a burst has caused is over.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// A figure of a burst.
@@ -32,7 +32,7 @@ pub struct Burst {
     created: Duration,
     /// From each object to its Job.
     pub latencies: Latencies,
-    /// Processor time of the controller, until it asked for nothing more.
+    /// Processor time of the controller, until it wrote nothing more.
     pub cpu: Duration,
     /// What the controller has asked.
     pub requests: Requests,
@@ -57,7 +57,7 @@ pub async fn measure(bench: &Bench, results: &mut Results) -> Result<()> {
     }
     results.heading(&format!("{} objects at once", grouped(count)));
     results.table(&table);
-    results.text("Times are from before the first create. Processor time is of the controller alone, until it asked for nothing for 3 s.");
+    results.text("Times are from before the first create. Processor time is of the controller alone, until it wrote nothing for 3 s.");
     results.table(&requests(&[(Kind::Operator, &ours), (Kind::Naive, &naive)]));
     if let (Some(ours), Some(naive)) = (ours.last(), naive.last()) {
         results.text(&format!(

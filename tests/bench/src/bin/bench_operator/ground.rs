@@ -145,16 +145,20 @@ impl Ground {
         Ok(requests)
     }
 
-    /// Waits until no controller has asked anything for some seconds; false if it goes on.
+    /// Waits until no controller has written anything, or tried to, for some seconds; false if it goes on.
     pub async fn silence(&self, quiet: Duration, limit: Duration) -> Result<bool> {
         let end = Instant::now() + limit;
-        let (mut last, mut since) = (self.requests().await?.of_controller(), Instant::now());
+        let written = async || {
+            let tally = self.requests().await?.of_controller().tally();
+            anyhow::Ok(tally.writes() + tally.wasted)
+        };
+        let (mut last, mut since) = (written().await?, Instant::now());
         while since.elapsed() < quiet {
             if Instant::now() > end {
                 return Ok(false);
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let now = self.requests().await?.of_controller();
+            let now = written().await?;
             if now != last {
                 (last, since) = (now, Instant::now());
             }

@@ -91,8 +91,8 @@ async fn passes(bench: &Bench, results: &mut Results) -> Result<()> {
     results.heading("What a pass costs among many");
     results.table(&table);
     results.text(
-        "Builds of all objects have ended. Annotations are put on 500 of them, one after the other, 20 a second. What the process uses \
-         in ten quiet seconds before is subtracted.",
+        "Builds of all objects have ended. Annotations are put on as many of them as there are passes, one after the other, 20 a second. \
+         What the process uses in ten quiet seconds before is subtracted.",
     );
     let ratio = |figure: fn(&Pass) -> Duration| {
         let all: Vec<f64> = found.iter().map(|pass| figure(pass).as_secs_f64()).collect();

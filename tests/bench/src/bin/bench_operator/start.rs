@@ -106,7 +106,7 @@ async fn start(run: &mut Run, count: usize) -> Result<Start> {
             }
         }
         // Each question costs the operator a look at every object.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(LATE).await;
     let since = run.ground.requests().await?.since(&before).of_controller();

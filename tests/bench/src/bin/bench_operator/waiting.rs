@@ -46,6 +46,9 @@ pub async fn measure(bench: &Bench, results: &mut Results) -> Result<()> {
     ]);
     results.heading("Builds that wait");
     results.table(&table);
+    if let Err(error) = among {
+        results.text(&format!("The new objects were given up: {error:#}."));
+    }
     if asked.count() > 0 {
         results.text(&format!("What was asked in {} s: {}.", QUIET.as_secs(), asked.listed()));
     }
