@@ -154,5 +154,6 @@ async fn measure(arguments: &Arguments, progress: &Progress) -> Result<Results> 
             }
         }
     }
+    bench.calibrate_again(&mut results).await?;
     Ok(results)
 }

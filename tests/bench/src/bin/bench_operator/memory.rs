@@ -12,8 +12,8 @@ use crate::subject::Kind;
 const SIZES: [(usize, u64); 3] = [(1_000, 25_000_000), (10_000, 64_000_000), (50_000, 300_000_000)];
 /// Of ten builds nine have ended.
 const WAITING: usize = 10;
-/// How long the operator may take to settle.
-const SETTLES: Duration = Duration::from_secs(300);
+/// How long the operator may take to settle. Its watches are filled by then, which is most of its memory.
+const SETTLES: Duration = Duration::from_secs(120);
 
 /// With each number of objects, once settled, and once started anew.
 pub async fn measure(bench: &Bench, results: &mut Results) -> Result<()> {
