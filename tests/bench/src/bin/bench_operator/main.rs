@@ -26,7 +26,7 @@ mod waiting;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use gowindows_bench::{Document, Results, head};
 use gowindows_tests::lab::progress::Progress;
@@ -120,40 +120,56 @@ async fn run(arguments: &Arguments) -> Result<()> {
         }
         progress.say("taking everything away");
     };
-    let results = tokio::select! {
-        results = measure(arguments, &progress) => results?,
-        () = told_to_end => bail!("interrupted, and nothing was written"),
+    let mut results = Results::default();
+    let measured = tokio::select! {
+        measured = measure(arguments, &progress, &mut results) => measured,
+        () = told_to_end => Err(anyhow!("interrupted, and nothing was written")),
     };
+    // Parts take long: those that have ended are told in any case.
+    if results.is_empty() {
+        return measured;
+    }
     let by = gowindows_bench::arguments(arguments.repeats, &arguments.parts);
     let divided = if arguments.divide > 1 { format!("{by} --divide {}", arguments.divide) } else { by };
     let versions = [format!("gowindows {}", env!("CARGO_PKG_VERSION")), "etcd and kube-apiserver of `tests/tools`".to_owned()];
     let markdown = results.markdown(&head("bench_operator", &divided, "both controllers are slower than they would be", &versions));
     print!("{markdown}");
+    measured?;
     if arguments.write {
         Document::OPERATOR.write(&markdown)?;
     }
     Ok(())
 }
 
-async fn measure(arguments: &Arguments, progress: &Progress) -> Result<Results> {
-    let mut results = Results::default();
-    let bench = Bench::set_up(arguments.operator.as_deref(), arguments.repeats, arguments.divide, progress, &mut results).await?;
+async fn measure(arguments: &Arguments, progress: &Progress, results: &mut Results) -> Result<()> {
+    let bench = Bench::set_up(arguments.operator.as_deref(), arguments.repeats, arguments.divide, progress, results).await?;
+    let mut failed = Vec::new();
     for part in Part::value_variants() {
         if arguments.parts.is_empty() || arguments.parts.contains(part) {
             progress.say(format!("part {part:?}"));
-            match part {
-                Part::Rate => rate::measure(&bench, &mut results).await?,
-                Part::Burst => burst::measure(&bench, &mut results).await?,
-                Part::Many => many::measure(&bench, &mut results).await?,
-                Part::Memory => memory::measure(&bench, &mut results).await?,
-                Part::Start => start::measure(&bench, &mut results).await?,
-                Part::Poisoned => poisoned::measure(&bench, &mut results).await?,
-                Part::Waiting => waiting::measure(&bench, &mut results).await?,
-                Part::Hanging => hanging::measure(&bench, &mut results).await?,
-                Part::Idle => idle::measure(&bench, &mut results).await?,
+            if let Err(error) = measure_part(*part, &bench, results).await {
+                progress.say(format!("part {part:?} failed, the others go on: {error:#}"));
+                failed.push(format!("{part:?}: {error:#}"));
             }
         }
     }
-    bench.calibrate_again(&mut results).await?;
-    Ok(results)
+    bench.calibrate_again(results).await?;
+    if !failed.is_empty() {
+        bail!("parts that failed, and nothing was written: {}", failed.join("; "));
+    }
+    Ok(())
+}
+
+async fn measure_part(part: Part, bench: &Bench, results: &mut Results) -> Result<()> {
+    match part {
+        Part::Rate => rate::measure(bench, results).await,
+        Part::Burst => burst::measure(bench, results).await,
+        Part::Many => many::measure(bench, results).await,
+        Part::Memory => memory::measure(bench, results).await,
+        Part::Start => start::measure(bench, results).await,
+        Part::Poisoned => poisoned::measure(bench, results).await,
+        Part::Waiting => waiting::measure(bench, results).await,
+        Part::Hanging => hanging::measure(bench, results).await,
+        Part::Idle => idle::measure(bench, results).await,
+    }
 }

@@ -120,12 +120,12 @@ mod tests {
         let (uid, fingerprint) = ("11111111-2222", "ab".repeat(32));
         let name = job_name("bench-template", uid, &fingerprint, 1, None);
         let object = json!({
-            "metadata": {"name": "bench-template", "namespace": "bench-template-space", "uid": uid},
+            "metadata": {"name": "bench-template", "namespace": "bench-0", "uid": uid},
             "status": {"inputs": {"fingerprint": fingerprint}, "build": {"job": name}},
         });
         let labels = json!({"gowindows.dev/image-uid": uid, "job-name": name});
         let job = json!({
-            "metadata": {"name": name, "namespace": "bench-template-space", "labels": labels, "uid": "its own", "resourceVersion": "7"},
+            "metadata": {"name": name, "namespace": "bench-0", "labels": labels, "uid": "its own", "resourceVersion": "7"},
             "spec": {"selector": {}, "backoffLimit": 0, "template": {"metadata": {"labels": labels}}}, "status": {"active": 1},
         });
         let made = Template::new(&object, &job, &json!({"build": {"job": name, "ended": true}}))?.made("bench-3", "shop-7", "9999")?;
