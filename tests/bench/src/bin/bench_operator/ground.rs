@@ -27,12 +27,12 @@ const COMMIT: &str = "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567";
 
 /// A new cluster.
 pub struct Ground {
+    /// What has happened. Dropped first: its watches do not miss an API server that is taken away.
+    pub seen: Seen,
     /// etcd and the API server.
     pub plane: ControlPlane,
     /// The administrator's.
     pub client: Client,
-    /// What has happened.
-    pub seen: Seen,
     /// What is said meanwhile.
     pub progress: Progress,
     registry: String,

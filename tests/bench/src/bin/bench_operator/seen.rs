@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use axum::http::Request;
 use futures::TryStreamExt;
 use kube::Client;
@@ -41,6 +41,7 @@ struct Light {
 struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
+    resource_version: Option<String>,
     #[serde(default)]
     owner_references: Vec<Owner>,
 }
@@ -102,14 +103,14 @@ impl Seen {
     /// Waits until something is so of [`Seen::reached`]; false if it is not in time.
     ///
     /// # Errors
-    /// When a watch has ended.
+    /// When a watch cannot be had any more.
     pub async fn until(&self, keys: &[&Key], limit: Duration, is_so: impl Fn([usize; 2]) -> bool) -> Result<bool> {
         // What is looked at is when events came, not when they are counted here.
         let pause = Duration::from_millis(if keys.len() > 100 { 100 } else { 2 });
         let end = Instant::now() + limit;
         while !is_so(self.reached(keys.iter().copied())) {
             if let Some(broken) = self.with(|times| times.broken.clone()) {
-                anyhow::bail!("a watch of the benchmark ended: {broken}");
+                bail!("a watch of the benchmark ended: {broken}");
             }
             if Instant::now() > end {
                 return Ok(false);
@@ -130,19 +131,47 @@ impl Drop for Seen {
     }
 }
 
+/// Failures in a row after which a watch is given up.
+const MOST_FAILURES: u32 = 20;
+
+/// Watches until it is ended. The API server closes watches that do not keep up, as they may on a busy machine: what comes late by that was
+/// received late, as it would be by anyone.
 async fn watch(client: Client, path: &str, times: Arc<Mutex<Times>>, note: impl Fn(&mut Times, Light)) {
-    let result = follow(&client, path, &times, note).await;
-    let why = result.err().map_or_else(|| "the API server closed it".to_owned(), |error| format!("{error:#}"));
-    times.lock().unwrap_or_else(PoisonError::into_inner).broken = Some(why);
+    let (mut version, mut failures) = ("0".to_owned(), 0);
+    loop {
+        let before = version.clone();
+        match follow(&client, path, &mut version, &times, &note).await {
+            Ok(()) => {}
+            // From the beginning; what was seen first stays.
+            Err(error) if failures < MOST_FAILURES => {
+                eprintln!("a watch of the benchmark is started again: {error:#}");
+                "0".clone_into(&mut version);
+            }
+            Err(error) => {
+                times.lock().unwrap_or_else(PoisonError::into_inner).broken = Some(format!("{error:#}"));
+                return;
+            }
+        }
+        failures = if version == before || version == "0" { failures + 1 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
-async fn follow(client: &Client, path: &str, times: &Mutex<Times>, note: impl Fn(&mut Times, Light)) -> Result<()> {
-    let request = Request::get(format!("{path}?watch=true&resourceVersion=0&timeoutSeconds=7200")).body(Vec::new())?;
-    let events = client.request_events::<Light>(request).await.context("watch")?;
+/// Until the API server closes it.
+async fn follow(client: &Client, path: &str, version: &mut String, times: &Mutex<Times>, note: &impl Fn(&mut Times, Light)) -> Result<()> {
+    let query = format!("{path}?watch=true&resourceVersion={version}&timeoutSeconds=7200");
+    let events = client.request_events::<Light>(Request::get(query).body(Vec::new())?).await.context("watch")?;
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.try_next().await? {
-        if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
-            note(&mut times.lock().unwrap_or_else(PoisonError::into_inner), object);
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+                if let Some(newer) = &object.metadata.resource_version {
+                    version.clone_from(newer);
+                }
+                note(&mut times.lock().unwrap_or_else(PoisonError::into_inner), object);
+            }
+            WatchEvent::Error(status) => bail!("{}", status.message),
+            WatchEvent::Bookmark(_) => {}
         }
     }
     Ok(())
