@@ -17,6 +17,8 @@ impl Document {
     pub const IMAGES: Self = Self { file: "benchmarks.md", benchmark: "bench_image" };
     /// Of `bench_engines`.
     pub const ENGINES: Self = Self { file: "engines.md", benchmark: "bench_engines" };
+    /// Of `bench_operator`.
+    pub const OPERATOR: Self = Self { file: "scale.md", benchmark: "bench_operator" };
 
     /// Puts results in the place of those of the last run.
     pub fn write(&self, results: &str) -> Result<()> {
@@ -52,7 +54,7 @@ mod tests {
 
     #[test]
     fn results_replace_those_of_the_last_run_alone() -> Result<()> {
-        for document in [Document::IMAGES, Document::ENGINES] {
+        for document in [Document::IMAGES, Document::ENGINES, Document::OPERATOR] {
             let [begin, end] = document.marks();
             let new = document.between(&format!("# Title\n\n{begin}old\n{end}\nThe end.\n"), "new\n")?;
             assert_eq!(new, format!("# Title\n\n{begin}new\n{end}\nThe end.\n"));

@@ -30,6 +30,11 @@ impl Results {
         self.text.push_str(&format!("{}\n", table.markdown()));
     }
 
+    /// Whether nothing was found yet.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.goals.is_empty()
+    }
+
     /// A figure that is to be so. A goal in brackets is none.
     pub fn goal(&mut self, what: &str, wanted: &str, found: String, met: bool) {
         let met = if wanted.starts_with('(') {

@@ -58,6 +58,14 @@ pub fn median(figures: &[f64]) -> f64 {
     }
 }
 
+/// What so many hundredths of the figures do not exceed (nearest rank); 0 of nothing.
+pub fn percentile(figures: &[f64], hundredths: f64) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (hundredths / 100.0 * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).or(sorted.last()).copied().unwrap_or_default()
+}
+
 /// `0.21 s (0.19 to 0.25)`: the median and the range.
 pub fn seconds(took: &[Duration]) -> String {
     seconds_to(2, took)
@@ -88,6 +96,9 @@ mod tests {
     #[test]
     fn figures_are_shown_with_their_range() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!([50.0, 99.0, 100.0, 0.0].map(|hundredths| percentile(&hundred, hundredths)), [50.0, 99.0, 100.0, 1.0]);
+        assert_eq!((percentile(&[7.0], 99.0), percentile(&[], 99.0)), (7.0, 0.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(seconds(&[Duration::from_millis(210)]), "0.21 s");
         assert_eq!(seconds(&[200, 100, 300].map(Duration::from_millis)), "0.20 s (0.10 to 0.30)");

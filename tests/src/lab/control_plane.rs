@@ -1,6 +1,7 @@
 //! What answers requests to the API? etcd and the API server: the ground that every lab stands on, and by itself enough for what only
 //! speaks to the API. No controller, no node: what is created stays as it is, a namespace that is deleted stays terminating.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::PostParams;
 use kube::runtime::wait::{await_condition, conditions::is_crd_established};
 use kube::{Api, Client};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::credentials::Credentials;
@@ -22,9 +24,10 @@ use super::{apiserver, available, cgroup, etcd, packages, record, tools};
 /// A running API server. Dropping it takes it away.
 pub struct ControlPlane {
     client: Client,
+    kubeconfig: PathBuf,
     _processes: [Process; 2],
     // Dropped last: it takes away what the processes stand on.
-    _site: Site,
+    site: Site,
 }
 
 impl ControlPlane {
@@ -32,12 +35,22 @@ impl ControlPlane {
     pub async fn start(progress: &Progress) -> Result<Self> {
         let (site, credentials) = prepare(&[tools::ETCD, tools::KUBERNETES], progress).await?;
         let (processes, client) = progress.step("kube-apiserver", start(&site, &credentials)).await?;
-        Ok(Self { client, _processes: processes, _site: site })
+        Ok(Self { client, kubeconfig: credentials.admin, _processes: processes, site })
     }
 
     /// A client with all rights.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Starts a program that speaks to the API server, in the network of this machine. It is taken away with the lab, if it has not ended by then.
+    pub fn spawn(&self, name: &str, command: Command) -> Result<Process> {
+        self.site.spawn(name, command)
     }
 
     /// Installs the definition of `GoWindowsImage` and waits until the API server knows it.

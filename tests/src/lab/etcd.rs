@@ -16,5 +16,7 @@ pub(super) fn start(site: &Site) -> Result<Process> {
     etcd.args(["--listen-peer-urls", "http://127.0.0.1:2380"]);
     // The data is thrown away with the lab; syncing it to the disk would be most of its work.
     etcd.args(["--unsafe-no-fsync", "--log-level", "warn"]);
+    // Four times the default: benchmarks have tens of thousands of objects.
+    etcd.args(["--quota-backend-bytes", "8589934592"]);
     site.spawn("etcd", etcd)
 }
