@@ -69,7 +69,17 @@ impl Stage {
             }));
             store.admit_by(Box::new(move |kind, object| crate::admission::admit(kind, object, &admission)));
         });
-        Arc::new(Self { dice, server, outside, faults, settings, outage: AtomicBool::new(false), invariants, metrics: Default::default(), start })
+        Arc::new(Self {
+            dice,
+            server,
+            outside,
+            faults,
+            settings,
+            outage: AtomicBool::new(false),
+            invariants,
+            metrics: Default::default(),
+            start,
+        })
     }
 
     /// The virtual clock, for the operator.

@@ -33,7 +33,7 @@ impl ProcessWire {
 
     fn lane(&self, call: &Call) -> u64 {
         match object_of(call) {
-            // Any pass gives slots away, whoever's the Job is: no pass shall meet another one in its lane.
+            // Who keeps the queue gives slots to the Jobs of any object: no pass shall meet that in its lane.
             None if call.verb == Verb::List && !call.is_paged() => object_lane(self.replica, 4),
             Some(_) if call.verb == Verb::Merge && call.kind == by_name("Job") => object_lane(self.replica, 3),
             Some(object) => object_lane(self.replica, object),

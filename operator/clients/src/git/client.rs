@@ -24,7 +24,8 @@ impl Git for GitClient {
     ) -> BoxFuture<'a, Result<Revision, CallError>> {
         async move {
             let auth = secret.map(GitAuth::from_secret).transpose()?.unwrap_or_default();
-            let Resolved { reference_name: name, commit } = super::resolve_with(&self.clients, url, reference, &auth, RESOLVE_DEADLINE).await?;
+            let Resolved { reference_name: name, commit } =
+                super::resolve_with(&self.clients, url, reference, &auth, RESOLVE_DEADLINE).await?;
             Ok(Revision { name, commit })
         }
         .boxed()

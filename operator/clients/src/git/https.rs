@@ -12,6 +12,7 @@ use regex::Regex;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, Request, Response, Url};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,21 +32,27 @@ const ERROR_BODY_LIMIT: usize = 4096;
 /// HTTP clients, one for each bundle of authorities: each reads the system's certificates when it is made, and keeps its connections. Credentials
 /// are of a request and of no client.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Clients(Arc<Mutex<HashMap<Option<Vec<u8>>, Client>>>);
+pub(super) struct Clients(Arc<Mutex<HashMap<Option<[u8; 32]>, Client>>>);
 
-/// Authorities are named by tenants: of more bundles than these none is kept.
+/// Authorities are named by tenants: so many clients are kept, and none whose bundle is longer than so many bytes.
 const KEPT_CLIENTS: usize = 64;
+const KEPT_BUNDLE: usize = 64 * 1024;
 
 impl Clients {
     fn of(&self, ca_pem: Option<&[u8]>) -> Result<Client, String> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let authority = ca_pem.map(<[u8]>::to_vec);
-        if let Some(client) = kept.get(&authority) {
+        if ca_pem.is_some_and(|pem| pem.len() > KEPT_BUNDLE) {
+            return client(ca_pem);
+        }
+        let authority = ca_pem.map(|pem| Sha256::digest(pem).into());
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = kept().get(&authority) {
             return Ok(client.clone());
         }
         let client = client(ca_pem)?;
-        if kept.len() >= KEPT_CLIENTS {
-            kept.clear();
+        let mut kept = kept();
+        let over = kept.keys().find(|key| key.is_some()).filter(|_| kept.len() >= KEPT_CLIENTS).copied();
+        if let Some(over) = over {
+            kept.remove(&over);
         }
         kept.insert(authority, client.clone());
         Ok(client)

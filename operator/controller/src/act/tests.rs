@@ -1,7 +1,7 @@
 //! Who does not lead writes nothing: an API server that counts what reaches it.
 
 use super::*;
-use crate::observe::{Logins, Memory, NodeStore, Outside, Places, Stores, Watched};
+use crate::observe::{Logins, Memory, NodeStore, Places, Stores, Watched};
 use axum::Router;
 use axum::http::StatusCode;
 use futures::FutureExt;
@@ -123,7 +123,7 @@ impl Stage {
                 refusals: empty(),
             },
             memory: Arc::new(Memory::new().0),
-            outside: Outside::default(),
+            outside: Arc::default(),
             git: Arc::new(Nobody),
             registry: Arc::new(Nobody),
             logins: Arc::new(Logins::new(Arc::new(Nobody))),

@@ -36,8 +36,8 @@ use kube::{Client, Config};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::Notify;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 /// Arguments of `gowindows controller`.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,6 +84,7 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let git: Arc<dyn Git> = Arc::new(GitClient::default());
     let registry: Arc<dyn Registry> = Arc::new(OciRegistry::new(settings.registries.clone()));
     let logins = Arc::new(Logins::new(Arc::new(Identities::new(client.clone(), Exchanger::new(settings.registries.clone())))));
+    let outside = Arc::new(Outside::default());
     let work = |leadership: Leadership| {
         let controllers = namespaces.into_iter().map(|namespace| {
             let controller = Controller {
@@ -93,6 +94,7 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<()> {
                 git: git.clone(),
                 registry: registry.clone(),
                 logins: logins.clone(),
+                outside: outside.clone(),
                 clock: clock.clone(),
                 metrics: metrics.clone(),
                 leadership: leadership.clone(),
@@ -142,6 +144,8 @@ pub struct Controller {
     pub registry: Arc<dyn Registry>,
     /// What opens registries where no Secret does.
     pub logins: Arc<Logins>,
+    /// How much is asked of all of them at a time.
+    pub outside: Arc<Outside>,
     /// What time it is.
     pub clock: Clock,
     /// What is counted.
@@ -153,7 +157,7 @@ pub struct Controller {
 impl Controller {
     /// Watches and reconciles until `stop`; passes under way are finished. Ends before only if a watch ends, which it never should.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
-        let Self { client, namespace, settings, git, registry, logins, clock, metrics, leadership } = self;
+        let Self { client, namespace, settings, git, registry, logins, outside, clock, metrics, leadership } = self;
         metrics.leads(leadership.clone());
         let (memory, woken) = Memory::new();
         let (memory, queue_changed) = (Arc::new(memory), Arc::new(Notify::new()));
@@ -161,7 +165,7 @@ impl Controller {
             triggers::triggers(&client, namespace.as_deref(), base_repositories(&settings), memory.clone(), queue_changed.clone());
         metrics.watch(stores.clone());
         let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
-        let (outside, places) = (Outside::default(), Places::default());
+        let places = Places::default();
         let cluster = Cluster { client, stores, memory, outside, git, registry, logins, namespace, places };
         let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, leadership, pacing: Pacing::default() });
         let (wake, told) = mpsc::unbounded();

@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Passes that are worked on at the same time; without a bound, a start with many objects would flood the API server.
 const SEATS: usize = 16;
+/// Passes at the same time, those that wait outside included: their worlds are in memory.
+const UNDER_WAY: usize = 2_000;
 
 /// Runs a pass whenever one is due, once it is `ready` and until `queue` ends; those under way are finished. A pass says when to look again at
 /// the latest.
@@ -27,7 +29,7 @@ pub(super) async fn run<F>(
     let (mut open, mut waits) = (true, true);
     let mut ready = pin!(ready);
     while open || turns.is_busy() {
-        let due = turns.next().filter(|_| open && !waits);
+        let due = turns.next().filter(|_| open && !waits && passes.len() < UNDER_WAY);
         let seat = async {
             match due {
                 Some(due) => sleep_until(due).await,
@@ -39,7 +41,7 @@ pub(super) async fn run<F>(
             biased;
             Some((object, again)) = passes.next(), if !passes.is_empty() => {
                 let again: Option<Duration> = again;
-                turns.end(object, again.map(|wait| Instant::now() + wait));
+                turns.end(object, again.and_then(|wait| Instant::now().checked_add(wait)));
             }
             event = queue.next(), if open => match event {
                 Some(object) => turns.ask(object, Instant::now()),
@@ -69,7 +71,8 @@ mod tests {
         let (hangs, served, most) = (objects(200), Mutex::new(Vec::new()), Mutex::new((0, 0)));
         let burst: Vec<ObjectRef<Guarded>> = objects(1200).split_off(200);
         let queue = stream::iter(hangs.iter().chain(&burst).cloned().collect::<Vec<_>>());
-        let queue = queue.chain(stream::once(Box::pin(tokio::time::sleep(Duration::from_secs(40)))).filter_map(|()| std::future::ready(None)));
+        let queue =
+            queue.chain(stream::once(Box::pin(tokio::time::sleep(Duration::from_secs(40)))).filter_map(|()| std::future::ready(None)));
         let start = Instant::now();
         let pass = |object: ObjectRef<Guarded>, seat: Seat| {
             let (hangs, served, most) = (hangs.contains(&object), &served, &most);
@@ -101,12 +104,10 @@ mod tests {
     async fn a_pass_is_repeated_when_it_says_and_never_beside_itself() {
         let times = Mutex::new(Vec::new());
         let start = Instant::now();
-        let queue = stream::iter(objects(1)).chain(
-            stream::iter([3, 10]).then(|seconds| async move {
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
-                objects(1).remove(0)
-            }),
-        );
+        let queue = stream::iter(objects(1)).chain(stream::iter([3, 10]).then(|seconds| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            objects(1).remove(0)
+        }));
         let pass = |_, _| async {
             times.lock().expect("unpoisoned").push(start.elapsed().as_secs());
             tokio::time::sleep(Duration::from_secs(5)).await;

@@ -63,7 +63,19 @@ pub(super) async fn reconcile(object: ObjectRef<Guarded>, seat: Seat, context: &
     // A defect that one object brings to light must not end the passes over all others, again after each start.
     let result = AssertUnwindSafe(pass(image, &seat, context)).catch_unwind().await.unwrap_or(Err(ReconcileError::Panicked));
     context.metrics.pass(result.as_ref().map_or_else(ReconcileError::reason, |_| "done"), start.elapsed());
-    result.unwrap_or_else(|error| failed(&object, &error, context))
+    let again = result.unwrap_or_else(|error| failed(&object, &error, context));
+    forget_if_gone(&object, context);
+    again
+}
+
+/// A pass can outlive its object: what it has left in memory goes with it.
+fn forget_if_gone(object: &Guarded, context: &Context) {
+    let stored = context.cluster.stores.images.stored(&object.namespace().unwrap_or_default(), &object.name_any());
+    if stored.is_none_or(|stored| stored.uid() != object.uid()) {
+        let uid = object.uid().unwrap_or_default();
+        context.cluster.memory.forget(&uid);
+        context.pacing.succeeded(&uid);
+    }
 }
 
 fn failed(object: &Guarded, error: &ReconcileError, context: &Context) -> Option<Duration> {
@@ -96,7 +108,7 @@ async fn pass(image: Arc<GoWindowsImage>, seat: &Seat, context: &Context) -> Res
     }
     let outcome = act::act(&context.cluster, seat, &context.leadership, &context.settings, &world, &plan).await?;
     context.metrics.effects(&plan, &outcome);
-    if has_only_begun(&plan, &outcome) {
+    if only_began(&plan, &outcome).is_some_and(|job| context.cluster.sees_build(&world, job)) {
         return Ok(Some(Duration::ZERO));
     }
     let status = report(&world, &plan, &outcome);
@@ -116,14 +128,16 @@ async fn pass(image: Arc<GoWindowsImage>, seat: &Seat, context: &Context) -> Res
         return Ok(Some(context.pacing.failed(world.object.as_ref())));
     }
     context.pacing.succeeded(&world.object.uid().unwrap_or_default());
-    Ok(plan.next)
+    let expiry = context.cluster.writes_expire(&world);
+    Ok(plan.next.into_iter().chain(expiry).min())
 }
 
-/// A build that was begun, and nothing else: the next pass tells it, with its Job as it is. So a status is written once and not twice, and in a burst
-/// all Jobs are there before the first of these passes. If the process dies meanwhile, the next one finds the Job, or meets it by its name.
-fn has_only_begun(plan: &Plan, outcome: &Outcome) -> bool {
-    let [Step { write: Write::StartBuild(_), acknowledges: None, .. }] = &plan.steps[..] else { return false };
-    plan.acknowledged.is_empty() && outcome.steps == [Done::Performed]
+/// The Job of a build that was begun, where nothing else was done: the next pass tells it, with its Job as it is. So a status is written once and
+/// not twice, and in a burst all Jobs are there before the first of these passes. If the process dies meanwhile, the next one finds the Job, or
+/// meets it by its name. A Job that lost its labels on its way is no build to the next pass: that attempt has to be recorded now.
+fn only_began<'a>(plan: &'a Plan, outcome: &Outcome) -> Option<&'a str> {
+    let [Step { write: Write::StartBuild(order), acknowledges: None, .. }] = &plan.steps[..] else { return None };
+    (plan.acknowledged.is_empty() && outcome.steps == [Done::Performed]).then_some(order.job.as_str())
 }
 
 /// The pass was about a past: there is nothing to do for an object that is gone, and its watch will show a newer one.

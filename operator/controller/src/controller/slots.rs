@@ -20,6 +20,8 @@ use tokio::sync::Notify;
 const PAUSE: Duration = Duration::from_millis(100);
 /// A slot that could not be given is tried again after this time.
 const AGAIN: Duration = Duration::from_secs(5);
+/// So often it is looked at the queue where nothing is known to have changed.
+const LOOK: Duration = Duration::from_secs(60);
 /// Near the head every step is told.
 const NEAR: usize = 10;
 
@@ -31,16 +33,14 @@ pub(super) async fn keep(context: Arc<Context>, changed: Arc<Notify>, wake: impl
     context.cluster.stores.ready().await;
     let mut told = Told::new();
     loop {
-        changed.notified().await;
+        // Who waits is looked at once a minute as well: what this process wrote and no watch has shown does not hold for ever.
+        let _ = tokio::time::timeout(if has_queue(&context) { LOOK } else { Duration::MAX }, changed.notified()).await;
         let now = (context.clock)();
         let queue = if has_queue(&context) { context.cluster.queue(now) } else { Queue::default() };
         let places = places(&queue);
-        for job in news(&mut told, &places) {
-            if let Some(object) = object_of(&context, &job) {
-                wake(object);
-            }
-        }
+        let news = news(&mut told, &places);
         context.cluster.places.tell(places);
+        news.iter().filter_map(|job| object_of(&context, job)).for_each(&wake);
         let free = admitted(&queue, context.settings.slots);
         let pause = if free.is_empty() || give(&context).await { PAUSE } else { AGAIN };
         if pause == AGAIN {

@@ -46,20 +46,26 @@ pub(super) fn triggers(
     let (deployments, deployment_events) = watched(client, namespace, all, |_| Vec::new(), Kind::slim);
     let (refusals, refusal_events) = watched(client, namespace, refused, job_of_event, slim_event);
     let (nodes, node_events) = nodes(client, bases);
-    let forget = move |event: &watcher::Event<Guarded>| {
-        if let watcher::Event::Delete(gone) = event {
-            memory.forget(&gone.uid().unwrap_or_default());
-        }
+    let there = images.clone();
+    let forget = move |event: &watcher::Event<Guarded>| match event {
+        watcher::Event::Delete(gone) => memory.forget(&gone.uid().unwrap_or_default()),
+        watcher::Event::InitDone => memory.keep_only(&there.everything().iter().filter_map(|image| image.uid()).collect()),
+        watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
     };
-    let (by_target, by_job) = (images.clone(), jobs.clone());
+    let (by_target, by_job, listed_by_job, refused) = (images.clone(), jobs.clone(), jobs.clone(), refusals.clone());
     let (of_images, of_jobs) = (queue_changed.clone(), queue_changed);
     let itself = |object: &Guarded| vec![ObjectRef::from_obj(object)];
     let queue = stream::select_all([
-        looks(&images, image_events.inspect_ok(forget).inspect_ok(move |_| of_images.notify_one()), itself),
-        looks(&images, job_events.inspect_ok(move |_| of_jobs.notify_one()), named_by_annotation),
-        looks(&images, pod_events, named_by_annotation),
-        looks(&images, deployment_events, move |deployment| targeting(&by_target, deployment)),
-        looks(&images, refusal_events, move |event| waiting_for(&by_job, event)),
+        looks(each(&images), image_events.inspect_ok(forget).inspect_ok(move |_| of_images.notify_one()), itself),
+        looks(each(&images), job_events.inspect_ok(move |_| of_jobs.notify_one()), named_by_annotation),
+        looks(each(&images), pod_events, named_by_annotation),
+        looks(each(&images), deployment_events, move |deployment| targeting(&by_target, deployment)),
+        // Their watch has to list often, for the API server keeps no past of events; and nothing is decided by them.
+        looks(
+            move || refused.everything().iter().flat_map(|event| waiting_for(&listed_by_job, event)).collect(),
+            refusal_events,
+            move |event| waiting_for(&by_job, event),
+        ),
         node_events,
     ]);
     let queue =
@@ -97,18 +103,23 @@ where
     (watched, events.boxed())
 }
 
+/// Every object.
+fn each(images: &Watched<Guarded>) -> impl Fn() -> Vec<ObjectRef<Guarded>> + Send + 'static {
+    let images = images.clone();
+    move || images.references()
+}
+
 /// What the events of a watch give to look at. A list shows neither what has changed since the one before nor what is gone, and its store has it
-/// at its end alone: then every object is looked at.
+/// at its end alone: then all that it may concern are looked at.
 fn looks<K: 'static>(
-    images: &Watched<Guarded>,
+    concerned: impl Fn() -> Vec<ObjectRef<Guarded>> + Send + 'static,
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
     of: impl Fn(&K) -> Vec<ObjectRef<Guarded>> + Send + 'static,
 ) -> Triggers {
-    let images = images.clone();
     let looks = move |event| match event {
         watcher::Event::Apply(object) | watcher::Event::Delete(object) => of(&object),
         watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
-        watcher::Event::InitDone => images.references(),
+        watcher::Event::InitDone => concerned(),
     };
     events.map_ok(looks).boxed()
 }
@@ -177,7 +188,11 @@ fn named_by_annotation(object: &impl ResourceExt) -> Vec<ObjectRef<Guarded>> {
 fn targets_of(object: &Guarded) -> Vec<String> {
     let rollout = object.0.as_ref().ok().and_then(|image| image.spec.rollout.as_ref());
     let namespace = object.namespace();
-    rollout.iter().flat_map(|rollout| &rollout.targets).map(|target| target_key(namespace.as_deref(), target.kind.unwrap_or_default(), &target.name)).collect()
+    rollout
+        .iter()
+        .flat_map(|rollout| &rollout.targets)
+        .map(|target| target_key(namespace.as_deref(), target.kind.unwrap_or_default(), &target.name))
+        .collect()
 }
 
 /// The objects that list a Deployment as a target.

@@ -1,6 +1,6 @@
 //! How does the outside world answer what a decision asks? Through the books, each question within its time and with the permits that it takes.
 
-use super::books::{Book, Page};
+use super::books::{Book, Page, seen};
 use super::cluster::{GIT_SECRET, source_key};
 use super::{Cluster, Guarded};
 use gowindows_crds::GoWindowsImage;
@@ -16,7 +16,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use std::time::Duration;
 
-/// Every question to the outside world ends within this time, waiting for its permits included.
+/// Every question to the outside world ends within this time, waiting for its host's permit included; and so long is waited for the namespace's.
 const OUTSIDE_DEADLINE: Duration = Duration::from_secs(45);
 
 /// Who asks.
@@ -44,7 +44,7 @@ impl Cluster {
         in_time(url, async {
             let data = self.secret(namespace, GIT_SECRET, secret).await?;
             let asked = self.git.resolve(url, reference, data.as_ref());
-            self.outside.ask(namespace, url, asked).await.map_err(of_secret(GIT_SECRET, secret))
+            self.outside.at_host(url, asked).await.map_err(of_secret(GIT_SECRET, secret))
         })
         .await
     }
@@ -96,12 +96,15 @@ impl Asker<'_> {
         mine: &mut Seen<T>,
         call: impl Future<Output = Result<T, CallError>>,
     ) {
-        let (seen, concerned) = book.ask(page, mine, self.now, call).await;
-        *mine = seen;
-        // Of a source that moved all learn at once; what is published or chosen concerns who asked.
-        if matches!(page.question(), Question::Source { .. }) {
-            self.cluster.memory.wake(concerned);
-        }
+        // Before the book's turn, and told to nobody else: what a namespace asks too much at a time is its own affair.
+        let Ok(_permit) = tokio::time::timeout(OUTSIDE_DEADLINE, self.cluster.outside.of_namespace(&self.namespace)).await else {
+            let message = format!("namespace {} waits for too many answers already; it is asked again.", self.namespace);
+            *mine = seen(mine, Err(CallError { reason: Reason::Timeout, message }), self.now);
+            return;
+        };
+        let (answer, concerned) = book.ask(page, mine, self.now, call).await;
+        *mine = answer;
+        self.cluster.memory.wake(concerned);
     }
 }
 

@@ -3,17 +3,17 @@
 //!
 //! A failure is an answer as well. Two who ask the same at the same time ask once.
 
+use super::Guarded;
+use gowindows_model::access::Access;
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Seen, Trouble};
 use gowindows_model::question::Question;
 use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-
-use super::Guarded;
-use kube::runtime::reflector::ObjectRef;
 
 /// Under what an answer is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +25,6 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn new(namespace: &str, question: Question) -> Self {
-        use gowindows_model::access::Access;
         let anyone = match &question {
             Question::Source { secret, .. } => secret.is_none(),
             Question::Digest { access, .. } | Question::Base { access, .. } => !matches!(access, Access::Secret { .. }),
@@ -37,6 +36,11 @@ impl Page {
 
     pub(super) fn question(&self) -> &Question {
         &self.question
+    }
+
+    /// Of a source that moved all learn at once; what is published or chosen concerns who asked.
+    fn tells_moves(&self) -> bool {
+        matches!(self.question, Question::Source { .. })
     }
 
     /// An answer that another object has got may be so old. What is pushed or rotated is seen by whoever asks after that.
@@ -84,7 +88,7 @@ impl<T: Clone + PartialEq> Book<T> {
         self.pages().get(page).map(|entry| lock(&entry.known).seen.clone()).unwrap_or_default()
     }
 
-    /// Asks, unless somebody else has just done so and `mine` is older; returns the answer, and whom it concerns beside who asked.
+    /// Asks, unless somebody else has just done so and `mine` is older; returns the answer, and whom its news concerns.
     pub(super) async fn ask(
         &self,
         page: &Page,
@@ -102,9 +106,10 @@ impl<T: Clone + PartialEq> Book<T> {
         let answer = call.await;
         let mut known = lock(&entry.known);
         let news = seen(&known.seen, answer, now);
-        let changed = known.seen.value().is_some() && known.seen.value() != news.value();
+        let moved = page.tells_moves() && known.seen.value().is_some() && known.seen.value() != news.value();
+        let recovered = known.seen.trouble().is_some() && news.trouble().is_none();
         *known = Known { seen: news.clone(), asked: Some((began, Instant::now())) };
-        let concerned = if changed { lock(&entry.followers).values().cloned().collect() } else { Vec::new() };
+        let concerned = if moved || recovered { lock(&entry.followers).values().cloned().collect() } else { Vec::new() };
         (news, concerned)
     }
 
@@ -136,19 +141,25 @@ impl<T: Clone + PartialEq> Book<T> {
 
 impl<T> Default for Entry<T> {
     fn default() -> Self {
-        Self { known: Mutex::new(Known { seen: Seen::NotAsked, asked: None }), turn: tokio::sync::Mutex::default(), followers: Mutex::default() }
+        Self {
+            known: Mutex::new(Known { seen: Seen::NotAsked, asked: None }),
+            turn: tokio::sync::Mutex::default(),
+            followers: Mutex::default(),
+        }
     }
 }
 
 impl<T: Clone> Entry<T> {
-    /// An answer that is new to whoever asks: it is recent, or it is a failure that came while it waited for its turn.
+    /// An answer that whoever asks may take: its question was put after he began to wait, or it is recent and new to him, or it is a failure that
+    /// came while he waited for his turn.
     fn shared(&self, page: &Page, mine: &Seen<T>, waiting_since: Instant) -> Option<Seen<T>> {
         let known = lock(&self.known);
         let (asked, answered) = known.asked?;
-        let new = known.seen.looked_at() > mine.looked_at() || answered > waiting_since;
-        let recent = waiting_since.saturating_duration_since(asked) <= page.shared_for() && !page.shared_for().is_zero();
-        let failed = known.seen.trouble().is_some() && answered > waiting_since;
-        (new && (recent || failed)).then(|| known.seen.clone())
+        let failed = known.seen.trouble().is_some();
+        let later = asked >= waiting_since && answered > waiting_since;
+        let recent = waiting_since.saturating_duration_since(asked) <= page.shared_for() && known.seen.looked_at() > mine.looked_at();
+        let takes = if failed { answered > waiting_since } else { later || (recent && !page.shared_for().is_zero()) };
+        takes.then(|| known.seen.clone())
     }
 }
 
@@ -156,18 +167,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn seen<T: Clone>(before: &Seen<T>, answer: Result<T, CallError>, now: Timestamp) -> Seen<T> {
+pub(super) fn seen<T: Clone>(before: &Seen<T>, answer: Result<T, CallError>, now: Timestamp) -> Seen<T> {
     match answer {
         Ok(value) => Seen::Fresh(value, now),
         Err(CallError { reason, message }) => {
-            let times = before.trouble().map_or(0, |trouble| trouble.times).saturating_add(1);
-            let trouble = Trouble { reason, message, at: now, times };
+            let trouble = Trouble { reason, message, at: now, times: times(before.trouble(), now) };
             match before.value() {
                 Some(value) => Seen::Stale(value.clone(), trouble),
                 None => Seen::Unknown(trouble),
             }
         }
     }
+}
+
+/// How often in a row it failed. Many may ask in the time after which one would ask again: together they wait no longer than one.
+fn times(before: Option<&Trouble>, now: Timestamp) -> u32 {
+    let Some(before) = before else { return 1 };
+    let wait = (10 << before.times.saturating_sub(1).min(6)).min(600);
+    let again = now.duration_since(before.at).as_secs() >= wait;
+    before.times.saturating_add(u32::from(again))
 }
 
 #[cfg(test)]

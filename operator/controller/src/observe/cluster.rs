@@ -53,7 +53,7 @@ pub struct Cluster {
     /// Answers of the outside world.
     pub memory: Arc<Memory>,
     /// How much is asked at a time.
-    pub outside: Outside,
+    pub outside: Arc<Outside>,
     /// Git servers.
     pub git: Arc<dyn Git>,
     /// Registries.
@@ -123,7 +123,8 @@ impl Cluster {
                 theirs.kind.unwrap_or_default() == target.kind.unwrap_or_default() && theirs.name == target.name && container
             };
             let applies = |rollout: &&RolloutSpec| rollout.mode.unwrap_or_default() == RolloutMode::Apply;
-            let listing = self.stores.images.of(&target_key(object.namespace().as_deref(), target.kind.unwrap_or_default(), &target.name), now);
+            let listing =
+                self.stores.images.of(&target_key(object.namespace().as_deref(), target.kind.unwrap_or_default(), &target.name), now);
             let older = listing.iter().filter_map(|other| other.0.as_ref().ok()).filter(|other| {
                 let claims = other.spec.rollout.as_ref().filter(applies).is_some_and(|rollout| rollout.targets.iter().any(meets));
                 claims && other.metadata.deletion_timestamp.is_none() && age(other) < age(object)
@@ -177,7 +178,8 @@ pub(super) fn source_key(object: &GoWindowsImage) -> String {
     let image = &object.spec.image;
     let pull = image.base.as_ref().and_then(|base| base.pull_secret_ref.as_ref());
     let modules = object.spec.go.as_ref().and_then(|go| go.modules.as_ref()?.secret_ref.as_ref());
-    serde_json::to_string(&(&object.spec.source, &image.repository, &image.push_secret_ref, &image.identity, pull, modules)).unwrap_or_default()
+    serde_json::to_string(&(&object.spec.source, &image.repository, &image.push_secret_ref, &image.identity, pull, modules))
+        .unwrap_or_default()
 }
 
 /// Under what an object is found by a target.

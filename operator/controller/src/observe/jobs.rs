@@ -2,23 +2,36 @@
 
 use super::Cluster;
 use super::refusals::said_of;
+use super::watched::KEPT;
 use gowindows_core::read::builds;
 use gowindows_crds::{GoWindowsImage, names};
-use gowindows_model::facts::{Build, BuildState};
+use gowindows_model::facts::{Build, BuildState, World};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Cluster {
     /// The builds, each with its parts and its tests, and the parts and tests without a build.
     pub(super) fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> (Vec<Build>, Vec<(String, Timestamp)>) {
         let pods = |job: &Job| job.uid().map(|uid| self.stores.pods.of(&uid, now)).unwrap_or_default();
         let (mut builds, orphans) = builds(&self.jobs(object, now), pods);
-        self.explain_missing_pods(&mut builds, now);
+        self.explain_missing_pods(object, &mut builds, now);
         (builds, orphans)
+    }
+
+    /// Whether a Job is one of its object's builds now.
+    pub fn sees_build(&self, world: &World, job: &str) -> bool {
+        self.builds(&world.object, world.now).0.iter().any(|build| build.job == job)
+    }
+
+    /// How long until nothing is known any more by own writes alone that no watch has shown; none where there are no such writes. A write that
+    /// no event follows is of a Job that is gone, and nobody else would look.
+    pub fn writes_expire(&self, world: &World) -> Option<Duration> {
+        self.stores.jobs.unseen(&world.object.uid().unwrap_or_default()).then_some(KEPT)
     }
 
     /// The Jobs that are an object's, as watched and as written.
@@ -30,27 +43,34 @@ impl Cluster {
     }
 
     /// Says why Jobs that may have a pod have none: the Job itself does not.
-    fn explain_missing_pods(&self, builds: &mut [Build], now: Timestamp) {
+    fn explain_missing_pods(&self, object: &GoWindowsImage, builds: &mut [Build], now: Timestamp) {
+        let said_of = |job: &str| {
+            let mut events = self.stores.refusals.of(job, now);
+            // Anybody may publish an event in his own namespace about a Job of another one.
+            events.retain(|event| event.namespace() == object.namespace());
+            said_of(&events)
+        };
         for build in builds {
             let tests = build.tests.as_mut().and_then(|tests| tests.run.as_mut());
             let runs = [(&mut build.state, build.current.as_ref())].into_iter();
             for (state, current) in runs.chain(tests.map(|run| (&mut run.state, run.current.as_ref()))) {
                 let lacks = current.filter(|current| !current.has_pod && current.since.is_some());
                 if let (BuildState::Queued(None), Some(current)) = (&*state, lacks) {
-                    *state = BuildState::Queued(said_of(&self.stores.refusals.of(&current.uid, now)));
+                    *state = BuildState::Queued(said_of(&current.uid));
                 }
             }
         }
     }
 }
 
-/// Under this key, beside their objects', are the Jobs that were made to queue for a slot.
+/// Under this key, beside their objects', are the Jobs that wait for a slot.
 pub(crate) const QUEUED: &str = "queued";
 
 /// To which object a Job belongs: the label is for selection; only the uid of the controlling owner proves it.
 pub(crate) fn object_of_job(job: &Job) -> Vec<String> {
     let object = controller(job).filter(|owner| owner.kind == GoWindowsImage::kind(&())).map(|owner| owner.uid.clone());
-    let queued = job.annotations().contains_key(names::ANNOTATION_QUEUED).then(|| QUEUED.to_owned());
+    let waits = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true) && job.annotations().contains_key(names::ANNOTATION_QUEUED);
+    let queued = waits.then(|| QUEUED.to_owned());
     object.into_iter().chain(queued).collect()
 }
 

@@ -74,7 +74,7 @@ impl Cluster {
         F: Future<Output = Result<T, CallError>>,
     {
         let asked = async { call(self.key(namespace, access).await?).await };
-        let answer = in_time(what, self.outside.ask(namespace, what, asked)).await;
+        let answer = in_time(what, self.outside.at_host(what, asked)).await;
         answer.map_err(|error| self.told(access, error))
     }
 

@@ -98,6 +98,16 @@ impl Memory {
         self.leave(uid, followed.into_iter().flat_map(|followed| followed.pages));
     }
 
+    /// A list has shown which objects there are: what is known of others is forgotten.
+    pub fn keep_only(&self, uids: &HashSet<String>) {
+        let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<String> = objects.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
+        drop(objects);
+        for uid in gone {
+            self.forget(&uid);
+        }
+    }
+
     fn leave(&self, uid: &str, pages: impl Iterator<Item = Page>) {
         for page in pages {
             self.books.leave(&page, uid);

@@ -20,8 +20,8 @@ mod refusals;
 mod secrets;
 mod watched;
 
-pub(crate) use cluster::{ours, target_key};
 pub use cluster::{Cluster, ObserveError, Stores};
+pub(crate) use cluster::{ours, target_key};
 pub use freshness::Freshness;
 pub use guarded::{Guarded, Unreadable};
 pub use identities::Identities;

@@ -22,7 +22,17 @@ impl Outside {
     /// Waits for both permits, and asks. `whom` is an address or an image reference.
     pub async fn ask<T>(&self, namespace: &str, whom: &str, question: impl Future<Output = T>) -> T {
         // Always in this order: nobody who waits for a host keeps the permit of another one.
-        let _namespace = self.namespaces.permit(namespace).await;
+        let _namespace = self.of_namespace(namespace).await;
+        self.at_host(whom, question).await
+    }
+
+    /// Waits for the permit of a namespace alone.
+    pub(super) async fn of_namespace(&self, namespace: &str) -> Option<OwnedSemaphorePermit> {
+        self.namespaces.permit(namespace).await
+    }
+
+    /// Waits for the permit of a host alone, and asks.
+    pub(super) async fn at_host<T>(&self, whom: &str, question: impl Future<Output = T>) -> T {
         let _host = self.hosts.permit(host(whom)).await;
         question.await
     }

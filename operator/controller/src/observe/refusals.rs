@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::sync::Arc;
 
 /// Selects them.
@@ -18,8 +19,10 @@ pub(crate) fn slim_event(event: &mut Event) {
     let Event { metadata, regarding, note, .. } = std::mem::take(event);
     let ObjectReference { name, namespace, uid, .. } = regarding.unwrap_or_default();
     let regarding = ObjectReference { name, namespace, uid, ..ObjectReference::default() };
+    // Anybody who may publish events writes the rest of it.
+    let ObjectMeta { name, namespace, uid, resource_version, creation_timestamp, .. } = metadata;
+    let metadata = ObjectMeta { name, namespace, uid, resource_version, creation_timestamp, ..ObjectMeta::default() };
     *event = Event { metadata, regarding: Some(regarding), note: note.map(|note| gowindows_core::read::clip(&note)), ..Event::default() };
-    event.metadata.managed_fields = None;
 }
 
 /// The newest refusal of a Job's pod, in the words of who refused.

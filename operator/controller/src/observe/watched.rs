@@ -2,17 +2,18 @@
 //! wrote and the watch has not shown yet: a decision on a store that is behind would repeat the write (KubeRay issue 4849, KEP-5647).
 
 use super::index::{Index, Keys, Name, name_of};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// A write is remembered this long at the most. A watch that has stalled is noticed and started again after some 320 s: until then the
 /// store shows a past in which the write has not happened.
-const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const KEPT: Duration = Duration::from_secs(600);
 
 /// Objects of one kind. Clones share them.
 pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
@@ -63,6 +64,11 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Watched<K> {
         }
     }
 
+    /// Whether something that belongs there is known by own writes alone.
+    pub(crate) fn unseen(&self, key: &str) -> bool {
+        self.written().index.names(key).next().is_some()
+    }
+
     /// Waits until the watch has shown everything once.
     pub(crate) async fn ready(&self) {
         // The sender lives as long as this.
@@ -86,6 +92,11 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Watched<K> {
         names.into_iter().map(|(namespace, name)| ObjectRef::new(name).within(namespace)).collect()
     }
 
+    /// All that the watch has shown. No pass asks for this.
+    pub(crate) fn everything(&self) -> Vec<Arc<K>> {
+        self.store.state()
+    }
+
     /// What the watch has shown that belongs there.
     pub(crate) fn shown(&self, key: &str) -> Vec<Arc<K>> {
         let names: Vec<Name> = self.shown.lock().unwrap_or_else(PoisonError::into_inner).names(key).cloned().collect();
@@ -98,7 +109,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Watched<K> {
         let mut written = self.written();
         let key = (namespace.to_owned(), name.to_owned());
         let Some((own, at)) = written.objects.get(&key) else { return stored };
-        let expired = now.duration_since(*at) >= LONGEST;
+        let expired = age(now, *at) >= KEPT;
         let caught_up = stored.as_ref().is_some_and(|stored| version(stored.as_ref()) >= version(own.as_ref()));
         if expired || caught_up {
             written.forget(&key);
@@ -127,6 +138,10 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Watched<K> {
         let (name, keys) = (name_of(&object), (self.keys)(&object));
         let mut written = self.written();
         written.expire(now);
+        // Answers to two writes can come in the other order.
+        if written.objects.get(&name).is_some_and(|(known, _)| known.uid() == object.uid() && version(known.as_ref()) > version(&object)) {
+            return;
+        }
         written.index.insert(name.clone(), keys);
         written.ages.push_back((now, name.clone()));
         written.objects.insert(name, (Arc::new(object), now));
@@ -149,7 +164,7 @@ impl<K> Written<K> {
     }
 
     fn expire(&mut self, now: Timestamp) {
-        while self.ages.front().is_some_and(|(at, _)| now.duration_since(*at) >= LONGEST) {
+        while self.ages.front().is_some_and(|(at, _)| age(now, *at) >= KEPT) {
             let Some((at, name)) = self.ages.pop_front() else { break };
             // It may have been written again since.
             if self.objects.get(&name).is_some_and(|(_, written)| *written == at) {
@@ -157,6 +172,10 @@ impl<K> Written<K> {
             }
         }
     }
+}
+
+fn age(now: Timestamp, at: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(at)).unwrap_or_default()
 }
 
 /// Resource versions are compared only to drop a memory early; correctness rests on names and preconditions.
@@ -196,7 +215,12 @@ mod tests {
     #[tokio::test]
     async fn everybody_who_waits_for_the_first_list_is_woken() {
         let (watched, mut writer) = watched();
-        let waits = || tokio::spawn({ let watched = watched.clone(); async move { watched.ready().await } });
+        let waits = || {
+            tokio::spawn({
+                let watched = watched.clone();
+                async move { watched.ready().await }
+            })
+        };
         let waiting = [waits(), waits(), waits()];
         tokio::task::yield_now().await;
         assert!(watched.ready().now_or_never().is_none(), "whoever only asks takes nobody's turn");
@@ -238,7 +262,7 @@ mod tests {
     fn an_own_write_does_not_stand_for_ever() {
         let ((watched, _writer), now) = (watched(), Timestamp::UNIX_EPOCH);
         watched.remember(object("a", "7"), now);
-        let later = now.checked_add(LONGEST).expect("in range");
+        let later = now.checked_add(KEPT).expect("in range");
         assert!(watched.get("n", "a", later).is_none());
         watched.remember(object("b", "8"), now);
         watched.remember(object("c", "9"), later);

@@ -21,7 +21,7 @@ impl Release<'_> {
             part.verdict.progress = BuildProgress::Blocked(trouble);
             return Ok(());
         }
-            let BuildOrder { job, attempt, cause, rebuild_token, .. } = &order;
+        let BuildOrder { job, attempt, cause, rebuild_token, .. } = &order;
         part.verdict.progress = BuildProgress::Starting { job: job.clone(), attempt: *attempt, cause: cause.clone() };
         let acknowledges = rebuild_token.clone().map(Order::Rebuild);
         part.steps.push(Step { aspect: Aspect::Build, write: Write::StartBuild(Box::new(order)), acknowledges, after: None });

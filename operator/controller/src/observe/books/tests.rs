@@ -75,16 +75,41 @@ async fn a_failure_is_an_answer_for_all_who_waited_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_registry_serves_is_never_taken_from_somebody_elses_question() {
+async fn what_a_registry_serves_is_never_taken_from_a_question_before() {
     let server = Server::new();
     let published = |name: &str| {
         let repository = Repository { name: name.into(), access: Access::Anonymous };
         Page::new("team", Question::Published { repository, tag: "gw-1".into(), author: Author::Us })
     };
     let page = published("r.example.com/a");
-    let all = join_all((0..3).map(|_| server.ask(&page, &Seen::NotAsked, 1))).await;
-    assert_eq!((all.len(), server.asked.get()), (3, 3));
+    assert_eq!(server.ask(&page, &Seen::NotAsked, 1).await.value(), Some(&7));
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        server.answer.set(Some(8));
+        server.ask(&page, &Seen::NotAsked, 2).await
+    };
+    let (first, second) = tokio::join!(server.ask(&page, &Seen::NotAsked, 2), other);
+    assert_eq!((first.value(), second.value(), server.asked.get()), (Some(&8), Some(&8), 3), "that question was put before");
     assert_eq!(server.book.seen(&published("r.example.com/b")), Seen::NotAsked, "nor is that of another repository");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_fail_wait_no_longer_than_one_and_learn_that_it_is_over() {
+    let (server, page) = (Server::new(), Page::new("team", source(None)));
+    server.book.follow(&page, "a", &object("a"));
+    server.answer.set(None);
+    let times = |seen: Seen<u32>| seen.trouble().map(|trouble| trouble.times);
+    for (second, expected) in [(1, 1), (2, 1), (9, 1), (19, 2), (25, 2), (38, 2), (58, 3), (90, 3), (98, 4)] {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let known = server.book.seen(&page);
+        assert_eq!(times(server.ask(&page, &known, second).await), Some(expected), "at {second} s");
+    }
+    let again = server.ask(&page, &Seen::NotAsked, 99).await;
+    assert!(server.asked.get() == 10 && times(again).is_some(), "nor is a failure handed on to who has not asked");
+    server.answer.set(Some(7));
+    let known = server.book.seen(&page);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(server.told(&page, &known, 100).await.1, [object("a")], "it is over");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,11 @@ fn linux(slots: u32) -> SlotSettings {
 
 fn next(jobs: &[QueuedJob], slots: SlotSettings) -> Vec<String> {
     let line = Queue { jobs: jobs.to_vec() };
-    admitted(&line, slots).into_iter().filter(|job| job.system == NodeSystem::Linux).map(|job| format!("{}/{}", job.namespace, job.job)).collect()
+    admitted(&line, slots)
+        .into_iter()
+        .filter(|job| job.system == NodeSystem::Linux)
+        .map(|job| format!("{}/{}", job.namespace, job.job))
+        .collect()
 }
 
 #[test]
