@@ -232,8 +232,16 @@ impl Lab {
     /// Pushes an image like the official `golang` ones and returns its reference by digest.
     pub async fn golang_image(&self) -> Result<String> {
         let toolchain = self.toolchain.clone();
-        let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain)).await??;
+        let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain, None)).await??;
         self.pusher.push(&layout, "golang").await
+    }
+
+    /// Pushes the same image with the standard library compiled for programs where BuildKit looks for it, and returns its reference by digest:
+    /// each new buildkitd compiles it otherwise, for half a minute.
+    pub async fn golang_image_with_cache(&self) -> Result<String> {
+        let toolchain = self.toolchain.clone();
+        let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain, Some(&toolchain.warm_cache_of_programs()?)));
+        self.pusher.push(&layout.await??, "golang-with-cache").await
     }
 
     /// Pushes an image like the official `golang` ones for this version of Windows and returns its reference by digest. The first one on a
