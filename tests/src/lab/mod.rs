@@ -189,9 +189,9 @@ impl Lab {
         GitServer::start(self.site.folder(name)?, &self.site.network, 0).await
     }
 
-    /// A git server that Go modules come from: at the port of HTTPS, for a module's path has room for none.
-    pub async fn start_module_host(&self) -> Result<GitServer> {
-        GitServer::start(self.site.folder("modules")?, &self.site.network, git::HTTPS).await
+    /// A git server that Go modules come from: at the port of HTTPS, for a module's path has room for none. A lab has one at a time.
+    pub async fn start_module_host(&self, name: &str) -> Result<GitServer> {
+        GitServer::start(self.site.folder(name)?, &self.site.network, git::HTTPS).await
     }
 
     /// Git over HTTPS.

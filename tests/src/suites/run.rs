@@ -105,7 +105,7 @@ fn watch(events: &Receiver<Event>, folder: &TempDir, began: Instant) -> Result<V
             Err(RecvTimeoutError::Timeout) => {
                 let far = |name: &String| {
                     let output = fs::read(folder.path().join(name)).unwrap_or_default();
-                    format!("{name} ({} tests have ended)", Verdict::ended(&String::from_utf8_lossy(&output)))
+                    format!("{name} ({})", Verdict::so_far(&String::from_utf8_lossy(&output)))
                 };
                 say(&running.iter().map(far).collect::<Vec<_>>().join(", "));
             }

@@ -40,9 +40,13 @@ impl Verdict {
         verdict
     }
 
-    /// Tests that have ended.
-    pub(super) fn ended(output: &str) -> usize {
-        output.lines().filter(|line| line.starts_with("test ") && line.contains(" ... ")).count()
+    /// How far a program is: tests that have ended, and those of them that have failed.
+    pub(super) fn so_far(output: &str) -> String {
+        let ended = || output.lines().filter(|line| line.starts_with("test ") && line.contains(" ... "));
+        match ended().filter(|line| line.ends_with(" FAILED")).count() {
+            0 => format!("{} tests have ended", ended().count()),
+            failed => format!("{} tests have ended, {failed} FAILED", ended().count()),
+        }
     }
 }
 
@@ -73,7 +77,8 @@ mod tests {
         assert_eq!((verdict.results, verdict.passed, verdict.failed, verdict.ignored), (1, 1, 1, 1));
         assert_eq!(verdict.failures, ["c"]);
         assert_eq!(verdict.reasons, ["BuildKit and Kaniko are ignored: the lab needs root", "it takes an hour"]);
-        assert_eq!(Verdict::ended(output), 3);
+        assert_eq!(Verdict::so_far(output), "3 tests have ended, 1 FAILED");
+        assert_eq!(Verdict::so_far("running 2 tests\ntest a::b ... ok\n"), "1 tests have ended");
         assert_eq!(Verdict::read("thread 'main' panicked\n"), Verdict::default());
     }
 }

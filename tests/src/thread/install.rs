@@ -53,11 +53,12 @@ impl Operator {
             .await?;
         let overlay = lab.dir().join("operator");
         std::fs::create_dir_all(&overlay).with_context(|| format!("make {}", overlay.display()))?;
-        let settings = Settings { file: overlay.join("settings.yaml"), toolchain: golang };
-        let mut content = settings_of(lab, &image, &settings.toolchain);
+        let mut content = settings_of(lab, &image, &golang);
         for (name, value) in further.as_object().into_iter().flatten() {
             content[name] = value.clone();
         }
+        let toolchain = content["toolchains"].as_object().and_then(|all| all.values().next()?.as_str()).context("a toolchain")?.to_owned();
+        let settings = Settings { file: overlay.join("settings.yaml"), toolchain };
         std::fs::write(&settings.file, serde_norway::to_string(&content)?)?;
         std::fs::write(overlay.join("kustomization.yaml"), serde_norway::to_string(&kustomization(&overlay, &image)?)?)?;
         let kubectl = Kubectl::new(lab, NAMESPACE)?;
