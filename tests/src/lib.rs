@@ -5,4 +5,5 @@ pub mod clouds;
 pub mod fake_apiserver;
 pub mod lab;
 pub mod peers;
+pub mod suites;
 pub mod thread;

@@ -78,8 +78,15 @@ impl Toolchain {
     /// Blocks.
     pub fn warm_cache(&self) -> Result<PathBuf> {
         let kept = run::cache()?.join(format!("warm-go-cache-{}", self.version()));
-        keep(&kept, compile_standard)?;
+        keep(&kept, |cache| compile_standard(cache, &[("windows", PROGRAM), ("linux", TEST), ("windows", TEST)]))?;
         touch(&kept)?;
+        Ok(kept)
+    }
+
+    /// The part of it that programs need: a third. Blocks.
+    pub fn warm_cache_of_programs(&self) -> Result<PathBuf> {
+        let kept = run::cache()?.join(format!("warm-go-cache-of-programs-{}", self.version()));
+        keep(&kept, |cache| compile_standard(cache, &[("windows", PROGRAM)]))?;
         Ok(kept)
     }
 
@@ -93,20 +100,21 @@ impl Toolchain {
     }
 }
 
-/// Fills a new build cache.
-fn compile_standard(cache: &Path) -> Result<()> {
+/// As the operator has programs and tests compiled, or nothing of it would be of use to builds.
+const PROGRAM: &[&str] = &["build", "-trimpath", "-tags", "timetzdata", "-o", "warm.exe"];
+const TEST: &[&str] = &["test", "-exec", "true", "-tags", "timetzdata"];
+
+/// Fills a new build cache with what the go command compiles for a system, with these arguments.
+fn compile_standard(cache: &Path, compiled: &[(&str, &[&str])]) -> Result<()> {
     let module = tempfile::tempdir()?;
     let imports: String = STANDARD.iter().map(|package| format!("import _ \"{package}\"\n")).collect();
     std::fs::write(module.path().join("go.mod"), "module example.test/warm\n\ngo 1.24\n")?;
     std::fs::write(module.path().join("main.go"), format!("package main\n\n{imports}\nfunc main() {{}}\n"))?;
     std::fs::write(module.path().join("main_test.go"), "package main\n\nimport \"testing\"\n\nfunc TestNothing(*testing.T) {}\n")?;
-    // As the operator has it done, or nothing of it would be of use to builds.
-    let program: &[&str] = &["build", "-trimpath", "-tags", "timetzdata", "-o", "warm.exe"];
-    let test: &[&str] = &["test", "-exec", "true", "-tags", "timetzdata"];
-    for (system, arguments) in [("windows", program), ("linux", test), ("windows", test)] {
+    for (system, arguments) in compiled {
         let mut command = go(module.path())?;
         command.envs([("CGO_ENABLED", "0"), ("GOOS", system), ("GOARCH", "amd64"), ("GOAMD64", "v1"), ("GOTOOLCHAIN", "local")]);
-        host::run(command.args(arguments).env("GOFLAGS", "-buildvcs=false").env("GOCACHE", cache))?;
+        host::run(command.args(*arguments).env("GOFLAGS", "-buildvcs=false").env("GOCACHE", cache))?;
     }
     Ok(())
 }

@@ -51,8 +51,9 @@ pub(super) fn pause(tools: &Tools) -> Result<PathBuf> {
     cached("pause", &[&fs::read(program)?], &config, |tree| tree.copy(program, "pause", 0o755))
 }
 
-/// An image like the official `golang` ones, made from this machine's toolchain and git, as an OCI layout. Blocks.
-pub(super) fn golang(toolchain: &Toolchain) -> Result<PathBuf> {
+/// An image like the official `golang` ones, made from this machine's toolchain and git, as an OCI layout. With a build cache its name says
+/// so, and that is where BuildKit's stages compile (`/cache/build`), as a company has it in a toolchain of its own. Blocks.
+pub(super) fn golang(toolchain: &Toolchain, cache: Option<&Path>) -> Result<PathBuf> {
     let env = [
         "PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         &format!("GOLANG_VERSION={}", toolchain.version()),
@@ -65,7 +66,8 @@ pub(super) fn golang(toolchain: &Toolchain) -> Result<PathBuf> {
     let [program, helper] = git.map(fs::read);
     let of_git = Sha256::digest([program.context("cannot read git")?, helper.context("cannot read git's helper for HTTPS")?].concat());
     let key = [root.as_os_str().as_encoded_bytes(), toolchain.version().as_bytes(), &fs::read(AUTHORITIES)?, &of_git].map(<[u8]>::to_vec);
-    cached("golang", &key.each_ref().map(Vec::as_slice), &config, |tree| {
+    let name = if cache.is_some() { "golang-with-cache" } else { "golang" };
+    cached(name, &key.each_ref().map(Vec::as_slice), &config, |tree| {
         system_files(tree, &fs::read(AUTHORITIES)?)?;
         for path in ["go", "go/bin", "go/src"] {
             tree.directory(path, 0o1777)?;
@@ -81,7 +83,10 @@ pub(super) fn golang(toolchain: &Toolchain) -> Result<PathBuf> {
         }
         // The toolchain's own tests and documents are more than half of it and build nothing.
         let skipped = |path: &Path| path.starts_with("test") || path.starts_with("api") || path.starts_with("doc");
-        tree.copy_tree(root, "usr/local/go", &|path| skipped(path) || path.ends_with("testdata"))
+        tree.copy_tree(root, "usr/local/go", &|path| skipped(path) || path.ends_with("testdata"))?;
+        let Some(cache) = cache else { return Ok(()) };
+        tree.directory("cache", 0o755)?;
+        tree.copy_tree(cache, "cache/build", &|_| false)
     })
 }
 

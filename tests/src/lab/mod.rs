@@ -189,9 +189,9 @@ impl Lab {
         GitServer::start(self.site.folder(name)?, &self.site.network, 0).await
     }
 
-    /// A git server that Go modules come from: at the port of HTTPS, for a module's path has room for none.
-    pub async fn start_module_host(&self) -> Result<GitServer> {
-        GitServer::start(self.site.folder("modules")?, &self.site.network, git::HTTPS).await
+    /// A git server that Go modules come from: at the port of HTTPS, for a module's path has room for none. A lab has one at a time.
+    pub async fn start_module_host(&self, name: &str) -> Result<GitServer> {
+        GitServer::start(self.site.folder(name)?, &self.site.network, git::HTTPS).await
     }
 
     /// Git over HTTPS.
@@ -232,8 +232,16 @@ impl Lab {
     /// Pushes an image like the official `golang` ones and returns its reference by digest.
     pub async fn golang_image(&self) -> Result<String> {
         let toolchain = self.toolchain.clone();
-        let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain)).await??;
+        let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain, None)).await??;
         self.pusher.push(&layout, "golang").await
+    }
+
+    /// Pushes the same image with the standard library compiled for programs where BuildKit looks for it, and returns its reference by digest:
+    /// each new buildkitd compiles it otherwise, for half a minute.
+    pub async fn golang_image_with_cache(&self) -> Result<String> {
+        let toolchain = self.toolchain.clone();
+        let layout = tokio::task::spawn_blocking(move || images::golang(&toolchain, Some(&toolchain.warm_cache_of_programs()?)));
+        self.pusher.push(&layout.await??, "golang-with-cache").await
     }
 
     /// Pushes an image like the official `golang` ones for this version of Windows and returns its reference by digest. The first one on a

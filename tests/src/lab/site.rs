@@ -30,7 +30,10 @@ impl Site {
 
     /// A command that runs one of the pinned tools in the lab's network.
     pub(super) fn tool(&self, name: &str) -> Result<Command> {
-        Ok(self.network.command(self.tools.path(name)?))
+        let mut tool = self.network.command(self.tools.path(name)?);
+        // Programs of Go collect their garbage when half of their memory is that: processors are scarcer here.
+        tool.env("GOGC", "400");
+        Ok(tool)
     }
 
     /// Starts a component.

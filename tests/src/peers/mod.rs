@@ -23,6 +23,7 @@ use crate::lab::host::tail;
 pub mod buildkit;
 pub mod kaniko;
 pub mod ko;
+pub mod recordings;
 pub mod registry;
 
 /// Longer than any build on a slow machine.

@@ -53,11 +53,12 @@ impl Operator {
             .await?;
         let overlay = lab.dir().join("operator");
         std::fs::create_dir_all(&overlay).with_context(|| format!("make {}", overlay.display()))?;
-        let settings = Settings { file: overlay.join("settings.yaml"), toolchain: golang };
-        let mut content = settings_of(lab, &image, &settings.toolchain);
+        let mut content = settings_of(lab, &image, &golang);
         for (name, value) in further.as_object().into_iter().flatten() {
             content[name] = value.clone();
         }
+        let toolchain = content["toolchains"].as_object().and_then(|all| all.values().next()?.as_str()).context("a toolchain")?.to_owned();
+        let settings = Settings { file: overlay.join("settings.yaml"), toolchain };
         std::fs::write(&settings.file, serde_norway::to_string(&content)?)?;
         std::fs::write(overlay.join("kustomization.yaml"), serde_norway::to_string(&kustomization(&overlay, &image)?)?)?;
         let kubectl = Kubectl::new(lab, NAMESPACE)?;
@@ -151,17 +152,10 @@ pub(super) fn relative(from: &Path, to: &Path) -> String {
 
 /// Builds the operator with the profile and into the folder of the program that runs now, so that nothing is compiled twice.
 pub async fn build_operator() -> Result<PathBuf> {
-    let running = std::env::current_exe()?;
-    // <target>/<profile>/sandbox, or <target>/<profile>/deps/lab-...
-    let profile = running.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("this program is in no folder")?;
-    let target = profile.parent().context("this program is not in a cargo target folder")?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo("build")?;
     // Both packages are named so that dependencies get the same features as in the program that runs now.
-    cargo.current_dir(repository()).args(["build", "--package", "gowindows-tests", "--package", "gowindows", "--bin", "gowindows"]);
-    cargo.args(["--message-format", "json-render-diagnostics", "--target-dir"]).arg(target);
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
+    cargo.args(["--package", "gowindows-tests", "--package", "gowindows", "--bin", "gowindows"]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
     // What it compiles is seen at once, and what does not compile as well.
     cargo.stderr(Stdio::inherit());
     let messages = host::run_async(cargo).await.context("build the operator")?;
@@ -170,4 +164,18 @@ pub async fn build_operator() -> Result<PathBuf> {
         Some(program) => Ok(program),
         None => bail!("cargo built no executable"),
     }
+}
+
+/// A command of cargo with the profile and into the folder of the program that runs now. The rest of its arguments is still to come.
+pub(crate) fn cargo(subcommand: &str) -> Result<Command> {
+    let running = std::env::current_exe()?;
+    // <target>/<profile>/sandbox, or <target>/<profile>/deps/lab-...
+    let profile = running.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("this program is in no folder")?;
+    let target = profile.parent().context("this program is not in a cargo target folder")?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository()).arg(subcommand).arg("--target-dir").arg(target);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    Ok(cargo)
 }

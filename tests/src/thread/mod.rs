@@ -17,6 +17,7 @@ mod verdict;
 
 pub use answer::page;
 pub use follow::{Seen, follow, until};
+pub(crate) use install::cargo;
 pub use install::{Operator, Settings, build_operator};
 pub use kubectl::Kubectl;
 pub use ledger::{Ledger, Tally};

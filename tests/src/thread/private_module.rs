@@ -13,30 +13,36 @@ use sha2::{Digest, Sha256};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::process::Command;
+use tokio::sync::{Mutex, MutexGuard};
 
 const USER: &str = "builder";
 const VERSION: &str = "v1.0.0";
 const MONEY: &str = "package money\n\n// Format writes cents.\nfunc Format(cents int) string { return string(rune('0' + cents%10)) }\n";
 const DATE: &str = "2026-01-02T03:04:05Z";
 
+/// There is one port of HTTPS.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// A module that only who has its password may read. Its server ends with it.
 pub struct PrivateModule {
     host: GitServer,
+    _turn: MutexGuard<'static, ()>,
     password: String,
     path: String,
     go_mod: String,
 }
 
 impl PrivateModule {
-    /// Starts a host for modules, with one.
-    pub async fn publish(lab: &Lab, password: &str) -> Result<Self> {
-        let host = lab.start_module_host().await?;
+    /// Starts a host for modules, named so that each has files of its own, with one module. Waits until there is no other host.
+    pub async fn publish(lab: &Lab, name: &str, password: &str) -> Result<Self> {
+        let turn = TURN.lock().await;
+        let host = lab.start_module_host(name).await?;
         let repository = host.create("team/money", Access::Password { user: USER.into(), password: password.into() }).await?;
         let path = format!("{}/team/money", host.base().trim_start_matches("https://"));
         let go_mod = format!("module {path}\n\ngo 1.22\n");
         repository.commit_files(&[("go.mod", &go_mod), ("money.go", MONEY)], "Count", DATE).await?;
         repository.git(&["tag", VERSION]).await?;
-        Ok(Self { host, password: password.to_owned(), path, go_mod })
+        Ok(Self { host, _turn: turn, password: password.to_owned(), path, go_mod })
     }
 
     /// Its pattern in `go.modules.private`.

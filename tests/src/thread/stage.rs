@@ -12,7 +12,7 @@ use gowindows_wine_node::WindowsNode;
 use libtest_mimic::{Failed, Trial};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
 
 /// A step of a scenario may take this long on a loaded machine.
@@ -34,13 +34,22 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it does.
     pub run: fn(Arc<Stage>) -> BoxFuture<'static, Result<()>>,
+    /// Why it runs only when it is asked for (`--ignored`).
+    pub ignored: Option<&'static str>,
+}
+
+impl Scenario {
+    /// The same, run only when it is asked for.
+    pub fn ignored(self, why: &'static str) -> Self {
+        Self { ignored: Some(why), ..self }
+    }
 }
 
 /// Scenarios from the paths of async functions: `scenarios![thread::it_builds, failures::compile_error]`.
 #[macro_export]
 macro_rules! scenarios {
     ($($module:ident::$name:ident),* $(,)?) => {
-        vec![$($crate::thread::Scenario { name: stringify!($name), run: |stage| Box::pin($module::$name(stage)) }),*]
+        vec![$($crate::thread::Scenario { name: stringify!($name), run: |stage| Box::pin($module::$name(stage)), ignored: None }),*]
     };
 }
 
@@ -52,19 +61,39 @@ pub struct Suite {
     pub set_up: fn(Progress) -> BoxFuture<'static, Result<Stage>>,
     /// The scenarios.
     pub scenarios: Vec<Scenario>,
+    /// Other suites, by their names, that need no other lab: a lab costs a part of a processor, and its start half a minute.
+    pub guests: Vec<(&'static str, Vec<Scenario>)>,
 }
 
 impl Suite {
-    /// Its scenarios as tests, in their order.
+    /// All scenarios as tests: of each suite in their order, in turns, so that those which a suite begins with begin first.
     pub fn trials(self) -> Vec<Trial> {
-        let Self { name: suite, set_up, scenarios } = self;
-        let shared = Arc::new(Shared { suite, set_up, stage: OnceLock::new(), turn: Mutex::new(()), failed: AtomicBool::new(false) });
-        let trial = |Scenario { name, run }| {
-            let shared = shared.clone();
-            Trial::test(format!("{suite}::{name}"), move || shared.perform(run).map_err(|error| Failed::from(format!("{error:#}"))))
-        };
-        scenarios.into_iter().map(trial).collect()
+        let Self { name, set_up, scenarios, guests } = self;
+        let stage = OnceLock::new();
+        let shared = Arc::new(Shared { suite: name, set_up, stage, turn: Mutex::new(()), failed: AtomicBool::new(false) });
+        let mut suites: Vec<_> =
+            [(name, scenarios)].into_iter().chain(guests).map(|(suite, scenarios)| (suite, scenarios.into_iter())).collect();
+        let mut trials = Vec::new();
+        loop {
+            let before = trials.len();
+            for (suite, scenarios) in &mut suites {
+                trials.extend(scenarios.next().map(|scenario| trial(&shared, suite, scenario)));
+            }
+            if trials.len() == before {
+                return trials;
+            }
+        }
     }
+}
+
+fn trial(shared: &Arc<Shared>, suite: &str, Scenario { name, run, ignored }: Scenario) -> Trial {
+    let (shared, name) = (shared.clone(), format!("{suite}::{name}"));
+    if let Some(why) = ignored {
+        eprintln!("{name} is ignored: {why}");
+    }
+    let told = name.clone();
+    let test = move || shared.perform(&told, run).map_err(|error| Failed::from(format!("{error:#}")));
+    Trial::test(name, test).with_ignored_flag(ignored.is_some())
 }
 
 /// What the tests of a suite hold. It goes with the last of them that is chosen and has been run.
@@ -77,11 +106,13 @@ struct Shared {
 }
 
 impl Shared {
-    fn perform(&self, scenario: fn(Arc<Stage>) -> BoxFuture<'static, Result<()>>) -> Result<()> {
+    fn perform(&self, name: &str, scenario: fn(Arc<Stage>) -> BoxFuture<'static, Result<()>>) -> Result<()> {
         let (runtime, stage) = self.stage()?;
+        let began = Instant::now();
         // In a task, so that a panic is an error too.
         let done = runtime.block_on(runtime.spawn(scenario(stage))).map_err(anyhow::Error::from).flatten();
         self.failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
         done
     }
 

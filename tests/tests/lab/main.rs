@@ -1,4 +1,5 @@
-//! Does the product do on a real cluster what it promises? Each suite has a lab of its own, and its name says what is asked:
+//! Does the product do on a real cluster what it promises? The name of a suite says what is asked; `lab_thread` is in the lab of `lab_engines`, each
+//! other one has a lab of its own:
 //!
 //! - `lab_cluster`: does the lab itself keep its promises, on which all others stand?
 //! - `lab_thread`: does one applied object become a Windows program that answers, through every usual mistake?
@@ -16,7 +17,7 @@ mod releases;
 mod thread;
 
 use gowindows_tests::lab::available;
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 
 /// Two cores: with more at a time they wait for each other's compilers.
 const AT_A_TIME: usize = 6;
@@ -29,8 +30,11 @@ fn main() {
         eprintln!("ignored: {reason}");
     }
     // One after the other: a lab costs a part of a core for as long as it is there. First those that wait more than they work.
-    let suites =
-        [faults::suite().trials(), cluster::trials(), releases::suite().trials(), engines::suite().trials(), thread::suite().trials()];
-    let trials = suites.into_iter().flatten();
-    libtest_mimic::run(&arguments, trials.map(|trial| trial.with_ignored_flag(reason.is_some())).collect()).exit()
+    let engines_and_thread = engines::suite(thread::scenarios()).trials();
+    let suites = [faults::suite().trials(), cluster::trials(), releases::suite().trials(), engines_and_thread];
+    let ignored = |trial: Trial| {
+        let asked_for = trial.has_ignored_flag();
+        trial.with_ignored_flag(asked_for || reason.is_some())
+    };
+    libtest_mimic::run(&arguments, suites.into_iter().flatten().map(ignored).collect()).exit()
 }

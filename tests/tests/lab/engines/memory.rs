@@ -7,7 +7,7 @@ use gowindows_crds::conditions::{ConditionType, Reason};
 use gowindows_crds::v1alpha1::{BuildEngine, GoWindowsImageStatus, MemorySource};
 use gowindows_tests::lab::git::Access;
 use gowindows_tests::thread::{LIMIT, Stage, Tenant, is_for, message, until};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -47,17 +47,12 @@ pub async fn a_compiler_that_runs_out_of_memory(stage: Arc<Stage>) -> Result<()>
     let files = [("go.mod", "module example.com/hungry\n\ngo 1.26\n"), ("main.go", &program())];
     let first = repository.commit_files(&files, "Be hungry", DATE).await?;
     let (stage, url, first) = (&*stage, repository.url(), first.as_str());
-    let make = |engine, resources: Value| async move {
-        let name = if resources["maxMemory"].is_null() { "memory-kept" } else { "memory" };
-        let tenant = namespace(stage, name, engine).await?;
+    let raised = |engine| async move {
+        let tenant = namespace(stage, "memory", engine).await?;
         let mut object = object(stage, &tenant, url, engine, "");
         object["spec"]["go"] = json!({"package": "."});
-        object["spec"]["build"]["resources"] = resources;
+        object["spec"]["build"]["resources"] = json!({"limits": {"memory": TOO_LITTLE}, "maxMemory": "4Gi"});
         tenant.kubectl.apply(&object.to_string()).await?;
-        Ok::<_, anyhow::Error>(tenant)
-    };
-    let raised = |engine| async move {
-        let tenant = make(engine, json!({"limits": {"memory": TOO_LITTLE}, "maxMemory": "4Gi"})).await?;
         says(stage, &tenant, &["Stage compile used more memory than its limit of 480Mi. The next attempt gets 960Mi."]).await?;
         let status = published(stage, &tenant, first).await.with_context(|| format!("{engine:?}"))?;
         let memory = status.build.and_then(|build| Some((build.attempt, build.memory?.source)));
@@ -66,14 +61,7 @@ pub async fn a_compiler_that_runs_out_of_memory(stage: Arc<Stage>) -> Result<()>
         ensure!(learned.limit == ENOUGH && learned.engine == engine, "{learned:?}");
         Ok::<_, anyhow::Error>(tenant)
     };
-    let kept = async {
-        let tenant = make(BuildEngine::Go, json!({"limits": {"memory": TOO_LITTLE}})).await?;
-        says(stage, &tenant, &["build.resources.limits.memory is 480Mi and is kept: raise it"]).await?;
-        let more = json!({"spec": {"build": {"resources": {"limits": {"memory": ENOUGH}}}}}).to_string();
-        tenant.kubectl.run(&["patch", "gwi", "program", "--type=merge", "--patch", &more]).await?;
-        published(stage, &tenant, first).await.context("with a limit that was raised by hand").map(drop)
-    };
-    let (tenant, _, ()) = try_join!(raised(BuildEngine::Go), raised(BuildEngine::Kaniko), kept)?;
+    let (tenant, _) = try_join!(raised(BuildEngine::Go), raised(BuildEngine::Kaniko))?;
 
     // The next commit needs as much, and has it at once.
     let second = repository.commit_files(&[("main.go", &format!("{}\nconst hungry = true\n", program()))], "Still be hungry", DATE).await?;

@@ -13,7 +13,7 @@ const PASSWORD: &str = "canary-of-private-modules-2";
 
 pub async fn a_private_module_by_every_engine(stage: Arc<Stage>) -> Result<()> {
     let builders = builders()?;
-    let module = PrivateModule::publish(&stage.lab, PASSWORD).await?;
+    let module = PrivateModule::publish(&stage.lab, "modules-of-engines", PASSWORD).await?;
     let repository = module.program(stage.lab.git(), "engines/till", Access::Public).await?;
     let mut made = Vec::new();
     for engine in ENGINES {

@@ -41,7 +41,7 @@ pub fn suite() -> Suite {
         cluster::the_api_server_restarts_in_mid_build,
         cluster::the_kubelet_is_away_in_mid_build,
     ];
-    Suite { name: "lab_faults", set_up: |progress| set_up(progress).boxed(), scenarios }
+    Suite { name: "lab_faults", set_up: |progress| set_up(progress).boxed(), scenarios, guests: Vec::new() }
 }
 
 async fn set_up(progress: Progress) -> Result<Stage> {

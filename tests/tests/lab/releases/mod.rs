@@ -41,7 +41,7 @@ pub fn suite() -> Suite {
         fences::private_and_mirrored_bases_are_built_on,
         queue::builds_queue_for_the_one_slot,
     ];
-    Suite { name: "lab_releases", set_up: |progress| set_up(progress).boxed(), scenarios }
+    Suite { name: "lab_releases", set_up: |progress| set_up(progress).boxed(), scenarios, guests: Vec::new() }
 }
 
 async fn set_up(progress: Progress) -> Result<Stage> {

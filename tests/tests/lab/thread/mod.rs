@@ -1,6 +1,6 @@
 //! Does the thread hold on a real cluster? From one applied object to a Windows program that answers, through six failures and bad inputs.
 //!
-//! One lab serves all scenarios; each has its own namespace, and several run at a time.
+//! Each scenario has its own namespace, and several run at a time.
 
 mod api;
 mod build;
@@ -12,21 +12,17 @@ mod leader;
 mod modules;
 mod tests;
 
-use anyhow::Result;
-use futures::FutureExt;
-use gowindows_tests::lab::progress::Progress;
-use gowindows_tests::lab::windows_base::{self, Sizes};
-use gowindows_tests::lab::{GO_CACHE, Lab};
 use gowindows_tests::scenarios;
-use gowindows_tests::thread::{Operator, Stage, Suite};
+use gowindows_tests::thread::Scenario;
 use tokio::sync::Mutex;
 
 /// Held by a scenario that takes the operator's replicas away: one at a time.
 pub static RESTARTS: Mutex<()> = Mutex::const_new(());
 
-pub fn suite() -> Suite {
+/// In the lab of `lab_engines`, which has all that they need.
+pub fn scenarios() -> Vec<Scenario> {
     // The longest first, so that none of them is left over in the end.
-    let scenarios = scenarios![
+    scenarios![
         inputs::registry_misbehaves,
         leader::a_dead_and_a_stopped_leader_are_succeeded,
         modules::a_private_module_needs_its_secret,
@@ -51,15 +47,5 @@ pub fn suite() -> Suite {
         api::bad_specifications_are_refused_by_name,
         api::every_sample_is_accepted,
         api::explain_reads_like_documentation,
-    ];
-    Suite { name: "lab_thread", set_up: |progress| set_up(progress).boxed(), scenarios }
-}
-
-async fn set_up(progress: Progress) -> Result<Stage> {
-    let lab = Lab::start(&progress).await?;
-    progress.step("the Windows bases", windows_base::publish(lab.registry(), Sizes::default())).await?;
-    progress.step("the standard library, compiled", lab.with_warm_caches(&[GO_CACHE])).await?;
-    let nodes = vec![lab.windows_node("windows-1", "10.0.20348.5499", &progress).await?];
-    let operator = Operator::install(&lab, &progress).await?;
-    Ok(Stage { lab, operator, nodes })
+    ]
 }

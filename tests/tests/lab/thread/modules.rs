@@ -41,7 +41,7 @@ async fn says(stage: &Stage, reason: Reason, parts: &[&str]) -> Result<()> {
 }
 
 pub async fn a_private_module_needs_its_secret(stage: Arc<Stage>) -> Result<()> {
-    let module = PrivateModule::publish(&stage.lab, PASSWORD).await?;
+    let module = PrivateModule::publish(&stage.lab, "modules-of-thread", PASSWORD).await?;
     let tenant = Tenant::create(&stage.lab, "modules").await?;
     tenant.grant_access(("git", "sesame"), None).await?;
     let repository = module.program(stage.lab.git(), "modules/storefront", Access::Public).await?;

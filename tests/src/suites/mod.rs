@@ -1,0 +1,5 @@
+//! How do test programs run side by side, and who says what they said?
+
+pub mod programs;
+pub mod run;
+mod verdict;
