@@ -99,17 +99,17 @@ async fn many_who_fail_wait_no_longer_than_one_and_learn_that_it_is_over() {
     server.book.follow(&page, "a", &object("a"));
     server.answer.set(None);
     let times = |seen: Seen<u32>| seen.trouble().map(|trouble| trouble.times);
-    for (second, expected) in [(1, 1), (2, 1), (9, 1), (19, 2), (25, 2), (38, 2), (58, 3), (90, 3), (98, 4)] {
+    for (second, expected) in [(1, 1), (2, 1), (9, 1), (19, 2), (25, 2), (38, 2), (58, 3), (90, 3), (130, 4)] {
         tokio::time::advance(Duration::from_secs(1)).await;
         let known = server.book.seen(&page);
         assert_eq!(times(server.ask(&page, &known, second).await), Some(expected), "at {second} s");
     }
-    let again = server.ask(&page, &Seen::NotAsked, 99).await;
+    let again = server.ask(&page, &Seen::NotAsked, 131).await;
     assert!(server.asked.get() == 10 && times(again).is_some(), "nor is a failure handed on to who has not asked");
     server.answer.set(Some(7));
     let known = server.book.seen(&page);
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(server.told(&page, &known, 100).await.1, [object("a")], "it is over");
+    assert_eq!(server.told(&page, &known, 132).await.1, [object("a")], "it is over");
 }
 
 #[tokio::test(start_paused = true)]
