@@ -15,8 +15,10 @@
 //! is switched on and stays on.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command as HostCommand;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use nix::sched::{CloneFlags, setns};
@@ -122,11 +124,12 @@ impl Network {
         let bind = move || -> Result<std::net::TcpListener> {
             let namespace = File::open(&path).with_context(|| format!("cannot open {path}"))?;
             setns(namespace, CloneFlags::CLONE_NEWNET).with_context(|| format!("cannot enter {path}"))?;
-            let listener = std::net::TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+            let listener = bind_when_free(address).with_context(|| format!("cannot listen on {address}"))?;
             listener.set_nonblocking(true)?;
             Ok(listener)
         };
-        let bound = std::thread::spawn(bind).join().map_err(|_| anyhow!("the thread that listens on {address} broke"))?;
+        let bound = tokio::task::spawn_blocking(|| std::thread::spawn(bind).join()).await?;
+        let bound = bound.map_err(|_| anyhow!("the thread that listens on {address} broke"))?;
         Ok(TcpListener::from_std(bound?)?)
     }
 
@@ -211,6 +214,17 @@ fn add_rule(record: &Record, how: &str, rule: &[&str]) -> Result<()> {
     record.note(Thing::Iptables(rule.iter().map(ToString::to_string).collect()))?;
     run(HostCommand::new("iptables").args(["-w", "10", "-t", rule[0], how]).args(&rule[1..]))?;
     Ok(())
+}
+
+/// A server that was dropped closes its socket when its task is looked at next, which may be after the next one begins.
+fn bind_when_free(address: SocketAddrV4) -> std::io::Result<std::net::TcpListener> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match std::net::TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => std::thread::sleep(Duration::from_millis(50)),
+            bound => return bound,
+        }
+    }
 }
 
 #[cfg(test)]
