@@ -96,9 +96,10 @@ impl Asker<'_> {
         mine: &mut Seen<T>,
         call: impl Future<Output = Result<T, CallError>>,
     ) {
+        let whom = page.whom();
         // Before the book's turn, and told to nobody else: what a namespace asks too much at a time is its own affair.
-        let Ok(_permit) = tokio::time::timeout(OUTSIDE_DEADLINE, self.cluster.outside.of_namespace(&self.namespace)).await else {
-            let message = format!("namespace {} waits for too many answers already; it is asked again.", self.namespace);
+        let Ok(_permit) = tokio::time::timeout(OUTSIDE_DEADLINE, self.cluster.outside.of_namespace(&self.namespace, whom)).await else {
+            let message = format!("{whom} has not answered other questions of namespace {} yet; it is asked again.", self.namespace);
             *mine = seen(mine, Err(CallError { reason: Reason::Timeout, message }), self.now);
             return;
         };

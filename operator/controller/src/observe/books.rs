@@ -38,6 +38,16 @@ impl Page {
         &self.question
     }
 
+    /// Who is asked: an address, an image reference, or the API server, which has no name here.
+    pub(super) fn whom(&self) -> &str {
+        match &self.question {
+            Question::Source { url, .. } => url,
+            Question::Digest { reference, .. } | Question::Base { reference, .. } => reference,
+            Question::Published { repository, .. } => &repository.name,
+            Question::Workspace { .. } | Question::CacheClaim { .. } | Question::Builder { .. } | Question::Modules { .. } => "",
+        }
+    }
+
     /// Of a source that moved all learn at once; what is published or chosen concerns who asked.
     fn tells_moves(&self) -> bool {
         matches!(self.question, Question::Source { .. })

@@ -1,12 +1,12 @@
-//! How much is asked of the outside world at a time? A question takes a permit of its namespace and one of the host that it goes to, so that
-//! neither a tenant nor a server that never answers keeps everybody else waiting; and whoever asks gives back its seat among the passes
-//! until the answer is there.
+//! How much is asked of the outside world at a time? A question takes a permit of its namespace for the host that it goes to, and one of that host,
+//! so that neither a tenant nor a server that never answers keeps anybody else waiting, or other questions of the same tenant; and whoever asks
+//! gives back its seat among the passes until the answer is there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Questions of one namespace at a time.
+/// Questions of one namespace to one host at a time.
 const OF_A_NAMESPACE: usize = 8;
 /// Questions to one host at a time.
 const TO_A_HOST: usize = 32;
@@ -22,13 +22,13 @@ impl Outside {
     /// Waits for both permits, and asks. `whom` is an address or an image reference.
     pub async fn ask<T>(&self, namespace: &str, whom: &str, question: impl Future<Output = T>) -> T {
         // Always in this order: nobody who waits for a host keeps the permit of another one.
-        let _namespace = self.of_namespace(namespace).await;
+        let _namespace = self.of_namespace(namespace, whom).await;
         self.at_host(whom, question).await
     }
 
-    /// Waits for the permit of a namespace alone.
-    pub(super) async fn of_namespace(&self, namespace: &str) -> Option<OwnedSemaphorePermit> {
-        self.namespaces.permit(namespace).await
+    /// Waits for the permit of a namespace for a host alone.
+    pub(super) async fn of_namespace(&self, namespace: &str, whom: &str) -> Option<OwnedSemaphorePermit> {
+        self.namespaces.permit(&format!("{namespace} {}", host(whom))).await
     }
 
     /// Waits for the permit of a host alone, and asks.
@@ -119,13 +119,16 @@ mod tests {
             let outside = &outside;
             async move { outside.ask(&namespace, host, pending::<()>()).await }
         };
-        // More than a namespace may ask, and more namespaces than fill a host.
+        // More than a namespace may ask of it, and more namespaces than fill a host.
         let hangs = join_all((0..100).map(|n| of_one("https://hangs.example.com/a", format!("team-{}", n % 10))));
         let mut hangs = Box::pin(hangs);
         assert!((&mut hangs).now_or_never().is_none());
         assert!(outside.ask("other", "https://git.example.com/a", ready(())).now_or_never().is_some(), "another host");
         assert!(outside.ask("other", "https://hangs.example.com/b", ready(())).now_or_never().is_none(), "this one has its limit");
-        assert!(outside.ask("team-1", "https://git.example.com/a", ready(())).now_or_never().is_none(), "and so has the namespace");
+        assert!(
+            outside.ask("team-1", "https://git.example.com/a", ready(())).now_or_never().is_some(),
+            "also for who has asked this one too much"
+        );
         drop(hangs);
         assert!(outside.ask("team-1", "https://hangs.example.com/a", ready(())).now_or_never().is_some());
         assert!(outside.hosts.open.lock().expect("unpoisoned").len() <= 2, "names are not kept");
