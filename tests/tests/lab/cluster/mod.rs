@@ -127,7 +127,7 @@ async fn uses_service_and_volume(lab: &Lab) -> Result<()> {
 
     let log = kubectl(lab, &["logs", "--namespace", NAMESPACE, "job/probe"]).await?;
     ensure!(log.contains("\"gitVersion\": \"v1.34"), "the API server told the pod: {log}");
-    let path = "jsonpath={.items[0].spec.hostPath.path}";
+    let path = "jsonpath={.items[?(@.spec.claimRef.name=='shared')].spec.hostPath.path}";
     let volume = kubectl(lab, &["get", "persistentvolumes", "--output", path]).await?;
     let written = std::fs::read_to_string(Path::new(&volume).join("from-pod")).context("the pod's file is not in the volume")?;
     ensure!(written == "hello", "the pod wrote `{written}`");
