@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 const PAUSE: Duration = Duration::from_millis(100);
 /// A slot that could not be given is tried again after this time.
 const AGAIN: Duration = Duration::from_secs(5);
-/// So often it is looked at the queue where nothing is known to have changed.
+/// The queue is looked at so often where nothing is known to have changed.
 const LOOK: Duration = Duration::from_secs(60);
 /// Near the head every step is told.
 const NEAR: usize = 10;

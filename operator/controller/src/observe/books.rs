@@ -38,13 +38,15 @@ impl Page {
         &self.question
     }
 
-    /// Who is asked: an address, an image reference, or the API server, which has no name here.
+    /// Who is asked, for people and for permits: an address, an image reference, or the API server.
     pub(super) fn whom(&self) -> &str {
         match &self.question {
             Question::Source { url, .. } => url,
             Question::Digest { reference, .. } | Question::Base { reference, .. } => reference,
             Question::Published { repository, .. } => &repository.name,
-            Question::Workspace { .. } | Question::CacheClaim { .. } | Question::Builder { .. } | Question::Modules { .. } => "",
+            Question::Workspace { .. } | Question::CacheClaim { .. } | Question::Builder { .. } | Question::Modules { .. } => {
+                "the API server"
+            }
         }
     }
 
