@@ -65,7 +65,11 @@ fn perform(program: Program, arguments: &[String], folder: PathBuf, events: &Sen
     let status = File::create(&file).map_err(anyhow::Error::from).and_then(|output| {
         let mut command = command(&program);
         command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        command.status().with_context(|| format!("start {}", program.path.display()))
+        let mut child = command.spawn().with_context(|| format!("start {}", program.path.display()))?;
+        if program.name == TIRELESS {
+            give_way(child.id());
+        }
+        Ok(child.wait()?)
     });
     let mut output = fs::read(&file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let succeeded = status.as_ref().is_ok_and(|status| status.success());
@@ -78,13 +82,36 @@ fn perform(program: Program, arguments: &[String], folder: PathBuf, events: &Sen
     Ok(())
 }
 
+/// The kernel shares processors among sessions first where it groups by them (`sched_autogroup_enabled`), and among what is in one second:
+/// what is to give way to the daemons of the lab, each in a session of its own, needs one too. A terminal's Ctrl-C does not reach it there, so
+/// it ends with this process.
 fn command(program: &Program) -> Command {
-    if !cfg!(unix) || program.name != TIRELESS {
+    if !cfg!(target_os = "linux") || program.name != TIRELESS {
         return Command::new(&program.path);
     }
-    let mut nice = Command::new("nice");
-    nice.args(["-n", "19"]).arg(&program.path);
-    nice
+    let mut alone = Command::new("setsid");
+    alone.args(["setpriv", "--pdeathsig", "TERM", "nice", "-n", "19"]).arg(&program.path);
+    alone
+}
+
+/// Makes the session of a process the last one to be given a processor, once it has one of its own. A kernel that does not group by sessions
+/// has no such file, and nothing to do.
+fn give_way(process: u32) {
+    let file = |process: &str| format!("/proc/{process}/autogroup");
+    let group = |process: &str| fs::read_to_string(file(process)).ok().and_then(|text| Some(text.split_once(' ')?.0.to_owned()));
+    let (ours, process) = (group("self"), process.to_string());
+    for _ in 0..100 {
+        match group(&process) {
+            None => return,
+            theirs if theirs == ours => thread::sleep(Duration::from_millis(10)),
+            Some(_) => {
+                if let Err(error) = fs::write(file(&process), "19") {
+                    println!("suites: {TIRELESS} does not give way to the others: {error}");
+                }
+                return;
+            }
+        }
+    }
 }
 
 /// Shows what happens until all have ended.

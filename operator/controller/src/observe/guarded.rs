@@ -9,6 +9,7 @@ use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -26,25 +27,32 @@ pub struct Unreadable {
 }
 
 impl<'de> Deserialize<'de> for Guarded {
+    /// From JSON text that is read twice only where it is not understood: a tree of it for each of ten thousand objects would cost more than all
+    /// that is kept. In an event of a watch the type has to come before the object, as every API server writes it (`metav1.WatchEvent`).
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut value = Value::deserialize(deserializer)?;
-        let error = match GoWindowsImage::deserialize(&value) {
-            Ok(object) => return Ok(Self(Ok(Arc::new(object)))),
-            Err(error) => error,
-        };
-        let status = value.as_object_mut().and_then(|object| object.remove("status"));
-        if let (Some(_), Ok(object)) = (status, GoWindowsImage::deserialize(&value)) {
-            tracing::warn!(
-                name = object.metadata.name,
-                namespace = object.metadata.namespace,
-                %error,
-                "a status is not understood; it is written anew"
-            );
-            return Ok(Self(Ok(Arc::new(object))));
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        match serde_json::from_str(text.get()) {
+            Ok(object) => Ok(Self(Ok(Arc::new(object)))),
+            Err(error) => in_part(text.get(), &error).map_err(D::Error::custom),
         }
-        let metadata = ObjectMeta::deserialize(&value["metadata"]).map_err(D::Error::custom)?;
-        Ok(Self(Err(Unreadable { metadata, error: error.to_string() })))
     }
+}
+
+/// What can be read of an object that cannot be read whole.
+fn in_part(text: &str, error: &serde_json::Error) -> Result<Guarded, serde_json::Error> {
+    let mut value: Value = serde_json::from_str(text)?;
+    let status = value.as_object_mut().and_then(|object| object.remove("status"));
+    if let (Some(_), Ok(object)) = (status, GoWindowsImage::deserialize(&value)) {
+        tracing::warn!(
+            name = object.metadata.name,
+            namespace = object.metadata.namespace,
+            %error,
+            "a status is not understood; it is written anew"
+        );
+        return Ok(Guarded(Ok(Arc::new(object))));
+    }
+    let metadata = ObjectMeta::deserialize(&value["metadata"])?;
+    Ok(Guarded(Err(Unreadable { metadata, error: error.to_string() })))
 }
 
 impl Resource for Guarded {
@@ -85,6 +93,7 @@ impl Resource for Guarded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::core::{ObjectList, WatchEvent};
     use serde_json::json;
 
     fn read(patch: Value) -> Guarded {
@@ -111,5 +120,21 @@ mod tests {
         let unreadable = read(json!({"spec": {"source": 7}}));
         assert_eq!(unreadable.meta().name.as_deref(), Some("shop"));
         assert!(unreadable.0.is_err_and(|unreadable| unreadable.error.contains("source") || unreadable.error.contains('7')));
+    }
+    /// The two ways in which kube reads an object: neither may take it apart before this does.
+    #[test]
+    fn lists_and_events_are_read() {
+        let object = |spec: &str| {
+            format!(
+                r#"{{"apiVersion":"gowindows.dev/v1alpha1","kind":"GoWindowsImage","metadata":{{"name":"shop","namespace":"team"}},"spec":{spec}}}"#
+            )
+        };
+        let good = object(r#"{"source":{"git":{"url":"https://git.example.com/a.git"}},"image":{"repository":"r.example.com/a"}}"#);
+        let list = format!(r#"{{"kind":"List","apiVersion":"v1","metadata":{{"resourceVersion":"7"}},"items":[{good},{}]}}"#, object("7"));
+        let list: ObjectList<Guarded> = serde_json::from_str(&list).expect("a list");
+        assert_eq!(list.items.iter().map(|object| object.0.is_ok()).collect::<Vec<_>>(), [true, false]);
+        let event = format!(r#"{{"type":"MODIFIED","object":{good}}}"#);
+        let event: WatchEvent<Guarded> = serde_json::from_str(&event).expect("an event");
+        assert!(matches!(event, WatchEvent::Modified(Guarded(Ok(_)))));
     }
 }

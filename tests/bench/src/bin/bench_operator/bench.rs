@@ -129,7 +129,11 @@ impl Bench {
 
     /// A controller on a new cluster, warm: it has made one Job.
     pub async fn run(&self, kind: Kind) -> Result<Run> {
-        let ground = self.ground().await?;
+        self.run_on(self.ground().await?, kind).await
+    }
+
+    /// The same on a cluster that is there.
+    pub async fn run_on(&self, ground: Ground, kind: Kind) -> Result<Run> {
         let subject = self.subject(&ground, kind)?;
         let run = Run { ground, subject };
         run.alone("warm", 1).await?;
@@ -139,11 +143,15 @@ impl Bench {
     /// The operator on a new cluster with so many objects, settled.
     pub async fn settled(&self, waiting: usize, ended: usize, limit: Duration) -> Result<(Run, bool)> {
         let ground = self.populated(waiting, ended).await?;
+        self.settled_on(ground, waiting + ended, limit).await
+    }
+
+    /// The operator on a cluster with so many objects, settled.
+    pub async fn settled_on(&self, ground: Ground, objects: usize, limit: Duration) -> Result<(Run, bool)> {
         let mut subject = self.subject(&ground, Kind::Operator)?;
         subject.ready(ONE).await?;
         let run = Run { ground, subject };
-        let all = waiting + ended;
-        let settled = self.progress.step("the operator settles", run.settle(all, limit)).await?;
+        let settled = self.progress.step("the operator settles", run.settle(objects, limit)).await?;
         Ok((run, settled))
     }
 

@@ -13,6 +13,7 @@ mod idle;
 mod many;
 mod memory;
 mod naive;
+mod pass;
 mod poisoned;
 mod populate;
 mod rate;
@@ -73,8 +74,10 @@ enum Part {
     Rate,
     /// 1 000 objects at once
     Burst,
-    /// 10 000 objects at once, and what a pass costs with so many
+    /// 10 000 objects at once
     Many,
+    /// What a pass costs among 1 000 objects and among 10 000
+    Pass,
     /// Memory with 1 000, 10 000 and 50 000 objects
     Memory,
     /// Starting on 10 000 objects, and after a crash
@@ -165,6 +168,7 @@ async fn measure_part(part: Part, bench: &Bench, results: &mut Results) -> Resul
         Part::Rate => rate::measure(bench, results).await,
         Part::Burst => burst::measure(bench, results).await,
         Part::Many => many::measure(bench, results).await,
+        Part::Pass => pass::measure(bench, results).await,
         Part::Memory => memory::measure(bench, results).await,
         Part::Start => start::measure(bench, results).await,
         Part::Poisoned => poisoned::measure(bench, results).await,
