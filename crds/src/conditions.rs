@@ -84,6 +84,8 @@ reasons! {
     SecretUnavailable,
     /// A Secret lacks the key or type that is needed.
     SecretInvalid,
+    /// A Secret says nothing of the server that its login would be sent to.
+    SecretUnbound,
     /// The ServiceAccount of `image.identity` is absent, or the operator may not ask for its tokens.
     IdentityUnavailable,
     /// The cloud does not accept the identity of `image.identity`, or does not let it into the registry.

@@ -76,6 +76,9 @@ pub const ANNOTATION_QUEUED: &str = "gowindows.dev/queued";
 /// On Jobs: why the operator stopped it (`Cancelled`, `Superseded`, `Timeout/<stage>`, `Evicted`, `Tests/<reason>`, `Part/<reason>`, `BuildFailed`).
 pub const ANNOTATION_STOPPED: &str = "gowindows.dev/stopped";
 
+/// On a Secret for git: the hosts that its login may be sent to, `host` or `host:port`, with commas.
+pub const ANNOTATION_HOSTS: &str = "gowindows.dev/hosts";
+
 /// Order on a `GoWindowsImage`: look at the source now.
 pub const ORDER_REQUESTED_AT: &str = "gowindows.dev/requested-at";
 /// The same order as Flux spells it (`flux reconcile` and `kubectl annotate` recipes set it).

@@ -71,6 +71,10 @@ use serde::{Deserialize, Serialize};
     .message("image.args, image.env, image.ports and image.files are for the Dockerfile of build.buildkit.dockerfile to say (ENTRYPOINT, ENV, EXPOSE, COPY); leave them out"))]
 #[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.image.identity)")
     .message("image.identity: buildctl, which pushes the image of a Dockerfile (build.buildkit.dockerfile), has no use for it; use image.pushSecretRef"))]
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.go) || !has(self.go.modules) || !has(self.go.modules.secretRef)")
+    .message("go.modules.secretRef: whatever a Dockerfile of the repository runs (build.buildkit.dockerfile) could keep that login; vendor the modules, or name a proxy without a login in go.modules.proxy"))]
+#[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.engine) || self.build.engine != 'Kaniko' || !has(self.build.cache) || !has(self.build.cache.registry) || !has(self.image.pushSecretRef)")
+    .message("build.cache.registry: Kaniko compiles beside the login of that registry (image.pushSecretRef), where code of the source could read it; use build.cache.volume, or engine BuildKit"))]
 #[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.image.annotations)")
     .message("image.annotations have no place in the image of a Dockerfile (build.buildkit.dockerfile); use image.labels"))]
 #[x_kube(validation = Rule::new("!has(self.build) || !has(self.build.buildkit) || !has(self.build.buildkit.dockerfile) || !has(self.image.compression) || !has(self.image.compression.algorithm) || self.image.compression.algorithm == 'gzip'")

@@ -48,6 +48,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
             "access",
             "wire",
             "settings",
+            "binding",
             "go",
             "conversions",
             "call_error",
@@ -306,4 +307,20 @@ fn no_pass_looks_through_a_whole_store() {
     }
     let slots = files("operator/controller").into_iter().filter(|file| file.lines.iter().any(|line| line.contains("cluster.queue(")));
     assert_eq!(slots.map(|file| file.path.join("/")).collect::<Vec<_>>(), ["controller/slots.rs"], "one keeps the queue");
+}
+
+/// One place says what belongs to what (`read/ours.rs`), and one writes it. Whoever compares a uid, a label or a name by himself forgets a part.
+#[test]
+fn one_function_says_which_job_and_which_pod_is_ours() {
+    let may = ["operator/core/read/ours.rs", "operator/core/build/render/job.rs"];
+    let words = ["owner_references", "ownerReferences", "OwnerReference", "controller_owner_ref", "LABEL_IMAGE_UID"];
+    for (_, folder, _) in CRATES {
+        for file in files(folder) {
+            let path = format!("{folder}/{}", file.path.join("/"));
+            let found = words.iter().find(|word| file.lines.iter().any(|line| line.contains(*word)));
+            // A label on what we create, for people and selectors.
+            let writes = path == "operator/core/build/render/test_job.rs" || path == "crds/names.rs";
+            assert!(found.is_none() || may.contains(&path.as_str()) || (writes && found == Some(&"LABEL_IMAGE_UID")), "{path}: {found:?}");
+        }
+    }
 }

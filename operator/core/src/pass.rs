@@ -59,8 +59,15 @@ fn accepted(world: &World, request: Arc<Request>, settings: &Settings) -> Result
     let publish = parts.take(publish::decide(world, &request, settings, &build));
     let rollout = parts.take(rollout::decide(world, &request.run, publish.good.as_ref(), wish)?);
     parts.take(build::retention(world, request.keep, &build, publish.good.as_ref()));
+    parts.would_refuse = would_refuse(world, &request);
     let verdicts = Verdicts { spec: SpecVerdict::Accepted(request), source, build, publish, rollout };
     Ok(Plan::of(verdicts, parts))
+}
+
+/// What this pass has looked at and goes on, for the time of an upgrade.
+fn would_refuse(world: &World, request: &Request) -> Vec<String> {
+    let looked = request.git_login().is_some_and(|question| world.answers.asked.contains(&question));
+    world.answers.git_login.value().filter(|_| looked).and_then(|login| login.unbound.clone()).into_iter().collect()
 }
 
 /// A specification that cannot be carried out builds nothing new. Builds that have begun come to their end, and targets get what is

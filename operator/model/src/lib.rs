@@ -15,6 +15,7 @@
 //! | `access` | with what is a registry opened, and where does an image go? |
 //! | `wire` | what do the steps of a build pod get and tell? |
 //! | `settings` | what has the operator's owner set? |
+//! | `binding` | whose login goes to which server? |
 //! | `go` | how is the go command called? |
 //! | `conversions` | what are the API's words in the image writer's? |
 //! | `call_error` | what is known of a call that failed? |
@@ -23,6 +24,7 @@
 
 pub mod access;
 pub mod attest;
+pub mod binding;
 pub mod call_error;
 pub mod conversions;
 pub mod facts;

@@ -16,6 +16,13 @@ pub enum Question {
         /// Name of the Secret for git.
         secret: Option<String>,
     },
+    /// Can the Secret for git be used, and may its login be sent to this server?
+    GitLogin {
+        /// The repository.
+        url: String,
+        /// The Secret.
+        secret: String,
+    },
     /// Which digest does this reference of a toolchain image have?
     Digest {
         /// The image.

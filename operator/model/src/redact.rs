@@ -46,7 +46,7 @@ static COMPILED: LazyLock<Vec<(Regex, &str)>> =
     LazyLock::new(|| PATTERNS.iter().filter_map(|(pattern, with)| Regex::new(pattern).ok().map(|regex| (regex, *with))).collect());
 
 /// `text` without escape sequences and control characters, and with `***` for every known secret of at least six characters
-/// (as it is, in base64 and URL-encoded) and for whatever looks like one.
+/// (as it is, in base64 and URL-encoded), for its parts of as many characters, and for whatever looks like one.
 ///
 /// Cut a text after it was redacted, never before: half a secret is not recognised. Where others have cut it, the end of a
 /// known secret at its start is recognised all the same.
@@ -140,7 +140,7 @@ fn skip_escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 fn forms(secret: &str) -> Vec<String> {
     let trimmed = secret.trim();
     let lines = trimmed.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE && !line.starts_with("-----"));
-    let literal = std::iter::once(trimmed).chain(lines).map(str::to_owned);
+    let literal = std::iter::once(trimmed).chain(lines).chain(parts(trimmed)).map(str::to_owned);
     let encoded = [secret, trimmed].into_iter().flat_map(|value| {
         let base64 = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].map(|engine| engine.encode(value));
         base64.into_iter().chain([percent_encode(value, false), percent_encode(value, true)])
@@ -149,6 +149,13 @@ fn forms(secret: &str) -> Vec<String> {
     forms.sort();
     forms.dedup();
     forms
+}
+
+/// What a program makes of a secret that takes it apart at its punctuation, as a compiler does with what it reads: `glpat-AbCd12` is `glpat`,
+/// `-` and `AbCd12` to it.
+fn parts(secret: &str) -> impl Iterator<Item = &str> {
+    let words = |joins: fn(char) -> bool| secret.split(move |c: char| !joins(c)).filter(|part| part.len() >= SHORTEST_SECRET);
+    words(|c| c.is_alphanumeric() || c == '_').chain(words(char::is_alphanumeric))
 }
 
 /// RFC 3986: everything but the unreserved characters, with upper-case or lower-case digits.
@@ -198,6 +205,20 @@ mod tests {
         assert_eq!(redact("red fox", &["red"]), "red fox", "too short to be told from a word");
         assert_eq!(redact("hunter2222 ", &["hunter2222\n"]), "*** ", "a line break at the end of a Secret's value is not part of it");
         assert_eq!(redact("ter2222 was refused", &["hunter2222"]), "*** was refused", "its beginning was cut off");
+    }
+
+    /// Go's assembler, of a token in a macro: `asm: leak_amd64.s:7: unexpected AbCdEfGhIj0123456789 evaluating expression`.
+    #[test]
+    fn parts_of_a_known_secret_go() {
+        for (secret, said, shown) in [
+            ("glpat-AbCdEfGhIj0123456789", "unexpected AbCdEfGhIj0123456789 evaluating", "unexpected *** evaluating"),
+            ("glpat-AbCdEfGhIj0123456789", "undefined: AbCdEfGhIj0123456789<>(SB)", "undefined: ***<>(SB)"),
+            ("user_token.Zyxwvu987", "expected ';', found user_token", "expected ';', found ***"),
+            ("one_two34567.rest", "found two34567 twice: two34567", "found *** twice: ***"),
+            ("red-fox-hunter2222", "a red fox", "a red fox"),
+        ] {
+            assert_eq!(redact(said, &[secret]), shown, "{secret}");
+        }
     }
 
     #[test]

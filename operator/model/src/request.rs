@@ -8,6 +8,7 @@ mod build;
 mod checks;
 mod identity;
 mod image;
+mod logins;
 mod modules;
 mod own_dockerfile;
 mod resources;
@@ -204,8 +205,14 @@ impl Request {
             }
         }
         request.check_dockerfile(settings)?;
+        logins::check(&request)?;
         request.check_windows()?;
         Ok(request)
+    }
+
+    /// What asks whether the Secret for git can be used, where there is one.
+    pub fn git_login(&self) -> Option<Question> {
+        self.git_secret.as_ref().map(|secret| Question::GitLogin { url: self.url.clone(), secret: secret.clone() })
     }
 
     /// How the program is compiled at a commit.
@@ -286,6 +293,7 @@ impl Request {
             sub_path: self.sub_path.clone(),
             module_sources: self.modules.sources(settings),
             credentials: None,
+            downloaded: false,
             builder: Builder::Kaniko(None),
         };
         let refused = |error| Refusal {

@@ -8,6 +8,7 @@ mod slots;
 pub use resources::ResourceSettings;
 pub use slots::SlotSettings;
 
+use crate::binding::{Bindings, Enforcement};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -101,6 +102,10 @@ pub struct Settings {
     pub goproxy: Option<String>,
     /// `GOSUMDB` of the compile stage. Default: Go's own.
     pub gosumdb: Option<String>,
+    /// Git servers that the Secrets of objects may be sent to without naming them in an annotation: `host` or `host:port`. Default: none.
+    pub git_hosts: Vec<String>,
+    /// Whether what this version refuses and the one before did not is refused, or only told. Default: refused.
+    pub enforcement: Enforcement,
     /// Namespaces to watch. Default: all.
     pub watch_namespaces: Vec<String>,
     /// RuntimeClass of build pods. Default: the cluster's.
@@ -171,6 +176,11 @@ impl Settings {
     /// The names of Windows builds.
     pub fn releases(&self) -> Releases {
         Releases::with(&self.releases)
+    }
+
+    /// To which servers logins may be sent.
+    pub fn bindings(&self) -> Bindings {
+        Bindings { git_hosts: self.git_hosts.clone(), enforcement: self.enforcement }
     }
 
     /// Checks what only the controller needs.

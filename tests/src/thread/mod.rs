@@ -3,6 +3,7 @@
 
 mod answer;
 pub mod buildkitd;
+mod canary;
 pub mod engines;
 mod follow;
 mod install;
@@ -16,6 +17,7 @@ mod tenant;
 mod verdict;
 
 pub use answer::page;
+pub use canary::Canary;
 pub use follow::{Seen, follow, until};
 pub(crate) use install::cargo;
 pub use install::{Operator, Settings, build_operator};

@@ -5,6 +5,7 @@ use super::install::repository;
 use crate::lab::Lab;
 use crate::lab::git::GitServer;
 use anyhow::{Context, Result};
+use gowindows_crds::names::ANNOTATION_HOSTS;
 use serde_json::{Value, json};
 
 /// A namespace under Pod Security, *restricted* where nothing else is asked for, and what a team applies there.
@@ -68,7 +69,8 @@ impl Tenant {
     /// The Secret `git-auth`, with the authority of the lab's git server.
     pub fn git_secret(&self, user: &str, password: &str) -> String {
         let data = json!({"username": user, "password": password, "ca.crt": self.authority});
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-auth"}, "stringData": data}).to_string()
+        let metadata = json!({"name": "git-auth", "annotations": {ANNOTATION_HOSTS: self.git.trim_start_matches("https://")}});
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}).to_string()
     }
 
     /// The Secret `registry-auth`.

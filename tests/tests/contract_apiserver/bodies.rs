@@ -69,6 +69,7 @@ pub fn build(attempt: i32) -> Result<(Value, Value)> {
         reused_program: None,
         gated: false,
         memory: None,
+        git_keys: Vec::new(),
         credentials: None,
         nodes: AllowedNodes::default(),
         test_nodes: AllowedNodes::default(),

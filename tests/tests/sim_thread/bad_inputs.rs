@@ -110,9 +110,7 @@ pub fn two_objects_for_one_container() -> Checked {
         let commit = younger.commit(Program::Good).await;
         let mut object = younger.object();
         object["spec"]["rollout"] = json!({"targets": [{"name": "shop-0"}]});
-        for part in ["git", "push", "key"] {
-            younger.make("Secret", json!({"metadata": {"name": format!("shop-1-{part}")}, "data": {"cosign.key": ""}})).await;
-        }
+        younger.make_secrets().await;
         younger.make("GoWindowsImage", object).await;
         sees(&younger, "RolledOut", "False", "TargetClaimed", &["shop-0", "rollout.targets"]).await?;
         let runs_elders = elder.get("Deployment").unwrap_or_default()["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -207,13 +205,43 @@ fn forged(name: &str, metadata: &Value) -> Checked {
     })
 }
 
+/// Neither a branch nor a pinned commit brings a Secret to a server that it does not name, nor one that the operator may not read into a pod.
+pub fn a_login_goes_to_its_own_server_alone() -> Checked {
+    for reference in ["branch", "commit"] {
+        on_stage(|stage| async move {
+            let shop = Shop::new(&stage, 0);
+            let commit = shop.commit(Program::Good).await;
+            shop.make_secrets().await;
+            let mut object = shop.object();
+            object["spec"]["source"]["git"]["ref"] =
+                if reference == "commit" { json!({"commit": commit}) } else { json!({"branch": "main"}) };
+            let (aspect, truth) = if reference == "commit" { ("Built", "Unknown") } else { ("SourceResolved", "False") };
+            let secret = (by_name("Secret"), NAMESPACE.to_owned(), "shop-0-git".to_owned());
+            let hosts = |hosts: &'static str| {
+                move |secret: &mut Value| secret["metadata"]["annotations"] = json!({gowindows_crds::names::ANNOTATION_HOSTS: hosts})
+            };
+            shop.act(|store| store.update(&writer("user"), &secret, false, hosts("git.sim.evil.example,other.sim")).map(drop)).await;
+            shop.make("GoWindowsImage", object).await;
+            sees(&shop, aspect, truth, "SecretUnbound", &["shop-0-git", "git.sim", "gowindows.dev/hosts=", "gitHosts"]).await?;
+            let stored = stage.server.within(|store| store.get(&secret).map(|stored| stored.object.as_ref().clone())).ok_or("gone")?;
+            shop.act(|store| store.delete(&writer("user"), &secret, None, false)).await;
+            sees(&shop, aspect, truth, "SecretUnavailable", &["shop-0-git", "secret-access.yaml"]).await?;
+            ensure(shop.jobs().is_empty(), || format!("a Job was made: {:?}", shop.jobs()))?;
+            shop.make("Secret", json!({"metadata": {"name": "shop-0-git"}, "data": stored["data"]})).await;
+            sees(&shop, aspect, truth, "SecretUnbound", &["shop-0-git"]).await?;
+            shop.act(|store| store.update(&writer("user"), &secret, false, hosts("other.sim, git.sim")).map(drop)).await;
+            let built = |status: &Value| status["image"]["revision"].as_str().is_some_and(|revision| revision.ends_with(&commit));
+            ensure(shop.until(SOON, built).await, || format!("it is not built: {}", shop.status()["conditions"]))
+        })?;
+    }
+    Ok(())
+}
+
 /// An object beside a Job that is not its own.
 async fn without_target(stage: &Arc<Stage>, job: &Value) -> Shop {
     let shop = Shop::new(stage, 0);
     shop.commit(Program::Good).await;
-    for part in ["git", "push", "key"] {
-        shop.make("Secret", json!({"metadata": {"name": format!("shop-0-{part}")}, "data": {"cosign.key": ""}})).await;
-    }
+    shop.make_secrets().await;
     let mut metadata = job.clone();
     metadata["annotations"]["sim/forged"] = json!("yes");
     shop.make("Job", json!({"metadata": metadata, "spec": {"template": {"spec": {}}}})).await;

@@ -8,6 +8,7 @@ mod bad_inputs;
 mod cluster;
 mod dice;
 mod faults;
+mod forged;
 mod invariants;
 mod lives;
 mod meddling;
@@ -48,8 +49,11 @@ fn main() {
         trial("failing_test_blocks_the_push", bad_inputs::failing_test_blocks_the_push),
         trial("memory_that_does_not_suffice", bad_inputs::memory_that_does_not_suffice),
         trial("an_identity_without_its_account", bad_inputs::an_identity_without_its_account),
+        trial("a_login_goes_to_its_own_server_alone", bad_inputs::a_login_goes_to_its_own_server_alone),
         trial("status_wiped", bad_inputs::status_wiped),
         trial("forged_job_of_the_right_name", bad_inputs::forged_job_of_the_right_name),
+        trial("forged_pods_prove_nothing", forged::pods_prove_nothing),
+        trial("forged_jobs_take_no_slot", forged::jobs_take_no_slot),
         trial("ten_thousand_reconciles_write_nothing", bad_inputs::ten_thousand_reconciles_write_nothing),
     ];
     libtest_mimic::run(&arguments, trials).exit();

@@ -80,9 +80,17 @@ pub fn on_stage<F>(act: impl FnOnce(Arc<Stage>) -> F) -> Result<(), String>
 where
     F: Future<Output = Result<(), String>>,
 {
+    on_stage_with_slots(None, act)
+}
+
+/// The same with so many slots for Jobs.
+pub fn on_stage_with_slots<F>(slots: Option<u32>, act: impl FnOnce(Arc<Stage>) -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
-        let stage = Stage::new(Dice(0), bad_inputs::faults(), None);
+        let stage = Stage::new(Dice(0), bad_inputs::faults(), slots);
         let _cluster = AbortOnDropHandle::new(tokio::spawn(Cluster::new(stage.clone()).run()));
         let _operator = AbortOnDropHandle::new(tokio::spawn(process::replica(stage.clone(), 0, false)));
         act(stage.clone()).await?;

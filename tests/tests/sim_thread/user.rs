@@ -4,6 +4,7 @@ use crate::cluster::writer;
 use crate::invariants::SECRET;
 use crate::outside::Program;
 use crate::stage::{NAMESPACE, Stage, USER};
+use gowindows_crds::names;
 use gowindows_tests::fake_apiserver::kinds::by_name;
 use gowindows_tests::fake_apiserver::{Key, Refusal, Store};
 use serde_json::{Value, json};
@@ -37,11 +38,7 @@ impl Shop {
 
     /// Creates Secrets, Deployment and object, each in a moment of its own.
     pub async fn create(&self) {
-        for part in ["git", "push", "key"] {
-            let name = format!("{}-{part}", self.name);
-            let data = json!({"password": base64(SECRET), ".dockerconfigjson": base64(SECRET), "cosign.key": base64(SECRET)});
-            self.make("Secret", json!({"metadata": {"name": name}, "data": data})).await;
-        }
+        self.make_secrets().await;
         if self.compiles_on_windows() {
             let spec = json!({"accessModes": ["ReadWriteMany"]});
             self.make("PersistentVolumeClaim", json!({"metadata": {"name": format!("{}-shared", self.name)}, "spec": spec})).await;
@@ -49,6 +46,17 @@ impl Shop {
         }
         self.make("Deployment", self.deployment()).await;
         self.make("GoWindowsImage", self.object()).await;
+    }
+
+    /// Creates what opens git server and registry, and signs.
+    pub async fn make_secrets(&self) {
+        for part in ["git", "push", "key"] {
+            let metadata = json!({"name": format!("{}-{part}", self.name), "annotations": {names::ANNOTATION_HOSTS: "git.sim"}});
+            let data = json!({
+                "username": base64("user"), "password": base64(SECRET), ".dockerconfigjson": base64(SECRET), "cosign.key": base64(SECRET),
+            });
+            self.make("Secret", json!({"metadata": metadata, "data": data})).await;
+        }
     }
 
     /// The object as the user declares it.

@@ -54,7 +54,7 @@ pub async fn many_wait(stage: Arc<Stage>) -> End {
 }
 
 /// A shop without a target that builds one commit.
-async fn wait_for_pods(shop: &Shop) -> (Shop, String) {
+pub async fn wait_for_pods(shop: &Shop) -> (Shop, String) {
     let commit = shop.commit(Program::Good).await;
     let object = json!({
         "metadata": {"name": shop.name},
@@ -70,12 +70,12 @@ async fn wait_for_pods(shop: &Shop) -> (Shop, String) {
 }
 
 /// Its Jobs are there, and it says why they have no pod.
-fn waits(status: &Value) -> bool {
+pub fn waits(status: &Value) -> bool {
     let built = status["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == "Built");
     built.is_some_and(|built| built["message"].as_str().is_some_and(|message| message.contains("exceeded quota")))
 }
 
-fn built(status: &Value, commit: &str) -> bool {
+pub fn built(status: &Value, commit: &str) -> bool {
     let image = &status["image"];
     condition(status, "Built").0 == "True" && image["revision"].as_str().is_some_and(|revision| revision.ends_with(commit))
 }

@@ -150,6 +150,11 @@ impl GitAuth {
         Ok(Self { credentials, ca_pem })
     }
 
+    /// The keys of a Secret that mean something here.
+    pub fn keys(data: &BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = &'static str> {
+        KEYS.into_iter().filter(|key| data.contains_key(*key))
+    }
+
     /// Reads a Secret that is mounted as a folder.
     pub fn from_folder(folder: &Path) -> Result<Self, AuthError> {
         let mut data = BTreeMap::new();

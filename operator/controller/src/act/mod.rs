@@ -16,7 +16,7 @@ pub use status::{StatusError, Written, write_events, write_status};
 use crate::observe::{Cluster, Seat};
 use gowindows_core::build::render::{self, Objects};
 use gowindows_core::kinds::Kind;
-use gowindows_core::read::slim_job;
+use gowindows_core::read::{controls, role, slim_job};
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::names;
 use gowindows_crds::v1alpha1::TargetKind;
@@ -179,14 +179,12 @@ async fn create(cluster: &Cluster, world: &World, namespace: &str, job: &Job) ->
             let existing = api_call(api.get(&job.name_any()))
                 .await
                 .map_err(|refused| refused.of(Reason::JobRefused, "a Job of the build's name exists but could not be read"))?;
-            let owner =
-                |job: &Job| job.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone());
             // What is only told to people, as why a base was chosen, may read otherwise since then.
             let inputs = |job: &Job| {
                 let text = job.annotations().get(names::ANNOTATION_INPUTS)?;
                 Some(serde_json::from_str::<Inputs>(text).map_or_else(|_| text.clone(), |inputs| inputs.fingerprint().to_owned()))
             };
-            if owner(&existing) != owner(job) || inputs(&existing) != inputs(job) {
+            if !controls(world.object.as_ref(), &existing.metadata) || role(&existing) != role(job) || inputs(&existing) != inputs(job) {
                 let message =
                     format!("Job {} exists but is not this object's build. Delete it, or find out who creates it.", job.name_any());
                 return Err(CallError { reason: Reason::NameCollision, message });

@@ -10,6 +10,7 @@ use gowindows_core::status::Notice;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_model::access::Access;
+use gowindows_model::binding::Bindings;
 use gowindows_model::facts::{Nodes, Published, ResolvedBase, Revision};
 use gowindows_model::plan::Aspect;
 use gowindows_model::ports::{Clouds, Git, Login, Registry, SecretData};
@@ -127,6 +128,7 @@ impl Stage {
             git: Arc::new(Nobody),
             registry: Arc::new(Nobody),
             logins: Arc::new(Logins::new(Arc::new(Nobody))),
+            bindings: Bindings::default(),
             namespace: None,
             places: Places::default(),
         };

@@ -166,7 +166,8 @@ impl Controller {
         metrics.watch(stores.clone());
         let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
         let places = Places::default();
-        let cluster = Cluster { client, stores, memory, outside, git, registry, logins, namespace, places };
+        let bindings = settings.bindings();
+        let cluster = Cluster { client, stores, memory, outside, git, registry, logins, bindings, namespace, places };
         let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, leadership, pacing: Pacing::default() });
         let (wake, told) = mpsc::unbounded();
         // Nobody listens any more where the operator stops.

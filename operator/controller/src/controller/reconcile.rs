@@ -103,6 +103,9 @@ async fn pass(image: Arc<GoWindowsImage>, seat: &Seat, context: &Context) -> Res
     if plan.steps.iter().any(|step| step.write.needs_the_present()) && context.cluster.freshness(&world).await? != Freshness::Current {
         return behind(&world, context).await;
     }
+    let refused_soon =
+        |message: &String| Notice { warning: true, reason: "WouldBeRefused".into(), action: "Validate", message: message.clone() };
+    tell(&world, &plan.would_refuse.iter().map(refused_soon).collect::<Vec<_>>(), context).await;
     for step in &plan.steps {
         tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), effect = step.write.name(), "acts");
     }

@@ -1,7 +1,8 @@
 //! How does the outside world answer what a decision asks? Through the books, each question within its time and with the permits that it takes.
 
 use super::books::{Book, Page, seen};
-use super::cluster::{GIT_SECRET, source_key};
+use super::cluster::source_key;
+use super::git_logins::GIT_SECRET;
 use super::{Cluster, Guarded};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
@@ -42,7 +43,7 @@ impl Cluster {
 
     async fn source(&self, namespace: &str, url: &str, reference: &Reference, secret: Option<&str>) -> Result<Revision, CallError> {
         in_time(url, async {
-            let data = self.secret(namespace, GIT_SECRET, secret).await?;
+            let data = self.git_secret(namespace, url, secret).await?;
             let asked = self.git.resolve(url, reference, data.as_ref());
             self.outside.at_host(url, asked).await.map_err(of_secret(GIT_SECRET, secret))
         })
@@ -58,6 +59,9 @@ impl Asker<'_> {
             Question::Source { url, reference, secret } => {
                 let call = cluster.source(namespace, url, reference, secret.as_deref());
                 self.ask(&books.sources, page, &mut answers.source, call).await;
+            }
+            Question::GitLogin { url, secret } => {
+                self.ask(&books.git_logins, page, &mut answers.git_login, cluster.git_login(namespace, url, secret)).await;
             }
             Question::Digest { reference, access } => {
                 let read = |secret: Option<SecretData>| async move { registry.digest(reference, secret.as_ref()).await };

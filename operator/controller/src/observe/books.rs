@@ -29,7 +29,11 @@ impl Page {
             Question::Source { secret, .. } => secret.is_none(),
             Question::Digest { access, .. } | Question::Base { access, .. } => !matches!(access, Access::Secret { .. }),
             Question::Published { repository, .. } => !matches!(repository.access, Access::Secret { .. }),
-            Question::Workspace { .. } | Question::CacheClaim { .. } | Question::Builder { .. } | Question::Modules { .. } => false,
+            Question::GitLogin { .. }
+            | Question::Workspace { .. }
+            | Question::CacheClaim { .. }
+            | Question::Builder { .. }
+            | Question::Modules { .. } => false,
         };
         Self { scope: (!anyone).then(|| namespace.to_owned()), question }
     }
@@ -44,9 +48,11 @@ impl Page {
             Question::Source { url, .. } => url,
             Question::Digest { reference, .. } | Question::Base { reference, .. } => reference,
             Question::Published { repository, .. } => &repository.name,
-            Question::Workspace { .. } | Question::CacheClaim { .. } | Question::Builder { .. } | Question::Modules { .. } => {
-                "the API server"
-            }
+            Question::GitLogin { .. }
+            | Question::Workspace { .. }
+            | Question::CacheClaim { .. }
+            | Question::Builder { .. }
+            | Question::Modules { .. } => "the API server",
         }
     }
 
@@ -61,6 +67,7 @@ impl Page {
             Question::Source { .. } => Duration::from_secs(2),
             Question::Digest { .. } | Question::Base { .. } => Duration::from_secs(10),
             Question::Published { .. }
+            | Question::GitLogin { .. }
             | Question::Workspace { .. }
             | Question::CacheClaim { .. }
             | Question::Builder { .. }

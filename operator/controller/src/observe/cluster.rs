@@ -7,6 +7,7 @@ use super::{Guarded, Logins, Memory, NodeStore, Outside, Places, Watched, secret
 use gowindows_core::kinds::Kind;
 use gowindows_crds::v1alpha1::{RolloutMode, RolloutSpec, TargetKind, TargetSpec};
 use gowindows_crds::{GoWindowsImage, names};
+use gowindows_model::binding::Bindings;
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{PodTrouble, Workload, World};
 use gowindows_model::ports::{Git, Registry, SecretData};
@@ -22,8 +23,6 @@ use std::time::Duration;
 
 /// Every call to the API server ends within this time (kube's client retries by itself for much longer).
 pub(super) const API_DEADLINE: Duration = Duration::from_secs(15);
-/// The field that names the source's Secret.
-pub(super) const GIT_SECRET: &str = "source.git.secretRef";
 /// The field that names the key's Secret.
 const KEY_SECRET: &str = "signing.keySecretRef";
 
@@ -60,6 +59,8 @@ pub struct Cluster {
     pub registry: Arc<dyn Registry>,
     /// What opens registries where no Secret does.
     pub logins: Arc<Logins>,
+    /// To which servers logins may be sent.
+    pub bindings: Bindings,
     /// The namespace that is looked at; none for all.
     pub namespace: Option<String>,
     /// Where Jobs stand that queue for a slot.

@@ -2,6 +2,7 @@
 
 use super::cluster::API_DEADLINE;
 use super::{Cluster, ObserveError};
+use gowindows_core::read::controls;
 use gowindows_crds::v1alpha1::{BuildPhase, BuildStatus};
 use gowindows_crds::{GoWindowsImage, names};
 use gowindows_model::facts::{Build, World};
@@ -49,8 +50,7 @@ async fn has_unseen_job(client: &Client, object: &GoWindowsImage, builds: &[Buil
     let Some(recorded) = recorded.filter(|recorded| builds.iter().all(|build| build.job != recorded.job)) else { return Ok(false) };
     let namespace = object.namespace().unwrap_or_default();
     let job = metadata(&Api::<Job>::namespaced(client.clone(), &namespace), recorded.job.clone()).await?;
-    let own = |job: &PartialObjectMeta<Job>| job.owner_references().iter().any(|owner| Some(&owner.uid) == object.uid().as_ref());
-    let is_build = |job: &PartialObjectMeta<Job>| own(job) && job.labels().contains_key(names::LABEL_ATTEMPT);
+    let is_build = |job: &PartialObjectMeta<Job>| controls(object, &job.metadata) && job.labels().contains_key(names::LABEL_ATTEMPT);
     Ok(job.is_some_and(|job| job.metadata.deletion_timestamp.is_none() && is_build(&job)))
 }
 
@@ -81,7 +81,9 @@ mod tests {
             "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
             "metadata": {
                 "name": "shop-1", "namespace": "team", "labels": {label: "1"},
-                "ownerReferences": [{"apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "name": "shop", "uid": owner}],
+                "ownerReferences": [{
+                    "apiVersion": "gowindows.dev/v1alpha1", "kind": "GoWindowsImage", "name": "shop", "uid": owner, "controller": true,
+                }],
             },
         });
         let client = Client::new(Router::new().fallback(move || async { Json(job) }), "default");

@@ -3,21 +3,24 @@
 use super::Cluster;
 use super::refusals::said_of;
 use super::watched::KEPT;
-use gowindows_core::read::builds;
+use gowindows_core::read::{builds, claimed_owner, controls};
 use gowindows_crds::{GoWindowsImage, names};
 use gowindows_model::facts::{Build, BuildState, World};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl Cluster {
     /// The builds, each with its parts and its tests, and the parts and tests without a build.
     pub(super) fn builds(&self, object: &GoWindowsImage, now: Timestamp) -> (Vec<Build>, Vec<(String, Timestamp)>) {
-        let pods = |job: &Job| job.uid().map(|uid| self.stores.pods.of(&uid, now)).unwrap_or_default();
+        let pods = |job: &Job| {
+            let mut pods = job.uid().map(|uid| self.stores.pods.of(&uid, now)).unwrap_or_default();
+            pods.retain(|pod| controls(job, &pod.metadata));
+            pods
+        };
         let (mut builds, orphans) = builds(&self.jobs(object, now), pods);
         self.explain_missing_pods(object, &mut builds, now);
         (builds, orphans)
@@ -37,8 +40,7 @@ impl Cluster {
     /// The Jobs that are an object's, as watched and as written.
     fn jobs(&self, object: &GoWindowsImage, now: Timestamp) -> Vec<Arc<Job>> {
         let mut jobs = self.stores.jobs.of(&object.uid().unwrap_or_default(), now);
-        // An owner of another namespace is none, whatever its uid.
-        jobs.retain(|job| job.namespace() == object.namespace());
+        jobs.retain(|job| controls(object, &job.metadata));
         jobs
     }
 
@@ -66,20 +68,15 @@ impl Cluster {
 /// Under this key, beside their objects', are the Jobs that wait for a slot.
 pub(crate) const QUEUED: &str = "queued";
 
-/// To which object a Job belongs: the label is for selection; only the uid of the controlling owner proves it.
+/// To which object a Job says that it belongs.
 pub(crate) fn object_of_job(job: &Job) -> Vec<String> {
-    let object = controller(job).filter(|owner| owner.kind == GoWindowsImage::kind(&())).map(|owner| owner.uid.clone());
+    let object = claimed_owner::<GoWindowsImage>(&job.metadata).map(|(_, uid)| uid.to_owned());
     let waits = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true) && job.annotations().contains_key(names::ANNOTATION_QUEUED);
     let queued = waits.then(|| QUEUED.to_owned());
     object.into_iter().chain(queued).collect()
 }
 
-/// To which Job a pod belongs.
+/// To which Job a pod says that it belongs.
 pub(crate) fn jobs_of_pod(pod: &Pod) -> Vec<String> {
-    pod.owner_references().iter().map(|owner| owner.uid.clone()).collect()
-}
-
-/// The owner that controls an object.
-pub(super) fn controller(object: &impl ResourceExt) -> Option<&OwnerReference> {
-    object.owner_references().iter().find(|owner| owner.controller == Some(true))
+    claimed_owner::<Job>(&pod.metadata).map(|(_, uid)| uid.to_owned()).into_iter().collect()
 }

@@ -3,7 +3,7 @@
 use super::Guarded;
 use super::books::{Book, Page};
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use gowindows_model::facts::{Answers, Published, ResolvedBase, Revision};
+use gowindows_model::facts::{Answers, GitLogin, Published, ResolvedBase, Revision};
 use gowindows_model::go::credentials::Credentials;
 use gowindows_model::question::Question;
 use kube::runtime::reflector::ObjectRef;
@@ -26,6 +26,7 @@ pub struct Memory {
 #[derive(Default)]
 pub(super) struct Books {
     pub(super) sources: Book<Revision>,
+    pub(super) git_logins: Book<GitLogin>,
     pub(super) digests: Book<String>,
     pub(super) bases: Book<ResolvedBase>,
     pub(super) usable: Book<()>,
@@ -120,6 +121,7 @@ impl Books {
     fn write(&self, page: &Page, answers: &mut Answers) {
         match page.question() {
             Question::Source { .. } => answers.source = self.sources.seen(page),
+            Question::GitLogin { .. } => answers.git_login = self.git_logins.seen(page),
             Question::Digest { reference, .. } => drop(answers.digests.insert(reference.clone(), self.digests.seen(page))),
             Question::Base { reference, .. } => drop(answers.bases.insert(reference.clone(), self.bases.seen(page))),
             Question::Published { tag, .. } => drop(answers.published.insert(tag.clone(), self.published.seen(page))),
@@ -133,6 +135,7 @@ impl Books {
     fn follow(&self, page: &Page, uid: &str, object: &ObjectRef<Guarded>) {
         match page.question() {
             Question::Source { .. } => self.sources.follow(page, uid, object),
+            Question::GitLogin { .. } => self.git_logins.follow(page, uid, object),
             Question::Digest { .. } => self.digests.follow(page, uid, object),
             Question::Base { .. } => self.bases.follow(page, uid, object),
             Question::Published { .. } => self.published.follow(page, uid, object),
@@ -144,6 +147,7 @@ impl Books {
     fn leave(&self, page: &Page, uid: &str) {
         match page.question() {
             Question::Source { .. } => self.sources.leave(page, uid),
+            Question::GitLogin { .. } => self.git_logins.leave(page, uid),
             Question::Digest { .. } => self.digests.leave(page, uid),
             Question::Base { .. } => self.bases.leave(page, uid),
             Question::Published { .. } => self.published.leave(page, uid),

@@ -6,6 +6,7 @@ mod build_secrets;
 mod claims;
 mod cluster;
 mod freshness;
+mod git_logins;
 mod guarded;
 mod identities;
 mod index;

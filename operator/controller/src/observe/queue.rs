@@ -2,9 +2,9 @@
 //! one who keeps the queue; a pass reads the places that were told last.
 
 use super::cluster::API_DEADLINE;
-use super::jobs::controller;
 use super::{Cluster, ObserveError, ours};
-use gowindows_core::read::queue;
+use gowindows_core::read::{claimed_owner, controls, queue};
+use gowindows_crds::GoWindowsImage;
 use gowindows_model::facts::{Build, Place, Queue};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
@@ -54,16 +54,13 @@ impl Cluster {
         Ok(self.queue_of(&listed.items.into_iter().map(Arc::new).collect::<Vec<_>>(), now))
     }
 
-    /// A place that the Job's object does not want holds nobody up.
+    /// A Job that is no object's takes no slot, and a place that its object does not want holds nobody up.
     fn queue_of(&self, jobs: &[Arc<Job>], now: Timestamp) -> Queue {
         queue(jobs, |job| {
-            let owner = controller(job);
-            let image = owner.and_then(|owner| self.stores.images.get(&job.namespace()?, &owner.name, now));
-            let object = image.as_ref().and_then(|image| image.0.as_ref().ok());
-            object.is_some_and(|object| {
-                let same = object.uid().as_deref() == owner.map(|owner| owner.uid.as_str());
-                same && object.metadata.deletion_timestamp.is_none() && object.spec.suspend != Some(true)
-            })
+            let (name, _) = claimed_owner::<GoWindowsImage>(&job.metadata)?;
+            let image = self.stores.images.get(&job.namespace()?, name, now)?;
+            let wanted = |object: &Arc<GoWindowsImage>| object.metadata.deletion_timestamp.is_none() && object.spec.suspend != Some(true);
+            controls(image.as_ref(), &job.metadata).then(|| image.0.as_ref().is_ok_and(wanted))
         })
     }
 }

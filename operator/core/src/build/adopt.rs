@@ -70,7 +70,7 @@ impl Release<'_> {
                 Ok(())
             }
             // Not there, broken, or not readable with credentials that may still push (Docker Hub refuses to read what does not exist).
-            _ => self.start(part, 1 + recorded_attempt(world, inputs.fingerprint()), None),
+            _ => self.start(part, recorded_attempt(world, inputs.fingerprint()).saturating_add(1), None),
         }
     }
 

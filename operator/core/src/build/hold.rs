@@ -20,6 +20,11 @@ pub(super) fn trouble(release: &Release<'_>, order: &BuildOrder) -> Result<Optio
     let Release { world, request, source, inputs, .. } = release;
     let of_secrets = |trouble: Option<&Trouble>| trouble.filter(|trouble| is_secrets(trouble)).cloned();
     let mut trouble = of_secrets(source.trouble.as_ref());
+    // It is mounted whatever the reference is, and a pinned commit has asked nobody.
+    if let Some(question) = request.git_login() {
+        world.ask(vec![question])?;
+        trouble = trouble.or_else(|| of_secrets(world.answers.git_login.trouble()));
+    }
     if request.push_secret().is_some() || request.identity().is_some() {
         world.ask(vec![request.published(inputs.tag())])?;
         trouble = trouble.or_else(|| of_secrets(world.answers.published.get(&inputs.tag())?.trouble()));
@@ -60,6 +65,7 @@ fn is_secrets(trouble: &Trouble) -> bool {
         trouble.reason,
         Reason::SecretUnavailable
             | Reason::SecretInvalid
+            | Reason::SecretUnbound
             // The pod asks for the same exchange as the operator.
             | Reason::IdentityUnavailable
             | Reason::IdentityRefused

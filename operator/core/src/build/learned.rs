@@ -4,11 +4,9 @@ use gowindows_crds::durations::{go_duration, seconds};
 use gowindows_crds::v1alpha1::{HistoryEntry, LearnedStatus, StageStatus, StageTimes};
 use gowindows_model::facts::Build;
 use gowindows_model::plan::{SpecVerdict, Verdicts};
+use gowindows_model::wire::stages::STAGES;
 use k8s_openapi::jiff::SignedDuration;
 use std::collections::BTreeMap;
-
-/// The stages in the order in which they are told.
-const STAGES: [&str; 5] = ["source", "compile", "assemble", "modules", "test"];
 
 /// What is known now. A pass that came to no builds changes nothing of it.
 pub(super) fn learned(verdicts: &Verdicts, history: &[HistoryEntry], before: Option<LearnedStatus>) -> Option<LearnedStatus> {

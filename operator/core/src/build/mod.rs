@@ -168,7 +168,7 @@ fn recorded_attempt(world: &World, fingerprint: &str) -> i32 {
 /// The one after all that Jobs or the status know of.
 fn next_attempt(world: &World, inputs: &Inputs) -> i32 {
     let attempts = world.builds.iter().filter(|build| is_of(build, inputs)).map(|build| build.attempt);
-    1 + attempts.max().unwrap_or(0).max(recorded_attempt(world, inputs.fingerprint()))
+    attempts.max().unwrap_or(0).max(recorded_attempt(world, inputs.fingerprint())).saturating_add(1)
 }
 
 /// A new cancel order stops whatever runs.

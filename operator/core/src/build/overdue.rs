@@ -14,10 +14,12 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Ends the Jobs of which one does, and looks again when the next one would: what waits or runs is looked at for nothing else.
 pub(super) fn stop(world: &World, request: &Request, part: &mut Building, build: &Build) {
-    let own = build.current.iter().map(|current| (current, &build.state, &build.stages));
-    let tests = build.test_run().and_then(|run| Some((run.current.as_ref()?, &run.state, &run.stages)));
-    for (current, state, stages) in own.chain(tests) {
-        let Some((stage, end)) = limit(request, current, state, stages) else { continue };
+    // Modules have as long as what needs them.
+    let [of_program, of_tests] = [request.build.compile, request.build.test];
+    let own = build.current.iter().map(|current| (current, &build.state, &build.stages, of_program));
+    let tests = build.test_run().and_then(|run| Some((run.current.as_ref()?, &run.state, &run.stages, of_tests)));
+    for (current, state, stages, modules) in own.chain(tests) {
+        let Some((stage, end)) = limit(request, modules, current, state, stages) else { continue };
         if end < world.now {
             stop_job(part, &current.job, Stopped::Timeout { stage: stage.to_owned() });
         } else {
@@ -28,7 +30,13 @@ pub(super) fn stop(world: &World, request: &Request, part: &mut Building, build:
 }
 
 /// The stage of a Job that has a limit now, and its end.
-fn limit<'a>(request: &Request, current: &CurrentJob, state: &BuildState, stages: &'a [StageStatus]) -> Option<(&'a str, Timestamp)> {
+fn limit<'a>(
+    request: &Request,
+    modules: Duration,
+    current: &CurrentJob,
+    state: &BuildState,
+    stages: &'a [StageStatus],
+) -> Option<(&'a str, Timestamp)> {
     let limits = &request.build;
     let Some(stage) = stages.iter().find(|stage| stage.started_at.is_some() && stage.finished_at.is_none()) else {
         let since = current.since.filter(|_| matches!(state, BuildState::Queued(_)))?;
@@ -36,8 +44,9 @@ fn limit<'a>(request: &Request, current: &CurrentJob, state: &BuildState, stages
     };
     let limit = match stage.name.as_str() {
         SOURCE => limits.source,
+        MODULES => modules,
         COMPILE => limits.compile,
-        MODULES | TEST => limits.test,
+        TEST => limits.test,
         _ => limits.push,
     };
     Some((stage.name.as_str(), crate::pace::later(stage.started_at.as_ref()?.0, limit.saturating_add(GRACE))))

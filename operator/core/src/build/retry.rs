@@ -37,6 +37,7 @@ fn class(reason: Reason) -> Class {
         | Reason::SourceAuthFailed
         | Reason::SecretUnavailable
         | Reason::SecretInvalid
+        | Reason::SecretUnbound
         | Reason::IdentityUnavailable
         | Reason::IdentityRefused
         | Reason::IdentityUnreachable
@@ -79,7 +80,7 @@ impl Release<'_> {
         let wait = if no_fault { Duration::ZERO } else { backoff(tries, LONGEST_BACKOFF, world.spread()) };
         let retry_at = later(build.finished.unwrap_or(build.created), wait);
         if allowed && retry_at <= world.now && !build.is_unfinished() {
-            return self.start(part, attempt + 1, None);
+            return self.start(part, attempt.saturating_add(1), None);
         }
         let message = match (class(reason), outlook) {
             (_, Some(outlook)) => format!("{message} {}", outlook.words),

@@ -47,6 +47,7 @@ impl Release<'_> {
             reused_program,
             gated,
             memory: (compiles || gated).then(|| memory.told()),
+            git_keys: world.answers.git_login.value().map(|login| login.keys.clone()).unwrap_or_default(),
             // Until the Secret was looked at there is none, and no Job either.
             credentials: request.modules.secret.as_ref().and_then(|_| world.answers.modules.value().copied()),
             nodes,

@@ -200,8 +200,10 @@ fn failure(job: &JobCondition, pod: Option<&Pod>, stopped: Option<&Stopped>, eng
     let plain = |reason, message: String| Failure { reason, stage: None, exit_code: None, message, log_tail: None };
     match stopped {
         Some(Stopped::Timeout { stage }) => {
+            let tests = || pod.is_some_and(|pod| container(pod, TEST).is_some());
             let field = match stage.as_str() {
-                COMPILE => "build",
+                MODULES if tests() => "test",
+                COMPILE | MODULES => "build",
                 ASSEMBLE => "push",
                 stage => stage,
             };
@@ -276,7 +278,8 @@ fn of_stage(stage: &str, ended: &ContainerStateTerminated, engine: BuildEngine, 
         return failure(reason, sentence(&explained(message, &output, FailedPod::Build)), tail);
     }
     if [MODULES, TEST].contains(&stage) && ended.exit_code <= 128 {
-        let (reason, message) = test_output::meaning(&output);
+        // Of what is downloaded nothing runs, whoever is going to need it.
+        let (reason, message) = if stage == TEST { test_output::meaning(&output) } else { compiler_said(&output) };
         return failure(reason, sentence(&message), tail);
     }
     match report(ended).and_then(|report| report.failure) {

@@ -1,8 +1,8 @@
 //! Which of an object's Jobs are builds, which are parts and tests of them, and how do all of them get on?
 
-use super::{build, run};
+use super::{build, role, run};
 use super::{relay, tested};
-use gowindows_crds::names::{self, Role};
+use gowindows_crds::names::Role;
 use gowindows_model::facts::{Build, Run};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -11,9 +11,9 @@ use kube_core::ResourceExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The builds, oldest first, each with its parts and its tests; and the parts and tests without a build, with their creation.
+/// The builds, oldest first, each with its parts and its tests; and the parts and tests without a build, with their creation. The Jobs are
+/// those that [`super::controls`] proves to be the object's, and `pods` gives those that it proves to be a Job's.
 pub fn builds(jobs: &[Arc<Job>], pods: impl Fn(&Job) -> Vec<Arc<Pod>>) -> (Vec<Build>, Vec<(String, Timestamp)>) {
-    let role = |job: &Job| Role::of_label(job.labels().get(names::LABEL_ROLE).map(String::as_str));
     let (jobs, others): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| role(job) == Some(Role::Build));
     let mut runs: BTreeMap<String, Run> = others.iter().map(|job| (job.name_any(), run(job, &pods(job)))).collect();
     let parts: BTreeMap<String, _> = others.iter().map(|job| (job.name_any(), relay::parts(job))).collect();

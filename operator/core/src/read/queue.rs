@@ -12,8 +12,9 @@ use kube_core::ResourceExt;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The Jobs of these that run or queue; `wanted` says whether a Job's object would have it.
-pub fn queue(jobs: &[Arc<Job>], wanted: impl Fn(&Job) -> bool) -> Queue {
+/// The Jobs of these that run or queue. `wanted` says whether a Job's object would have it, and none for one that is no object's: that takes
+/// no slot, whatever its labels say.
+pub fn queue(jobs: &[Arc<Job>], wanted: impl Fn(&Job) -> Option<bool>) -> Queue {
     let complete: BTreeSet<(String, String)> =
         jobs.iter().filter(|job| has_condition(job, "Complete")).map(|job| (job.namespace().unwrap_or_default(), job.name_any())).collect();
     let in_queue = |job: &Arc<Job>| {
@@ -26,8 +27,8 @@ pub fn queue(jobs: &[Arc<Job>], wanted: impl Fn(&Job) -> bool) -> Queue {
         let ended = spec.parallelism == Some(0) && job.status.as_ref().and_then(|status| status.active).unwrap_or_default() == 0;
         let after = annotations.get(names::ANNOTATION_AFTER).into_iter().flat_map(|names| names.split(','));
         let ready = after.into_iter().all(|other| complete.contains(&(namespace.clone(), other.to_owned())));
-        let queues =
-            annotations.contains_key(names::ANNOTATION_QUEUED) && job.metadata.deletion_timestamp.is_none() && ready && wanted(job);
+        let wanted = wanted(job)?;
+        let queues = annotations.contains_key(names::ANNOTATION_QUEUED) && job.metadata.deletion_timestamp.is_none() && ready && wanted;
         let system = if crate::read::is_on_windows(job) { NodeSystem::Windows } else { NodeSystem::Linux };
         let created = job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
         (if runs { !ended } else { queues }).then(|| QueuedJob { namespace, job: job.name_any(), system, created, runs })
@@ -69,11 +70,14 @@ mod tests {
             job("second", true, after("done"), none.clone()),
             job("third", true, after("second"), none.clone()),
             job("lost", true, after("gone"), none.clone()),
-            job("unwanted", true, queued, none),
+            job("unwanted", true, queued.clone(), none.clone()),
+            job("unwanted-that-runs", false, none.clone(), none.clone()),
+            job("nobodys", true, queued, none.clone()),
+            job("nobodys-that-runs", false, none.clone(), none),
             Arc::new(stopped),
         ];
-        let queue = queue(&jobs, |job| job.name_any() != "unwanted");
+        let queue = queue(&jobs, |job| (!job.name_any().starts_with("nobodys")).then_some(!job.name_any().starts_with("unwanted")));
         let seen: Vec<(&str, bool)> = queue.jobs.iter().map(|job| (job.job.as_str(), job.runs)).collect();
-        assert_eq!(seen, [("runs", true), ("waits", false), ("second", false)]);
+        assert_eq!(seen, [("runs", true), ("waits", false), ("second", false), ("unwanted-that-runs", true)]);
     }
 }

@@ -18,13 +18,17 @@ const LONGEST_POLL: Duration = Duration::from_secs(300);
 pub(crate) fn decide(world: &World, request: &Request) -> Result<Part<SourceVerdict>, Need> {
     let order = world.refresh_order();
     let mut part = Part::new(SourceVerdict::default());
+    // Once at the beginning: whose Secret cannot be used, or not much longer, is to hear of it before the next build.
+    let mut questions = Vec::from_iter(request.git_login().filter(|_| world.answers.git_login == Seen::NotAsked));
     if let Reference::Commit(commit) = &request.reference {
+        world.ask(questions)?;
         part.verdict.revision = Some(Revision { name: commit.clone(), commit: commit.clone() });
     } else {
         let seen = &world.answers.source;
         if order.is_some() || wait(world, request, seen).is_some_and(|wait| wait.is_zero()) {
-            world.ask(vec![question(request)])?;
+            questions.push(question(request));
         }
+        world.ask(questions)?;
         let revision = seen.value().cloned().or_else(|| recorded(world));
         part.verdict = SourceVerdict { revision, trouble: seen.trouble().cloned() };
         if let Some(wait) = wait(world, request, seen) {

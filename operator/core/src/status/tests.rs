@@ -154,6 +154,7 @@ fn order() -> BuildOrder {
         reused_program: None,
         gated: false,
         memory: None,
+        git_keys: Vec::new(),
         credentials: None,
         nodes: Default::default(),
         test_nodes: Default::default(),

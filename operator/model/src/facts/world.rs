@@ -86,6 +86,8 @@ pub struct Answers {
     pub asked: Vec<Question>,
     /// The commit that the source's reference names.
     pub source: Seen<Revision>,
+    /// Whether the Secret for git can be used.
+    pub git_login: Seen<GitLogin>,
     /// Digests of references that have been resolved, bases excepted.
     pub digests: BTreeMap<String, Seen<String>>,
     /// Bases that have been resolved, by reference.
@@ -109,6 +111,15 @@ pub struct Revision {
     pub name: String,
     /// 40 hex digits.
     pub commit: String,
+}
+
+/// A Secret for git that may be used, without its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GitLogin {
+    /// Its keys that mean something: these alone are mounted.
+    pub keys: Vec<String>,
+    /// Why it will be refused once `enforcement` is `Enforce`.
+    pub unbound: Option<String>,
 }
 
 impl std::fmt::Display for Revision {

@@ -76,9 +76,20 @@ impl Compile {
         argv
     }
 
-    /// The argument vector that has the modules of these tests in the cache, `go` first. It runs no code of the source and says nothing.
-    pub fn modules_argv(&self, packages: &[String]) -> Vec<String> {
-        let mut argv: Vec<String> = ["go", "list", "-deps", "-test", "-f", "{{\"\"}}"].map(String::from).to_vec();
+    /// The argument vector that has the modules of a program in the cache, `go` first. It compiles and runs nothing of the source, and says
+    /// nothing.
+    pub fn modules_argv(&self, package: &str) -> Vec<String> {
+        self.list_argv(&[], &[package.to_owned()])
+    }
+
+    /// The same for tests.
+    pub fn modules_of_tests_argv(&self, packages: &[String]) -> Vec<String> {
+        self.list_argv(&["-test"], packages)
+    }
+
+    fn list_argv(&self, more: &[&str], packages: &[String]) -> Vec<String> {
+        let mut argv: Vec<String> =
+            ["go", "list", "-deps"].iter().chain(more).chain(&["-f", "{{\"\"}}"]).map(ToString::to_string).collect();
         argv.extend(self.tags_argument());
         argv.extend(packages.iter().cloned());
         argv

@@ -1,13 +1,14 @@
-//! How do the credentials for private modules reach the compiler, and nobody else?
+//! How do the credentials for private modules reach what downloads them, and nobody else?
 //!
-//! As files of a volume that the compile stage alone mounts, in a folder that is its home: the go command, git and curl all look for
-//! `.netrc` there. What is said of them in an argument, a variable or a Dockerfile is this folder.
+//! As files in a folder that is the home of the go command, git and curl, which all look for `.netrc` there. What is said of them in an
+//! argument, a variable or a Dockerfile is this folder. Nothing that a committer or a dependency wrote is compiled, assembled or run where
+//! they are: the assembler of Go opens any path that an `#include` names, and a token can become the name of a function.
 //!
-//! | engine | the files | why they are in no layer and no cache |
+//! | engine | the files | what compiles |
 //! |---|---|---|
-//! | Go | in the container that runs the go command | it makes no image |
-//! | BuildKit | in `buildctl`'s, which hands them on as build secrets | mounts of single `RUN`s, which BuildKit does not keep |
-//! | Kaniko | in the executor's, whose commands see its mounts | what is mounted is no part of what it makes |
+//! | Go, Kaniko, tests | in the container `modules`, which downloads | in a container after it, with `GOPROXY=off` |
+//! | BuildKit | in `buildctl`'s, which hands them on as build secrets of the one `RUN` that downloads | in a `RUN` after it, with `GOPROXY=off` |
+//! | a Dockerfile of one's own | nowhere: refused | |
 
 use serde::{Deserialize, Serialize};
 
@@ -41,13 +42,18 @@ impl Credentials {
         self.files().map(|(key, file)| format!("--secret=id={key},src={HOME}/{file}"))
     }
 
-    /// What a `RUN` of BuildKit is told, to have the files.
+    /// What the `RUN` of BuildKit that downloads is told, to have the files.
     pub fn run_mounts(self) -> String {
         self.files().map(|(key, file)| format!("--mount=type=secret,id={key},target={HOME}/{file},required=true ")).collect()
     }
 }
 
-/// Variables of a compiler with or without credentials, its home among them.
+/// What a compiler is told that has its modules already: it asks nobody for more.
+pub fn downloaded() -> Vec<(String, String)> {
+    vec![("GOPROXY".to_owned(), "off".to_owned())]
+}
+
+/// Variables of the go command with or without credentials, its home among them.
 pub fn environment(credentials: Option<Credentials>) -> Vec<(String, String)> {
     let file = format!("{HOME}/{AUTHORITY}");
     let authorities = [("SSL_CERT_DIR", format!("{HOME}:{USUAL_AUTHORITIES}")), ("GIT_SSL_CAINFO", file)];

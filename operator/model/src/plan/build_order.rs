@@ -28,6 +28,8 @@ pub struct BuildOrder {
     pub gated: bool,
     /// The memory of what compiles and tests, for people and for the next build; none where nothing does.
     pub memory: Option<MemoryStatus>,
+    /// The keys of the Secret for git, where the object names one: these are mounted.
+    pub git_keys: Vec<String>,
     /// For private modules, where the object names a Secret with some.
     pub credentials: Option<Credentials>,
     /// The Windows nodes that compile, where Windows nodes do.

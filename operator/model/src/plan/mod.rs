@@ -41,6 +41,8 @@ pub struct Plan {
     pub next: Option<Duration>,
     /// What was concluded.
     pub verdicts: Verdicts,
+    /// What goes on, and will be refused once `enforcement` is `Enforce`: told where it was looked at.
+    pub would_refuse: Vec<String>,
 }
 
 /// What one aspect found and what it wants.
@@ -91,7 +93,7 @@ impl Plan {
 
     /// The plan of all parts that were taken over: steps in the order of their aspects, without those whose guard cannot be met now.
     pub fn of(verdicts: Verdicts, parts: Self) -> Self {
-        let Self { mut steps, acknowledged, next, verdicts: _ } = parts;
+        let Self { mut steps, acknowledged, next, verdicts: _, would_refuse } = parts;
         let signs = steps.iter().any(|step| step.aspect == Aspect::Attest);
         steps.retain(|step| signs || step.after != Some(Guard::Signed));
         let waited_for = steps.iter().any(|step| step.after == Some(Guard::Signed));
@@ -100,7 +102,7 @@ impl Plan {
         }
         // The sort is stable: within an aspect steps keep their order.
         steps.sort_by_key(|step| (step.aspect == Aspect::Attest && !waited_for, step.aspect));
-        Self { steps, acknowledged, next, verdicts }
+        Self { steps, acknowledged, next, verdicts, would_refuse }
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn check(spec: &GoWindowsImageSpec) -> Result<(), Refusal> {
         files,
     } = &spec.image;
     let BaseSpec { flavor: _, releases, image: _, pull_secret_ref } = base.clone().unwrap_or_default();
-    let GoSpec { version: _, image: _, package, tags, ldflags, env: go_env, strip, timezone_data, cgo: _, test, modules: _ } =
+    let GoSpec { version: _, image: _, package, tags, ldflags, env: go_env, strip, timezone_data, cgo: _, test, modules } =
         spec.go.clone().unwrap_or_default();
     let zstd = compression.as_ref().is_some_and(|compression| compression.algorithm == Some(CompressionAlgorithm::Zstd));
     let tested = test.is_some();
@@ -58,6 +58,12 @@ pub(super) fn check(spec: &GoWindowsImageSpec) -> Result<(), Refusal> {
             "image.identity",
             identity.is_some(),
             "buildctl, which pushes the image of a Dockerfile (build.buildkit.dockerfile), has no use for it; use image.pushSecretRef"
+                .into(),
+        ),
+        (
+            "go.modules.secretRef",
+            modules.is_some_and(|modules| modules.secret_ref.is_some()),
+            "whatever a Dockerfile of the repository runs (build.buildkit.dockerfile) could keep that login; vendor the modules, or name a proxy without a login in go.modules.proxy"
                 .into(),
         ),
         ("go.package", package.is_some(), format!("{said}; leave it out")),

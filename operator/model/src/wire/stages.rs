@@ -11,10 +11,10 @@ pub const EXECUTOR: &str = "executor";
 pub const ASSEMBLE: &str = "assemble";
 /// Name of the stage that tests, in a pod of its own, and its container.
 pub const TEST: &str = "test";
-/// Name of the stage before it, where tests need private modules.
+/// Name of the stage before what compiles or tests, where private modules are needed, and its container.
 pub const MODULES: &str = "modules";
 /// The stages in order.
-pub const STAGES: [&str; 5] = [SOURCE, COMPILE, ASSEMBLE, MODULES, TEST];
+pub const STAGES: [&str; 5] = [SOURCE, MODULES, COMPILE, ASSEMBLE, TEST];
 
 /// What starts a buildkitd and runs `buildctl`, in BuildKit's own images.
 pub const DAEMONLESS: &str = "buildctl-daemonless.sh";

@@ -49,7 +49,6 @@ pub async fn kaniko_downloads_no_module_again(stage: Arc<Stage>) -> Result<()> {
     let tenant = namespace(&stage, "kept", BuildEngine::Kaniko).await?;
     let mut object = object(&stage, &tenant, repository.url(), BuildEngine::Kaniko, "");
     object["spec"]["go"]["package"] = json!(".");
-    object["spec"]["image"]["pushSecretRef"] = json!({"name": "registry-auth"});
     object["spec"]["build"]["cache"]["registry"] = json!({"repository": format!("{}/kept/cache", stage.lab.registry())});
     let cache = format!("http://{}/v2/kept/cache", stage.lab.registry());
     tenant.kubectl.apply(&object.to_string()).await?;

@@ -9,6 +9,7 @@ mod dockerfile;
 mod failures;
 mod in_pod;
 mod layers;
+mod logins;
 mod matrix;
 mod memory;
 mod modules;
@@ -51,6 +52,7 @@ pub fn suite(thread: Vec<Scenario>) -> Suite {
         failures::buildkitd_down_dying_and_untrusted,
         tests::a_failing_test_blocks_every_other_engine,
         layers::a_pruned_buildkitd_downloads_no_module_again,
+        logins::a_login_is_nowhere_near_a_compiler,
         modules::a_private_module_by_every_engine,
         memory::a_compiler_that_runs_out_of_memory,
         layers::kaniko_downloads_no_module_again,

@@ -9,7 +9,7 @@ use gowindows_tests::thread::{LIMIT, PrivateModule, Stage, is_true, until};
 use serde_json::json;
 use std::sync::Arc;
 
-const PASSWORD: &str = "canary-of-private-modules-2";
+const PASSWORD: &str = "canary2-of-tills";
 
 pub async fn a_private_module_by_every_engine(stage: Arc<Stage>) -> Result<()> {
     let builders = builders()?;
@@ -27,10 +27,11 @@ pub async fn a_private_module_by_every_engine(stage: Arc<Stage>) -> Result<()> {
         let status =
             until(&stage.lab.client(), &tenant.namespace, "program", LIMIT, published).await.with_context(|| format!("{engine:?}"))?;
         let image = status.image.context("an image")?;
-        module.is_not_seen_in(&stage, &tenant, &image.reference).await?;
+        module.canary.is_not_told(&stage, &tenant).await?;
+        module.canary.is_not_in_image(&stage, &image.reference).await?;
         made.push((image.binary.context("the program")?.sha256, image.digest));
     }
     ensure!(made.iter().all(|one| *one == made[0]), "{made:?}");
     eprintln!("a private module by {ENGINES:?}: program sha256 {}, image {}", made[0].0, made[0].1);
-    module.is_not_below(&stage.lab.dir().join("buildkitd/root")).context("in what buildkitd keeps")
+    module.canary.is_not_below(&stage.lab.dir().join("buildkitd/root")).context("in what buildkitd keeps")
 }

@@ -9,7 +9,7 @@ use gowindows_tests::thread::{LIMIT, PrivateModule, Stage, Tenant, is_for, is_tr
 use serde_json::json;
 use std::sync::Arc;
 
-const PASSWORD: &str = "canary-of-private-modules-1";
+const PASSWORD: &str = "canary1-of-tills";
 
 /// It is compiled with the private module, and looks for what opens the door.
 const TEST: &str = r#"package main
@@ -79,5 +79,6 @@ pub async fn a_private_module_needs_its_secret(stage: Arc<Stage>) -> Result<()> 
     tenant.kubectl.apply(&object.to_string()).await?;
     let tested = |status: &GoWindowsImageStatus| published(status) && status.image.as_ref().is_some_and(|image| image.tests.is_some());
     let status = until(&stage.lab.client(), "modules", "storefront", LIMIT, tested).await.context("tests that need the module")?;
-    module.is_not_seen_in(&stage, &tenant, &status.image.context("an image")?.reference).await
+    module.canary.is_not_told(&stage, &tenant).await?;
+    module.canary.is_not_in_image(&stage, &status.image.context("an image")?.reference).await
 }

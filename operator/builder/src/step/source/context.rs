@@ -58,6 +58,7 @@ mod tests {
             compile,
             sub_path: "app".into(),
             module_sources: vec![],
+            downloaded: false,
             credentials: None,
             builder: Builder::Kaniko(None),
         }

@@ -41,6 +41,7 @@ pub(super) fn generated(request: &Request, settings: &Settings, order: &BuildOrd
         sub_path: sub_path.clone(),
         module_sources: request.modules.sources(settings),
         credentials: order.credentials,
+        downloaded: false,
         builder,
     }
 }

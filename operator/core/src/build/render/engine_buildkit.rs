@@ -92,7 +92,7 @@ impl Buildctl<'_> {
         let (variables, logins) = self.logins(&folders);
         let variables = [("HOME".to_owned(), TMP.to_owned())].into_iter().chain(variables);
         let files = if buildkit.dockerfile.is_some() { of_the_repository() } else { mounts() };
-        let mounts = files.into_iter().chain(way_mount).chain(order.credentials.map(|_| modules::mount())).chain(logins);
+        let mounts = files.into_iter().chain(way_mount).chain(order.credentials.map(|_| modules::mount_in())).chain(logins);
         let container = Container {
             name: COMPILE.into(),
             image: Some(buildkit.image.clone()),
@@ -110,7 +110,7 @@ impl Buildctl<'_> {
             Reach::InPod => (in_pod::with_a_buildkitd(container, request), volumes.chain([in_pod::volume()]).collect()),
             Reach::Tcp { .. } | Reach::Pipe { .. } => (container, volumes.collect()),
         };
-        CompileStage { before: None, container, volumes, builder: self.for_builder(), program: self.program() }
+        CompileStage { before: Vec::new(), container, volumes, builder: self.for_builder(), program: self.program() }
     }
 
     /// In a Windows pod, whose files are in a workspace.
@@ -127,7 +127,7 @@ impl Buildctl<'_> {
         };
         let logins = registry_secrets(self.request).filter(|volume| relay::mounts(&container, volume));
         let volumes = [workspace.volume(), scratch("tmp")].into_iter().chain(way).chain(logins).collect();
-        CompileStage { before: None, container, volumes, builder: self.for_builder(), program: self.program() }
+        CompileStage { before: Vec::new(), container, volumes, builder: self.for_builder(), program: self.program() }
     }
 
     fn arguments(&self, folders: &Folders) -> Vec<String> {

@@ -8,9 +8,9 @@
 use super::builder::{BUILT, CONTEXT, DOCKERFILE, generated, mounts, owner};
 use super::job::{CompileStage, Program, module_secrets, scratch};
 use super::modules;
-use super::stages::{CACHE, ForBuilder, REGISTRY_AUTH, literal, mount, read_only, restricted, small, variable};
+use super::stages::{CACHE, ForBuilder, literal, mount, restricted, small};
 use gowindows_crds::GoWindowsImage;
-use gowindows_model::go::dockerfile::Builder;
+use gowindows_model::go::dockerfile::{Builder, Generated};
 use gowindows_model::plan::BuildOrder;
 use gowindows_model::request::{KanikoCache, Request};
 use gowindows_model::settings::Settings;
@@ -49,34 +49,30 @@ impl Kaniko<'_> {
         let Self { object, image, cache, request, settings, order } = self;
         let reader = Builder::Kaniko(cache.map(|_| owner(object)));
         let builder = ForBuilder {
-            context: Some(generated(request, settings, order, reader)),
+            context: Some(Generated {
+                credentials: None,
+                downloaded: order.credentials.is_some(),
+                ..generated(request, settings, order, reader)
+            }),
             cache: request.build.cache.as_ref().map(|_| CACHES),
             ..ForBuilder::default()
         };
-        // The login is for the executor: the commands that it runs do not get its variables, and none of them is code of the source.
-        let login = cache.filter(|_| request.push_secret().is_some());
         let container = Container {
             name: COMPILE.into(),
             image: Some(order.inputs.toolchain.clone()),
             command: Some(vec![format!("{HOME}/executor")]),
             args: Some(arguments(*cache).iter().map(|word| literal(word)).collect()),
-            env: login.map(|_| vec![variable(("DOCKER_CONFIG".into(), REGISTRY_AUTH.into()))]),
             resources: Some(request.build.resources.clone()),
             security_context: Some(root()),
             termination_message_policy: Some("FallbackToLogsOnError".into()),
-            // What is mounted is no part of the image that it makes, and is not deleted between its stages.
-            volume_mounts: Some(
-                mounts()
-                    .into_iter()
-                    .chain([mount("cache", CACHE), mount("kaniko", HOME)])
-                    .chain(order.credentials.map(|_| modules::mount()))
-                    .chain(login.map(|_| read_only("registry-auth", REGISTRY_AUTH)))
-                    .collect(),
-            ),
+            // What is mounted is no part of the image that it makes, and is not deleted between its stages. The commands that it runs see all
+            // of it: no credential may be among it.
+            volume_mounts: Some(mounts().into_iter().chain([mount("cache", CACHE), mount("kaniko", HOME)]).collect()),
             ..Container::default()
         };
         let volumes = module_secrets(order).into_iter().chain([scratch("kaniko")]).collect();
-        CompileStage { before: Some(executor(image)), container, volumes, builder, program: Program::Image(IMAGE) }
+        let before = modules::of_program(request, settings, order).into_iter().chain([executor(image)]).collect();
+        CompileStage { before, container, volumes, builder, program: Program::Image(IMAGE) }
     }
 }
 

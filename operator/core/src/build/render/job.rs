@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! init source   (our image)      fetches the commit              -> /build/src, /build/source.json
+//! init modules  (the toolchain)  where they take a login         -> /cache/mod
 //! init compile  (the engine's)   compiles                        -> /build/out
 //! assemble      (our image)      layer, config, push, read back  -> termination message
 //! ```
@@ -40,7 +41,7 @@ const UID: i64 = 65532;
 /// What an engine adds to the frame.
 pub(super) struct CompileStage {
     /// What has to end before it.
-    pub(super) before: Option<Container>,
+    pub(super) before: Vec<Container>,
     /// The container of the second stage.
     pub(super) container: Container,
     /// Volumes that no other container mounts.
@@ -76,7 +77,9 @@ pub(super) fn module_secrets(order: &BuildOrder) -> Vec<Volume> {
 
 /// The build Job. The same order for the same object gives the same name.
 pub fn job(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder) -> Job {
-    let limit = request.build.source + request.build.compile + request.build.push;
+    // Modules have as long as the compiler.
+    let modules = order.credentials.map_or(Duration::ZERO, |_| request.build.compile);
+    let limit = request.build.source + modules + request.build.compile + request.build.push;
     build_job(object, request, order, limit, pod(object, request, settings, order))
 }
 
@@ -214,7 +217,7 @@ pub(super) fn seconds(duration: Duration) -> i64 {
 }
 
 fn pod(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder) -> PodSpec {
-    let mut volumes: Vec<Volume> = [Workspace::OfPod.volume(), scratch("tmp")].into_iter().chain(git_secret(request)).collect();
+    let mut volumes: Vec<Volume> = [Workspace::OfPod.volume(), scratch("tmp")].into_iter().chain(git_secret(order)).collect();
     volumes.extend(registry_secrets(request));
     let (compile, builder, program) = match &order.reused_program {
         Some(_) => (vec![], ForBuilder::default(), Program::Known),
@@ -302,9 +305,10 @@ pub(super) fn registry_secrets(request: &Request) -> impl Iterator<Item = Volume
     secrets.chain(identity_token(request))
 }
 
-/// What opens the git server, for the stage that fetches.
-pub(super) fn git_secret(request: &Request) -> Option<Volume> {
-    request.git_secret.as_ref().map(|name| secret_volume("git-auth", name, None))
+/// What opens the git server, for the stage that fetches: the keys that it reads, and no others.
+pub(super) fn git_secret(order: &BuildOrder) -> Option<Volume> {
+    let items = order.git_keys.iter().map(|key| KeyToPath { key: key.clone(), mode: None, path: key.clone() });
+    order.request.git_secret.as_ref().map(|name| secret_volume("git-auth", name, Some(items.collect())))
 }
 
 /// A Secret as files that only their owner and the pod's group may read.

@@ -74,7 +74,7 @@ impl Relay<'_> {
     pub(super) fn fetch(&self, name: String, builder: ForBuilder) -> Job {
         let Self { request, settings, order, workspace, .. } = self;
         let container = source(request, settings, order, *workspace, builder);
-        let volumes = [workspace.volume(), scratch("tmp")].into_iter().chain(git_secret(request));
+        let volumes = [workspace.volume(), scratch("tmp")].into_iter().chain(git_secret(order));
         let volumes = volumes.chain(registry_secrets(request).filter(|volume| mounts(&container, volume))).collect();
         self.part(name, request.build.source, pod_spec(request, settings, vec![], container, volumes))
     }
@@ -89,7 +89,7 @@ impl Relay<'_> {
             ..self.go(COMPILE, &argv, compile.environment())
         };
         let volumes = vec![workspace.volume(), cache(object, request), scratch("tmp")];
-        CompileStage { before: None, container, volumes, builder: ForBuilder::default(), program: Program::File }
+        CompileStage { before: Vec::new(), container, volumes, builder: ForBuilder::default(), program: Program::File }
     }
 
     /// The pod that tests. It cannot write where the compiler reads, nor where it has left the program.

@@ -11,22 +11,21 @@
 //! Tests are code of the source that runs: their pod passes Pod Security *restricted*, no Secret is mounted where they run, and no
 //! compiler reads the cache that they write: private modules are there before a test runs. So they can do no more to the image than to hold it back.
 
-use super::engine_go::FIXED;
+use super::engine_go::{Command, container};
 use super::job::{git_secret, job_spec, module_secrets, owned_job, pod_spec, scratch, test_cache};
 use super::modules;
 use super::relay::{self, Relay};
-use super::stages::{ForBuilder, TMP, literal, mount, part, read_only, restricted, source, variable};
+use super::stages::{CACHE, ForBuilder, TMP, mount, part, source};
 use super::workspace::{Workspace, history};
 use gowindows_crds::names::Role;
 use gowindows_crds::v1alpha1::NodeSystem;
 use gowindows_crds::{GoWindowsImage, names};
-use gowindows_model::go::credentials::{self, Credentials};
 use gowindows_model::inputs::InputList;
 use gowindows_model::names::{part_name, test_job_name};
 use gowindows_model::plan::BuildOrder;
 use gowindows_model::request::Request;
 use gowindows_model::settings::Settings;
-use gowindows_model::wire::stages::{MODULES, SOURCE, TEST};
+use gowindows_model::wire::stages::{SOURCE, TEST};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use kube_core::ResourceExt;
@@ -77,52 +76,23 @@ pub(super) fn role_job(
 
 fn on_linux(object: &GoWindowsImage, request: &Request, settings: &Settings, order: &BuildOrder) -> PodSpec {
     let volumes = [Workspace::OfPod.volume(), scratch("tmp"), test_cache(object, request)].into_iter();
-    let volumes = volumes.chain(git_secret(request)).chain(module_secrets(order)).collect();
-    let private = order.credentials.map(|credentials| private_modules(request, settings, order, credentials));
+    let volumes = volumes.chain(git_secret(order)).chain(module_secrets(order)).collect();
+    let private = modules::of_tests(request, settings, order);
     let first = [source(request, settings, order, Workspace::OfPod, ForBuilder::default())].into_iter().chain(private).collect();
     pod_spec(request, settings, first, tests(request, settings, order), volumes)
-}
-
-/// Downloads what the tests need, for they themselves must not see the credentials.
-fn private_modules(request: &Request, settings: &Settings, order: &BuildOrder, credentials: Credentials) -> Container {
-    let InputList { compile, tests, .. } = &*order.inputs;
-    let sources = credentials::environment(Some(credentials)).into_iter().chain(request.modules.sources(settings)).collect();
-    let source = part("src", read_only("workspace", "/build/src"));
-    Container {
-        volume_mounts: Some(vec![source, mount("cache", "/cache"), mount("tmp", TMP), modules::mount()]),
-        ..go(MODULES, compile.modules_argv(tests), sources, request, order)
-    }
 }
 
 fn tests(request: &Request, settings: &Settings, order: &BuildOrder) -> Container {
     let InputList { compile, tests, .. } = &*order.inputs;
     let limit = request.build.test;
-    let sources = match order.credentials {
-        Some(_) => vec![("GOPROXY".to_owned(), "off".to_owned())],
-        None => request.modules.sources(settings),
-    };
-    let sources = credentials::environment(None).into_iter().chain(sources).collect();
-    Container {
-        // Tests write beside their sources; nothing reads these afterwards.
-        volume_mounts: Some(vec![part("src", mount("workspace", "/build/src")), mount("cache", "/cache"), mount("tmp", TMP)]),
+    let command = Command {
+        toolchain: order.inputs.toolchain_of_tests(),
         // The whole limit is the operator's: it can only end the pod, and not say which test hangs.
-        ..go(TEST, compile.test_argv(tests, limit - limit / 4), sources, request, order)
-    }
-}
-
-/// The go command in the module's folder.
-fn go(name: &str, argv: Vec<String>, sources: Vec<(String, String)>, request: &Request, order: &BuildOrder) -> Container {
-    let InputList { sub_path, compile, .. } = &*order.inputs;
-    let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Container {
-        name: name.into(),
-        image: Some(order.inputs.toolchain_of_tests().clone()),
-        command: Some(argv.iter().map(|word| literal(word)).collect()),
-        env: Some(sources.into_iter().chain(fixed).chain(compile.test_environment(NodeSystem::Linux)).map(variable).collect()),
-        resources: Some(request.build.resources.clone()),
-        security_context: Some(restricted()),
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        working_dir: Some(if sub_path == "." { "/build/src".into() } else { format!("/build/src/{sub_path}") }),
-        ..Container::default()
-    }
+        argv: compile.test_argv(tests, limit - limit / 4),
+        sources: modules::sources(request, settings, order),
+        environment: compile.test_environment(NodeSystem::Linux),
+    };
+    // Tests write beside their sources; nothing reads these afterwards.
+    let mounts = vec![part("src", mount("workspace", "/build/src")), mount("cache", CACHE), mount("tmp", TMP)];
+    Container { volume_mounts: Some(mounts), ..container(TEST, command, request, order) }
 }

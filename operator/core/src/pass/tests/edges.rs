@@ -129,6 +129,36 @@ fn a_refused_specification_of_another_repository_rolls_nothing() {
     assert!(before.is_some() && rolled(&world) == before);
 }
 
+/// Found by the audit (H4): a pinned commit asks no git server, so the Secret was read by nobody before its pod sent it to the tenant's own.
+#[test]
+fn a_pinned_commit_leads_around_no_secret() {
+    let pinned = json!({"spec": {"source": {"git": {"ref": {"commit": COMMIT}, "secretRef": {"name": "db-app"}}}}});
+    for reason in [Reason::SecretUnavailable, Reason::SecretInvalid, Reason::SecretUnbound] {
+        let mut world = world(pinned.clone());
+        let trouble = Trouble { reason, message: "It is so.".into(), at: at(1), times: 1 };
+        world.answers.git_login = Seen::Unknown(trouble.clone());
+        let plan = settle(&mut world, None);
+        assert!(started(&plan).is_none() && plan.next.is_some(), "{reason}: {:?}", writes(&plan));
+        assert!(matches!(&plan.verdicts.build.progress, BuildProgress::Blocked(found) if *found == trouble), "{reason}");
+        // What was usable when it was looked at last is looked at again.
+        let login = GitLogin { keys: vec!["username".into(), "password".into()], unbound: None };
+        world.answers = Answers { git_login: Seen::Stale(login, trouble), source: world.answers.source.clone(), ..Answers::default() };
+        assert!(started(&settle(&mut world, None)).is_none(), "{reason}");
+    }
+    let mut world = world(pinned);
+    let login = GitLogin { keys: vec!["username".into(), "password".into()], unbound: Some("It will be refused.".into()) };
+    world.answers.git_login = Seen::Fresh(login, at(1));
+    let plan = settle(&mut world, None);
+    let asked = Question::GitLogin { url: "https://git.example.com/shop.git".into(), secret: "db-app".into() };
+    assert!(world.answers.asked.contains(&asked), "before each Job: {:?}", world.answers.asked);
+    assert_eq!(plan.would_refuse, ["It will be refused."]);
+    assert_eq!(started(&plan).map(|order| order.git_keys.clone()), Some(vec!["username".to_owned(), "password".to_owned()]));
+    // A pass that has not looked says it no second time.
+    goes_on(&mut world, &plan, BuildState::Running);
+    world.answers.asked.clear();
+    assert_eq!(settle(&mut world, None).would_refuse, Vec::<String>::new());
+}
+
 /// A kubelet waits for ever for a Secret to mount, and a pod that waits says nothing.
 #[test]
 fn no_job_is_made_while_a_secret_cannot_be_used() {

@@ -116,6 +116,7 @@ pub(super) fn order_of(object: &GoWindowsImage, settings: &Settings, inputs: Inp
         reused_program: None,
         gated: false,
         memory: None,
+        git_keys: Vec::new(),
         credentials: None,
         nodes,
         test_nodes,

@@ -17,6 +17,7 @@ fn generated() -> Generated {
         sub_path: "services/shop".into(),
         module_sources: vec![("GOPROXY".into(), "https://proxy.example.com|direct".into())],
         credentials: None,
+        downloaded: false,
         builder: Builder::BuildKit("gowindows-0000-1111".into()),
     }
 }

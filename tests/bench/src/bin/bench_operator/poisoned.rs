@@ -23,6 +23,7 @@ const COUNT: usize = 200;
 pub async fn measure(bench: &Bench, results: &mut Results) -> Result<()> {
     let run = bench.run(Kind::Operator).await?;
     refuse(bench, &run.ground).await?;
+    let before = run.ground.requests().await?;
     let count = bench.count(COUNT);
     let (mut without, mut with) = (Latencies::default(), Latencies::default());
     for round in 0..bench.repeats {
@@ -33,7 +34,7 @@ pub async fn measure(bench: &Bench, results: &mut Results) -> Result<()> {
         with.add(bench.progress.step("with one", run.ten_a_second(&format!("with-{round}"), count)).await?);
         run.ground.delete(std::iter::once(key)).await?;
     }
-    let refused = run.ground.requests().await?.of_controller().tally().wasted;
+    let refused = run.ground.requests().await?.since(&before).of_controller().tally().wasted;
     run.end().await?;
     let mut table = Table::new(["ten objects a second", "p50", "p99"]);
     table.row(["without it".into(), without.shown(50.0), without.shown(99.0)]);

@@ -1,7 +1,6 @@
 //! What becomes of a Dockerfile of the user's own, which makes the image itself?
 
 use super::*;
-use gowindows_model::go::credentials::Credentials;
 use gowindows_model::wire::assemble::AssembleRequest;
 use gowindows_model::wire::source::SourceRequest;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -33,8 +32,7 @@ fn inputs(object: &GoWindowsImage) -> Inputs {
 /// The pods of its build and of its tests.
 fn pods(object: &GoWindowsImage) -> (PodSpec, PodSpec) {
     let order = order_of(object, &settings(), inputs(object));
-    let credentials = order.request.modules.secret.is_some().then(Credentials::default);
-    let order = BuildOrder { gated: true, credentials, ..order };
+    let order = BuildOrder { gated: true, ..order };
     let jobs = render::objects(object, &settings(), &order).jobs;
     let [tests, build] = &jobs[..] else { panic!("two Jobs: {jobs:?}") };
     (pod_of(build.clone()), pod_of(tests.clone()))
@@ -127,12 +125,15 @@ fn the_first_step_looks_at_it_and_the_last_at_what_was_pushed() {
     assert!(request.any_program && request.dockerfile.is_none() && !mounts(&source).contains(&"/var/run/gowindows/registry"));
 }
 
+/// A command of the Dockerfile could keep what it is given.
 #[test]
-fn secrets_of_modules_are_handed_on_as_build_secrets() {
-    let (pod, _) = pods(&own(json!({"spec": {"go": {"modules": {"secretRef": {"name": "modules-auth"}}}}})));
-    let compile = container(&pod, "compile");
-    assert!(arguments(&compile).contains(&"--secret=id=netrc,src=/gowindows/modules/.netrc".to_owned()), "{:?}", arguments(&compile));
-    assert!(!arguments(&compile).iter().any(|word| word.starts_with("--allow") || word.starts_with("--ssh")));
+fn its_commands_are_given_no_secret() {
+    let refused = own(json!({"spec": {"go": {"modules": {"secretRef": {"name": "modules-auth"}}}}}));
+    let refusal = Request::new(&refused, &settings()).expect_err("refused");
+    assert!(refusal.reason == Reason::InvalidSpec && refusal.message.contains("go.modules.secretRef"), "{refusal:?}");
+    let (pod, _) = pods(&own(json!({})));
+    let given = arguments(&container(&pod, "compile"));
+    assert!(!given.iter().any(|word| ["--secret", "--allow", "--ssh"].iter().any(|flag| word.starts_with(flag))), "{given:?}");
 }
 
 #[test]

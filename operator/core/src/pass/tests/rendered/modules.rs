@@ -4,8 +4,6 @@ use super::*;
 use gowindows_model::go::credentials::Credentials;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
-const ENGINES: [&str; 3] = ["Go", "BuildKit", "Kaniko"];
-
 fn modules() -> Value {
     json!({"private": ["git.example.com/team", "*.corp.example.com"], "secretRef": {"name": "modules-auth"}})
 }
@@ -62,13 +60,21 @@ fn variables(container: &Container) -> std::collections::BTreeMap<String, String
     unique
 }
 
+fn has_login(container: &Container) -> bool {
+    container.volume_mounts.iter().flatten().any(|mount| mount.name == "modules-auth")
+}
+
+fn named(pod: &PodSpec, name: &str) -> Container {
+    containers(pod).find(|container| container.name == name).cloned().expect("a container of that name")
+}
+
+/// The rule: where anything of a committer's is compiled there is no login. `buildctl` compiles nothing.
 #[test]
-fn only_the_compiler_has_the_secret_and_as_files() {
-    for engine in ENGINES {
+fn only_what_downloads_has_the_secret_and_as_files() {
+    for (engine, holder) in [("Go", "modules"), ("BuildKit", "compile"), ("Kaniko", "modules")] {
         let pod = pod(engine, true);
-        let mounts = |container: &Container| container.volume_mounts.iter().flatten().any(|mount| mount.name == "modules-auth");
-        let with: Vec<_> = containers(&pod).filter(|container| mounts(container)).map(|container| container.name.as_str()).collect();
-        assert_eq!(with, ["compile"], "{engine}");
+        let with: Vec<_> = containers(&pod).filter(|container| has_login(container)).map(|container| container.name.as_str()).collect();
+        assert_eq!(with, [holder], "{engine}");
         let volume = pod.volumes.iter().flatten().find(|volume| volume.name == "modules-auth").and_then(|volume| volume.secret.clone());
         let secret = volume.expect("a Secret");
         let files: Vec<_> = secret.items.iter().flatten().map(|item| (item.key.as_str(), item.path.as_str())).collect();
@@ -80,36 +86,69 @@ fn only_the_compiler_has_the_secret_and_as_files() {
 }
 
 #[test]
-fn the_go_command_finds_it_at_home() {
-    let compile = |pod: &PodSpec| containers(pod).find(|container| container.name == "compile").cloned().expect("compile");
-    let found = variables(&compile(&pod("Go", true)));
+fn what_downloads_finds_it_at_home() {
+    let found = variables(&named(&pod("Go", true), "modules"));
     for (name, value) in [
         ("HOME", "/gowindows/modules"),
         ("SSL_CERT_DIR", "/gowindows/modules:/etc/ssl/certs:/etc/pki/tls/certs"),
         ("GIT_SSL_CAINFO", "/gowindows/modules/ca.crt"),
         ("GOPRIVATE", "git.example.com/team,*.corp.example.com"),
+        ("GOOS", "windows"),
     ] {
         assert_eq!(found.get(name).map(String::as_str), Some(value), "{name}");
     }
     assert!(!found.contains_key("GONOPROXY") && found.contains_key("GOTOOLCHAIN"));
-    let found = variables(&compile(&pod("Go", false)));
+    let found = variables(&named(&pod("Go", false), "modules"));
     assert!(!found.contains_key("SSL_CERT_DIR") && !found.contains_key("GIT_SSL_CAINFO"), "{found:?}");
 }
 
+/// As the tests are: it finds modules where the stage before it has left them, and asks nobody.
 #[test]
-fn builders_hand_it_to_single_commands() {
+fn what_compiles_asks_nobody() {
+    for engine in ["Go", "Kaniko"] {
+        let pod = pod(engine, true);
+        let modules = named(&pod, "modules");
+        assert_eq!(
+            modules.command.as_deref(),
+            Some(&["go", "list", "-deps", "-f", "{{\"\"}}", "-tags", "timetzdata", "."].map(String::from)[..])
+        );
+        let order: Vec<_> = containers(&pod).map(|container| container.name.as_str()).collect();
+        assert!(order.starts_with(&["source", "modules"]), "{order:?}");
+        let cache = variables(&modules).remove("GOMODCACHE").expect("a cache");
+        let cache_of = |container: &Container| {
+            container.volume_mounts.iter().flatten().any(|mount| mount.name == "cache" && mount.mount_path == "/cache")
+        };
+        assert!(cache_of(&modules) && cache_of(&named(&pod, "compile")), "{engine}");
+        let own: Vec<String> =
+            variables(&named(&pod, "compile")).into_iter().map(|(name, value)| format!("ENV {name}=\"{value}\"")).collect();
+        let told = if engine == "Go" { own.join("\n") } else { dockerfile(&pod) };
+        for line in ["ENV GOPROXY=\"off\"", &format!("ENV GOMODCACHE=\"{cache}\""), "ENV HOME=\"/tmp\""] {
+            assert!(told.contains(line), "{engine}: {line} in {told}");
+        }
+        assert!(
+            !told.contains("GOPRIVATE") && !told.contains("/gowindows/modules") && !told.contains("mod\",\"download"),
+            "{engine}: {told}"
+        );
+    }
+}
+
+#[test]
+fn buildkit_hands_it_to_the_command_that_downloads_alone() {
     let buildkit = pod("BuildKit", true);
     let text = dockerfile(&buildkit);
-    let mounts = "--mount=type=secret,id=netrc,target=/gowindows/modules/.netrc,required=true --mount=type=secret,id=ca.crt,target=/gowindows/modules/ca.crt,required=true [\"go\",";
-    assert_eq!(text.lines().filter(|line| line.starts_with("RUN ") && line.contains(mounts)).count(), 2, "{text}");
-    assert!(text.contains("ENV HOME=\"/gowindows/modules\"") && text.contains("ENV GOPRIVATE="), "{text}");
-    let args =
-        containers(&buildkit).find(|container| container.name == "compile").and_then(|compile| compile.args.clone()).expect("arguments");
+    let mounts = "RUN --mount=type=secret,id=netrc,target=/gowindows/modules/.netrc,required=true --mount=type=secret,id=ca.crt,target=/gowindows/modules/ca.crt,required=true [\"go\",\"mod\",\"download\"]";
+    let lines: Vec<&str> = text.lines().collect();
+    let at = |wanted: &str| lines.iter().position(|line| line.starts_with(wanted)).unwrap_or_else(|| panic!("no {wanted} in {text}"));
+    assert_eq!(text.matches("type=secret,id=netrc").count(), 1, "{text}");
+    assert!(at("ENV HOME=\"/gowindows/modules\"") < at(mounts) && text.contains("ENV GOPRIVATE="), "{text}");
+    // What comes after it has none, and asks nobody.
+    for line in ["ENV HOME=\"/tmp\"", "ENV GOPROXY=\"off\"", "COPY [\"src/\"", "RUN --mount=type=cache"] {
+        assert!(at(line) > at(mounts), "{line} in {text}");
+    }
+    let args = named(&buildkit, "compile").args.expect("arguments");
     for secret in ["--secret=id=netrc,src=/gowindows/modules/.netrc", "--secret=id=ca.crt,src=/gowindows/modules/ca.crt"] {
         assert!(args.iter().any(|arg| arg == secret), "{args:?}");
     }
-    let text = dockerfile(&pod("Kaniko", false));
-    assert!(!text.contains("--mount") && text.contains("ENV HOME=\"/gowindows/modules\"") && !text.contains("SSL_CERT_DIR"), "{text}");
 }
 
 #[test]
@@ -189,11 +228,7 @@ fn tests_have_private_modules_and_no_secret() {
     let pod = pod_of(jobs(&plan).remove(0));
     let [source, modules, test] = &containers(&pod).collect::<Vec<_>>()[..] else { panic!("{pod:?}") };
     assert_eq!([source, modules, test].map(|container| container.name.as_str()), ["source", "modules", "test"]);
-    let mounts = |container: &Container| {
-        let all = container.volume_mounts.iter().flatten();
-        all.filter(|mount| mount.name == "modules-auth").count()
-    };
-    assert_eq!([source, modules, test].map(|container| mounts(container)), [0, 1, 0]);
+    assert_eq!([source, modules, test].map(|container| has_login(container)), [false, true, false]);
     let (command, cached) = (modules.command.clone().expect("a command"), variables(test));
     assert_eq!(command, ["go", "list", "-deps", "-test", "-f", "{{\"\"}}", "-tags", "timetzdata", "./..."]);
     assert_eq!(variables(modules).get("GOPRIVATE").map(String::as_str), Some("git.example.com/team,*.corp.example.com"));
@@ -203,4 +238,23 @@ fn tests_have_private_modules_and_no_secret() {
     let trouble = Trouble { reason: Reason::SecretUnavailable, message: "It is gone.".into(), at: at(1), times: 1 };
     let plan = plan_with(&mut gone, &Seen::Unknown(trouble));
     assert!(started(&plan).is_none(), "{:?}", writes(&plan));
+}
+
+/// Of a Secret for git its known keys are mounted, where the source is fetched, and nowhere else.
+#[test]
+fn of_a_secret_for_git_the_keys_that_are_read_are_mounted() {
+    let object = object(json!({"spec": {"source": {"git": {"secretRef": {"name": "db-app"}}}, "go": {"test": {"packages": ["."]}}}}));
+    let inputs = settle(&mut world(json!({})), None).verdicts.build.inputs.expect("inputs");
+    let git_keys = vec!["username".to_owned(), "password".to_owned()];
+    let order = BuildOrder { git_keys, gated: true, ..order_of(&object, &settings(), inputs) };
+    for job in render::objects(&object, &settings(), &order).jobs {
+        let pod = pod_of(job);
+        let volume = pod.volumes.iter().flatten().find(|volume| volume.name == "git-auth").and_then(|volume| volume.secret.clone());
+        let secret = volume.expect("a Secret");
+        assert_eq!(secret.secret_name.as_deref(), Some("db-app"));
+        let keys: Vec<_> = secret.items.iter().flatten().map(|item| (item.key.as_str(), item.path.as_str())).collect();
+        assert_eq!(keys, [("username", "username"), ("password", "password")]);
+        let with = containers(&pod).filter(|container| container.volume_mounts.iter().flatten().any(|mount| mount.name == "git-auth"));
+        assert_eq!(with.map(|container| container.name.as_str()).collect::<Vec<_>>(), ["source"]);
+    }
 }
