@@ -161,11 +161,11 @@ impl Controller {
         metrics.leads(leadership.clone());
         let (memory, woken) = Memory::new();
         let (memory, queue_changed) = (Arc::new(memory), Arc::new(Notify::new()));
+        let (places, bases) = (Places::default(), base_repositories(&settings));
         let (queue, stores) =
-            triggers::triggers(&client, namespace.as_deref(), base_repositories(&settings), memory.clone(), queue_changed.clone());
+            triggers::triggers(&client, namespace.as_deref(), bases, memory.clone(), places.clone(), queue_changed.clone());
         metrics.watch(stores.clone());
         let reporter = Reporter { controller: "gowindows".into(), instance: std::env::var("POD_NAME").ok() };
-        let places = Places::default();
         let bindings = settings.bindings();
         let cluster = Cluster { client, stores, memory, outside, git, registry, logins, bindings, namespace, places };
         let context = Arc::new(Context { cluster, settings, metrics, reporter, clock, leadership, pacing: Pacing::default() });

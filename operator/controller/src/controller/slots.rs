@@ -60,7 +60,7 @@ fn has_queue(context: &Context) -> bool {
 async fn give(context: &Context) -> bool {
     let Context { cluster, leadership, settings, clock, .. } = context;
     let now = clock();
-    let queue = match cluster.present_queue(now).await {
+    let queue = match cluster.present_queue().await {
         Ok(queue) => queue,
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "slots could not be counted");

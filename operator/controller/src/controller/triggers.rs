@@ -1,7 +1,7 @@
 //! Which events start a pass, and for which object?
 
 use super::pacing::WatchBackoff;
-use crate::observe::{Guarded, Memory, NodeStore, REFUSED_PODS, Stores, Watched};
+use crate::observe::{Guarded, Memory, NodeStore, Places, REFUSED_PODS, Stores, Watched};
 use crate::observe::{job_of_event, jobs_of_pod, object_of_job, seen_in, slim_event, target_key};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -35,6 +35,7 @@ pub(super) fn triggers(
     namespace: Option<&str>,
     bases: Vec<String>,
     memory: Arc<Memory>,
+    places: Places,
     queue_changed: Arc<Notify>,
 ) -> (Queue, Stores) {
     let all = watcher::Config::default();
@@ -52,12 +53,14 @@ pub(super) fn triggers(
         watcher::Event::InitDone => memory.keep_only(&there.everything().iter().filter_map(|image| image.uid()).collect()),
         watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
     };
+    let owned_by = images.clone();
+    let owners = move |event: &watcher::Event<Job>| places.follow(event, &owned_by);
     let (by_target, by_job, listed_by_job, refused) = (images.clone(), jobs.clone(), jobs.clone(), refusals.clone());
     let (of_images, of_jobs) = (queue_changed.clone(), queue_changed);
     let itself = |object: &Guarded| vec![ObjectRef::from_obj(object)];
     let queue = stream::select_all([
         looks(each(&images), image_events.inspect_ok(forget).inspect_ok(move |_| of_images.notify_one()), itself),
-        looks(each(&images), job_events.inspect_ok(move |_| of_jobs.notify_one()), named_by_annotation),
+        looks(each(&images), job_events.inspect_ok(owners).inspect_ok(move |_| of_jobs.notify_one()), named_by_annotation),
         looks(each(&images), pod_events, named_by_annotation),
         looks(each(&images), deployment_events, move |deployment| targeting(&by_target, deployment)),
         // Their watch has to list often, for the API server keeps no past of events; and nothing is decided by them.

@@ -33,21 +33,33 @@ pub(super) fn toolchain_said(output: &str) -> Option<(Reason, String)> {
 
 /// The first place in the source that the compiler names, with what is wrong there; else the first thing that was said.
 pub(super) fn first_place(output: &str) -> String {
-    // The compiler names places as path:line:column; everything else is the go command's own complaint.
+    // The compiler names places as path:line:column, the assembler as path:line; everything else is the go command's own complaint.
     let first = output.lines().find(|line| names_a_place(line));
     // It also says which package it is about, and where it worked when it could not tidy up.
-    let says_something = |line: &&str| !line.starts_with('#') && !line.starts_with("WORK=") && !line.trim().is_empty();
+    let says_something = |line: &&str| {
+        let noise = ["#", "WORK=", "go: no module dependencies to download"];
+        !noise.iter().any(|noise| line.starts_with(noise)) && !line.trim().is_empty()
+    };
     let first = first.or_else(|| output.lines().find(says_something));
     let first = first.unwrap_or("the compiler left no message");
     // The same place reads the same, whichever system compiled.
-    match first.split_once(".go:") {
-        Some((path, rest)) => clip(&format!("{}.go:{rest}", path.replace('\\', "/"))),
+    match place(first) {
+        Some((path, rest)) => clip(&format!("{}{rest}", path.replace('\\', "/"))),
         None => clip(first),
     }
 }
 
 pub(super) fn names_a_place(line: &str) -> bool {
-    line.split_once(".go:").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
+    place(line).is_some()
+}
+
+/// A line in two: the path of a source file, and what follows from its ending on.
+fn place(line: &str) -> Option<(&str, &str)> {
+    [".go:", ".s:"].into_iter().find_map(|ending| {
+        let at = line.find(ending)?;
+        let digit = line[at + ending.len()..].starts_with(|c: char| c.is_ascii_digit());
+        digit.then(|| line.split_at(at))
+    })
 }
 
 /// The compiler that is looked for in vain: `cgo: C compiler "gcc" not found: exec: "gcc": executable file not found in %PATH%`.
@@ -70,6 +82,14 @@ pub fn clip(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What Go 1.26 and BuildKit leave of a file for the assembler that includes one which is not there.
+    #[test]
+    fn the_assembler_names_places_too() {
+        let said = "go: no module dependencies to download\n# example.com/evil\n./leak_amd64.s:3: #include: open /a/.netrc: no such file or directory\nasm: assembly of ./leak_amd64.s failed\n";
+        assert_eq!(first_place(said), "./leak_amd64.s:3: #include: open /a/.netrc: no such file or directory");
+        assert_eq!(first_place("go: no module dependencies to download\nsomething else\n"), "something else");
+    }
 
     #[test]
     fn a_module_for_a_newer_go_names_the_field_and_both_releases() {
