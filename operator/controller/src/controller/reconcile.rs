@@ -154,6 +154,9 @@ async fn behind(world: &World, context: &Context) -> Result<Option<Duration>, Re
 
 /// Logs, counts and publishes what changed.
 async fn tell(world: &World, notices: &[Notice], context: &Context) {
+    if notices.is_empty() {
+        return;
+    }
     for notice in notices {
         tracing::info!(name = world.object.name_any(), namespace = world.object.namespace(), reason = notice.reason, "{}", notice.message);
     }
