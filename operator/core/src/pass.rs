@@ -16,7 +16,7 @@ use crate::{build, publish, rollout, source, status, tuning};
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_model::facts::World;
 use gowindows_model::plan::{Decision, Outcome, Plan, RolloutVerdict, SpecVerdict, Verdicts, Wish};
-use gowindows_model::question::Need;
+use gowindows_model::question::{Need, Question};
 use gowindows_model::request::{Refusal, Request, RunRequest};
 use gowindows_model::settings::Settings;
 use std::sync::Arc;
@@ -56,8 +56,8 @@ fn accepted(world: &World, request: Arc<Request>, settings: &Settings) -> Result
     let wish = tuning::wish(world, &request);
     let wanted = parts.take(build::inputs(world, &request, settings, &source, wish)?);
     let build = parts.take(build::decide(world, &request, settings, &source, &wanted)?);
-    let publish = parts.take(publish::decide(world, &request, settings, &build));
-    let rollout = parts.take(rollout::decide(world, &request.run, publish.good.as_ref(), wish)?);
+    let publish = parts.take(publish::decide(world, &request, settings, &build)?);
+    let rollout = parts.take(rollout::decide(world, &request.run, publish.good.as_ref(), build.published(), wish)?);
     parts.take(build::retention(world, request.keep, &build, publish.good.as_ref()));
     parts.would_refuse = would_refuse(world, &request);
     let verdicts = Verdicts { spec: SpecVerdict::Accepted(request), source, build, publish, rollout };
@@ -66,8 +66,11 @@ fn accepted(world: &World, request: Arc<Request>, settings: &Settings) -> Result
 
 /// What this pass has looked at and goes on, for the time of an upgrade.
 fn would_refuse(world: &World, request: &Request) -> Vec<String> {
-    let looked = request.git_login().is_some_and(|question| world.answers.asked.contains(&question));
-    world.answers.git_login.value().filter(|_| looked).and_then(|login| login.unbound.clone()).into_iter().collect()
+    let looked = |question: Option<Question>| question.is_some_and(|question| world.answers.asked.contains(&question));
+    let git = world.answers.git_login.value().filter(|_| looked(request.git_login())).and_then(|login| login.unbound.clone());
+    let modules = request.modules.secret.clone().map(|secret| Question::Modules { secret });
+    let modules = world.answers.modules.value().filter(|_| looked(modules)).and_then(|login| login.unbound.clone());
+    git.into_iter().chain(modules).collect()
 }
 
 /// A specification that cannot be carried out builds nothing new. Builds that have begun come to their end, and targets get what is
@@ -81,7 +84,7 @@ fn refused(world: &World, refusal: Refusal, settings: &Settings) -> Result<Plan,
     let mut rollout = RolloutVerdict::default();
     if let Some((run, image)) = &run {
         publish = parts.take(publish::go_on(world, run, settings, image.clone()));
-        rollout = parts.take(rollout::decide(world, run, publish.good.as_ref(), Wish::default())?);
+        rollout = parts.take(rollout::decide(world, run, publish.good.as_ref(), None, Wish::default())?);
     }
     let spec = SpecVerdict::Refused { refusal, run: run.map(|(run, _)| run) };
     let verdicts = Verdicts { spec, build, publish, rollout, ..Verdicts::default() };

@@ -2,7 +2,8 @@
 //! word of a host in it, as a Docker configuration and a netrc have.
 //!
 //! So a login is sent to a host only where the Secret itself names it (annotation [`ANNOTATION_HOSTS`]; whoever may write the Secret may say so),
-//! or the operator's settings do for all Secrets (`gitHosts`). A certificate authority alone is no login, and is sent nowhere.
+//! or the operator's settings do for all Secrets (`gitHosts`). A certificate authority alone is no login, and is sent nowhere. A netrc names hosts itself,
+//! but for its `default` entry.
 
 use gowindows_crds::names::ANNOTATION_HOSTS;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,24 @@ impl Bindings {
     }
 }
 
+impl Bindings {
+    /// Whether a netrc with a `default` entry may be used: curl, and so git, sends that to whichever host a go.mod leads to. In `Ok` is why it will not
+    /// be, where that is only told.
+    ///
+    /// # Errors
+    /// Why it is not used, and what to write.
+    pub fn check_default_entry(&self, field: &str, name: &str) -> Result<Option<String>, String> {
+        let what = "its netrc has a `default` entry, which names no host, so that its login goes to every host that a go.mod leads to";
+        let remedy = "Write `machine HOST` in its place, a line for each host";
+        match self.enforcement {
+            Enforcement::Enforce => Err(format!("{field}: Secret {name}: {what}. {remedy}.")),
+            Enforcement::Warn => {
+                Ok(Some(format!("{field}: Secret {name}: {what}: it will not be used any more once enforcement is Enforce. {remedy}.")))
+            }
+        }
+    }
+}
+
 /// Hosts that stand in an annotation already, for a line that people copy into a shell: short, and with nothing in it that a shell knows. Of
 /// others the line says nothing, and whoever copies it sees what he replaces.
 fn repeatable(hosts: &str) -> Option<&str> {
@@ -128,6 +147,15 @@ mod tests {
         ] {
             assert!(check(Some("git.example.com"), &[], Enforcement::Enforce, url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn an_entry_for_all_hosts_is_refused_or_told() {
+        let check = |enforcement| Bindings { git_hosts: vec![], enforcement }.check_default_entry("go.modules.secretRef", "modules-auth");
+        let refused = check(Enforcement::Enforce).expect_err("refused");
+        assert!(refused.starts_with("go.modules.secretRef: Secret modules-auth: ") && refused.contains("`machine HOST`"), "{refused}");
+        let told = check(Enforcement::Warn).expect("it goes on").expect("and is told");
+        assert!(told.contains("once enforcement is Enforce") && told.contains("`machine HOST`"), "{told}");
     }
 
     #[test]

@@ -223,7 +223,8 @@ impl Inputs {
 
     fn of(list: InputList) -> Result<Self, Uncanonical> {
         let json = serde_json::to_string(&Canonical::from(list.clone()))?;
-        let value = serde_json::to_value(Canonical::from(list.clone()))?;
+        let mut value = serde_json::to_value(list.hashed())?;
+        value.as_object_mut().map(|value| value.remove("revision"));
         let program = list.program()?;
         let passed_tests = list.passed_tests(&program)?;
         Ok(Self { fingerprint: list.fingerprint()?, json, value, program, passed_tests, list })
@@ -249,7 +250,7 @@ impl Inputs {
         &self.json
     }
 
-    /// The same as a value, for provenance.
+    /// What of them is hashed, for provenance: what is only told to people could have been edited.
     pub fn value(&self) -> &Value {
         &self.value
     }
@@ -277,8 +278,11 @@ impl InputList {
     }
 
     fn fingerprint(&self) -> Result<String, serde_json::Error> {
-        let unnamed = Self { revision: String::new(), base_choice: None, source: self.source.unnamed(), ..self.clone() };
-        hash(&Canonical::from(unnamed))
+        hash(&self.hashed())
+    }
+
+    fn hashed(&self) -> Canonical {
+        Self { revision: String::new(), base_choice: None, source: self.source.unnamed(), ..self.clone() }.into()
     }
 
     fn program(&self) -> Result<String, serde_json::Error> {

@@ -1,5 +1,6 @@
 //! How is the outside world asked? The traits that `clients` implement and that a simulation replaces.
 
+use crate::attest::Testimony;
 use crate::call_error::CallError;
 use crate::facts::{Attested, Published, ResolvedBase, Revision};
 use crate::plan::Attestation;
@@ -64,6 +65,15 @@ pub trait Registry: Send + Sync {
         author: Author,
         secret: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<Option<Published>, CallError>>;
+
+    /// What the provenance of a digest tells: with the data of a Secret that holds a key, only what was signed with it.
+    fn provenance<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a str,
+        secret: Option<&'a SecretData>,
+        key: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Vec<Testimony>, CallError>>;
 
     /// Points tags at a digest: a write, kept here because it is the same client with the same credentials.
     fn tag<'a>(

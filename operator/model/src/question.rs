@@ -66,6 +66,15 @@ pub enum Question {
         /// Who wrote it.
         author: Author,
     },
+    /// What does the provenance of this digest tell?
+    Provenance {
+        /// Where.
+        repository: Repository,
+        /// The digest.
+        digest: String,
+        /// Name of the Secret whose key must have signed it; none: whatever is attached is taken.
+        key: Option<String>,
+    },
 }
 
 /// Questions that must be answered before a decision can be taken.

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use gowindows_clients::attest::BUNDLE;
 use gowindows_clients::oci::{Credentials, OciRegistry, Registry, parse_reference};
 use gowindows_crds::conditions::Reason;
-use gowindows_model::attest::{Provenance, STATEMENT, Witness};
+use gowindows_model::attest::{Program, Provenance, STATEMENT, Testimony, Witness};
 use gowindows_model::facts::Attested;
 use gowindows_model::plan::Attestation;
 use gowindows_model::ports::{Registry as _, SecretData};
@@ -95,10 +95,14 @@ fn provenance() -> Provenance {
         program_of: None,
         engine: Some("Go".into()),
         repository: "https://git.example.com/shop.git".into(),
-        reference: "main".into(),
+        reference: Some("main".into()),
         commit: "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567".into(),
         parameters: json!({"compile": {"package": "."}}),
         fingerprint: "f00".into(),
+        image: "registry.example.com/shop".into(),
+        object: "team/shop".into(),
+        program: Some(Program { inputs: "9f".into(), sha256: "e".repeat(64) }),
+        tests: None,
         bases: vec![format!("registry.example.com/nanoserver:ltsc2022@sha256:{}", "b".repeat(64))],
         toolchain: Some(format!("registry.example.com/golang@sha256:{}", "c".repeat(64))),
         step_image: "registry.example.com/gowindows:1".into(),
@@ -128,7 +132,7 @@ async fn signs_and_is_believed(real: &RealRegistry) -> Result<()> {
     ensure!(!cosign.verifies("ours", &images[0]).await?, "nothing is signed yet");
 
     // Without the Job that built it nothing is signed.
-    let unseen = Attestation { digests: digests.clone(), sbom: None, provenance: None };
+    let unseen = Attestation { digests: digests.clone(), fingerprint: "f00".into(), sbom: None, provenance: None };
     let refused = client.attest(&repository, &unseen, None, Some(&ours)).await;
     ensure!(refused.as_ref().is_err_and(|error| error.reason == Reason::NotWitnessed), "{refused:?}");
     ensure!(count(&door, &digests[0], BUNDLE).await? == 0);
@@ -197,7 +201,7 @@ async fn without_a_key_provenance_is_attached_and_found_again() -> Result<()> {
     let client = OciRegistry::new(door.settings());
     let repository = format!("{}/{repository}", door.host);
     let digests = digests(&door).await?;
-    let unseen = Attestation { digests: digests.clone(), sbom: None, provenance: None };
+    let unseen = Attestation { digests: digests.clone(), fingerprint: "f00".into(), sbom: None, provenance: None };
     let nothing = client.attest(&repository, &unseen, None, None).await;
     ensure!(nothing == Ok(Attested::default()), "nobody can say: {nothing:?}");
     let seen = Attestation { provenance: Some(provenance()), ..unseen.clone() };
@@ -212,12 +216,60 @@ async fn without_a_key_provenance_is_attached_and_found_again() -> Result<()> {
     Ok(())
 }
 
+/// R3 of the audit: what this key has signed of one image is no signature of others, whatever tag leads to it.
+async fn is_held_against_what_was_signed(real: &RealRegistry) -> Result<()> {
+    let cosign = Cosign::new().await?;
+    let (door, key, other) = (real.door().await?, cosign.key("ours").await?, cosign.key("other").await?);
+    let client = OciRegistry::new(door.settings());
+    let repository = format!("{}/{REPOSITORY}", door.host);
+    let digests = digests(&door).await?;
+    let unseen =
+        |fingerprint: &str| Attestation { digests: digests.clone(), fingerprint: fingerprint.into(), sbom: None, provenance: None };
+    let told = |key: Option<SecretData>| {
+        let (client, repository, digest) = (&client, &repository, &digests[0]);
+        async move { client.provenance(repository, digest, None, key.as_ref()).await.map_err(|error| anyhow::anyhow!("{error:?}")) }
+    };
+    ensure!(told(None).await?.is_empty() && told(Some(key.clone())).await?.is_empty(), "nothing is attached yet");
+
+    // Provenance that nobody signed, and that somebody else has signed, is there as well.
+    let written = Attestation { provenance: Some(provenance()), ..unseen("f00") };
+    for stranger in [None, Some(&other)] {
+        client.attest(&repository, &written, None, stranger).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    }
+    ensure!(told(Some(key.clone())).await?.is_empty() && told(None).await?.len() == 1);
+    let refused = client.attest(&repository, &unseen("f00"), None, Some(&key)).await;
+    ensure!(refused.as_ref().is_err_and(|error| error.reason == Reason::NotWitnessed), "{refused:?}");
+
+    client.attest(&repository, &written, None, Some(&key)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let testimony = Testimony::of(&provenance().predicate(None)).context("ours")?;
+    ensure!(told(Some(key.clone())).await? == [testimony], "what was written is read");
+    ensure!(client.attest(&repository, &unseen("f00"), None, Some(&key)).await.is_ok(), "it is of these inputs");
+    let refused = client.attest(&repository, &unseen("f01"), None, Some(&key)).await;
+    ensure!(refused.as_ref().is_err_and(|error| error.reason == Reason::NotWitnessed), "and of no others: {refused:?}");
+
+    // The same image for another object has provenance of its own beside it.
+    let before = count(&door, &digests[0], BUNDLE).await?;
+    let elsewhere = Provenance { object: "team/other".into(), ..provenance() };
+    let second = Attestation { provenance: Some(elsewhere), ..unseen("f00") };
+    for _ in 0..2 {
+        client.attest(&repository, &second, None, Some(&key)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    }
+    ensure!(count(&door, &digests[0], BUNDLE).await? == before + 1 && told(Some(key)).await?.len() == 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_signed_of_one_image_is_not_said_of_another() -> Result<()> {
+    is_held_against_what_was_signed(&RealRegistry::start().await?).await.context("without the referrers API")?;
+    is_held_against_what_was_signed(&RealRegistry::start_listing(false).await?).await.context("with it")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_cannot_be_used_is_told_by_name_and_not_by_content() -> Result<()> {
     let real = RealRegistry::start().await?;
     let (door, cosign) = (real.door().await?, Cosign::new().await?);
     let client = OciRegistry::new(door.settings());
-    let attestation = Attestation { digests: digests(&door).await?, sbom: None, provenance: Some(provenance()) };
+    let attestation = Attestation { digests: digests(&door).await?, fingerprint: "f00".into(), sbom: None, provenance: Some(provenance()) };
     let mut key = cosign.key("ours").await?;
     key.insert("cosign.password".into(), b"hunter2".to_vec());
     let error = client.attest(&format!("{}/{REPOSITORY}", door.host), &attestation, None, Some(&key)).await;

@@ -5,6 +5,7 @@ use crate::stage::{Stage, outside_lane};
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::{BinaryStatus, ImageStatus, PlatformStatus, PullBytes};
+use gowindows_model::attest::Testimony;
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Attested, Published, ResolvedBase, Revision};
 use gowindows_model::plan::Attestation;
@@ -61,10 +62,8 @@ struct State {
     images: BTreeMap<String, Pushed>,
     /// Digests that were deleted since.
     deleted: BTreeSet<String>,
-    /// Digests that have provenance.
-    told: BTreeSet<String>,
-    /// Digests that are signed.
-    signed: BTreeSet<String>,
+    /// By digest: what its provenance tells, and whether that is signed.
+    told: BTreeMap<String, Vec<(bool, Testimony)>>,
     /// Commits whose tests have passed.
     passed: BTreeSet<String>,
     commits: u64,
@@ -171,7 +170,7 @@ impl Outside {
 
     /// Whether a digest is signed.
     pub fn signed(&self, digest: &str) -> bool {
-        self.state().signed.contains(digest)
+        self.state().told.get(digest).is_some_and(|told| told.iter().any(|(signed, _)| *signed))
     }
 
     /// Whether git answers.
@@ -266,6 +265,23 @@ impl Registry for Reached {
         })
     }
 
+    fn provenance<'a>(
+        &'a self,
+        _: &'a str,
+        digest: &'a str,
+        _: Option<&'a SecretData>,
+        key: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Vec<Testimony>, CallError>> {
+        Box::pin(async move {
+            self.travel(&format!("provenance {digest}")).await;
+            self.0.outside.registry_trouble()?;
+            has_key(key)?;
+            let state = self.0.outside.state();
+            let told = state.told.get(digest).into_iter().flatten();
+            Ok(told.filter(|(signed, _)| *signed == key.is_some()).map(|(_, told)| told.clone()).collect())
+        })
+    }
+
     fn tag<'a>(
         &'a self,
         repository: &'a str,
@@ -314,28 +330,36 @@ impl Registry for Reached {
             if self.0.outside.served(&digest).is_none() {
                 return Err(CallError { reason: Reason::RegistryInvalid, message: format!("There is no {digest}.") });
             }
+            has_key(key)?;
             let mut state = self.0.outside.state();
-            if attestation.provenance.is_some() {
-                state.told.insert(digest.clone());
-            }
-            if key.is_some_and(|data| !data.contains_key("cosign.key")) {
-                return Err(CallError { reason: Reason::SecretInvalid, message: "The Secret has no key.".into() });
-            }
-            if key.is_some() && !state.signed.contains(&digest) {
-                if attestation.provenance.is_none() {
-                    return Err(CallError { reason: Reason::NotWitnessed, message: format!("Nobody saw {digest} being built.") });
+            let told = state.told.entry(digest.clone()).or_default();
+            let written = attestation.provenance.as_ref().and_then(|provenance| Testimony::of(&provenance.predicate(None)));
+            let is_it = |(signed, known): &(bool, Testimony)| {
+                let same = written.as_ref().map_or(known.fingerprint == attestation.fingerprint, |written| known.agrees(written));
+                *signed == key.is_some() && same
+            };
+            if !told.iter().any(is_it) {
+                match written {
+                    Some(written) => told.push((key.is_some(), written)),
+                    None if key.is_none() => {}
+                    None => return Err(CallError { reason: Reason::NotWitnessed, message: format!("Nobody saw {digest} being built.") }),
                 }
-                state.signed.insert(digest.clone());
             }
+            let provenance = told.iter().any(|(signed, _)| *signed == key.is_some());
             let named = |there: bool, what: &str| {
                 there.then(|| format!("sha256:{what}{:0>60}", digest.trim_start_matches("sha256:").get(..60).unwrap_or_default()))
             };
-            Ok(Attested {
-                sbom: named(true, "0001"),
-                provenance: named(state.told.contains(&digest), "0002"),
-                signature: named(key.is_some(), "0003"),
-            })
+            Ok(Attested { sbom: named(true, "0001"), provenance: named(provenance, "0002"), signature: named(key.is_some(), "0003") })
         })
+    }
+}
+
+fn has_key(key: Option<&SecretData>) -> Result<(), CallError> {
+    match key {
+        Some(data) if !data.contains_key("cosign.key") => {
+            Err(CallError { reason: Reason::SecretInvalid, message: "The Secret has no key.".into() })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What the operator says of an image: found at the registry, or written there.
 //!
-//! Whoever may push can attach things. With a key, only what was signed with it counts; without one, provenance is what its
-//! Job makes it, byte for byte, or whatever is there where the Job is gone.
+//! Whoever may push can attach things, and move what this key has signed of one image under the tag of another. With a key, only provenance counts
+//! that was signed with it and is of these inputs; without one, it is what its Job makes it, byte for byte, or whatever is there where the Job is
+//! gone.
 
 use super::{OciError, Reference, Registry, at_digest};
 use crate::attest::{BUNDLE, Bundle, SigningKey};
 use gowindows_crds::conditions::Reason;
-use gowindows_model::attest::{Predicate, STATEMENT, Statement};
+use gowindows_model::attest::{Predicate, STATEMENT, Statement, Testimony};
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::Attested;
 use gowindows_model::plan::Attestation;
@@ -61,6 +62,25 @@ pub(super) async fn attest(
     Ok(attested)
 }
 
+/// What the provenance of a digest tells: with a key what was signed with it, else whatever is attached.
+pub(super) async fn testimonies(
+    registry: &Registry,
+    repository: &Reference,
+    digest: &Digest,
+    key: Option<&SigningKey>,
+) -> Result<Vec<Testimony>, CallError> {
+    // What it is an image of is not asked: only its digest is looked for.
+    let subject = Subject { registry, repository, descriptor: Descriptor::new("", digest.clone(), 0) };
+    let said = match key {
+        Some(key) => subject.said(BUNDLE, PREDICATE_OF_BUNDLE, Predicate::Provenance, |bytes| Bundle::verify(bytes, key).ok()).await?,
+        None => {
+            let plain = |bytes: &[u8]| serde_json::from_slice(bytes).ok();
+            subject.said(STATEMENT, PREDICATE_OF_STATEMENT, Predicate::Provenance, plain).await?
+        }
+    };
+    Ok(said.iter().filter_map(|(_, statement)| Testimony::of(statement.predicate())).collect())
+}
+
 /// The digests that an index lists.
 fn parts_of(document: &[u8]) -> Result<Vec<String>, OciError> {
     match Document::parse(document).map_err(|error| OciError::local("attest the image", error))? {
@@ -77,7 +97,15 @@ impl Subject<'_> {
         let provenance = match (key, &attestation.provenance) {
             (Some(key), written) => {
                 let content = written.as_ref().map(|provenance| provenance.predicate(bill.as_ref()));
-                self.signed(Predicate::Provenance, content, key).await?
+                let wanted = content.as_ref().and_then(Testimony::of);
+                // Where nobody can say more, what a version before has signed of these inputs is enough.
+                let of_these = |told: Testimony| match &wanted {
+                    Some(wanted) => told.agrees(wanted),
+                    None => told.fingerprint == attestation.fingerprint,
+                };
+                let is_it = |statement: &Statement| Testimony::of(statement.predicate()).is_some_and(of_these);
+                let signed = self.signed(Predicate::Provenance, content.clone(), is_it, key).await?;
+                Some(signed.ok_or_else(|| self.not_witnessed())?)
             }
             (None, Some(provenance)) => Some(self.unsigned(provenance.predicate(bill.as_ref())).await?),
             (None, None) => {
@@ -91,7 +119,7 @@ impl Subject<'_> {
             None => None,
             Some(key) => {
                 let content = attestation.provenance.as_ref().map(|_| json!({}));
-                let signature = self.signed(Predicate::Published, content, key).await?;
+                let signature = self.signed(Predicate::Published, content, |_| true, key).await?;
                 Some(signature.ok_or_else(|| self.not_witnessed())?)
             }
         };
@@ -99,19 +127,18 @@ impl Subject<'_> {
         Ok(Attested { sbom: text(bill), provenance: text(provenance), signature: text(signature) })
     }
 
-    /// The newest statement that this key has signed; otherwise one with this content, if there is any.
-    async fn signed(&self, predicate: Predicate, content: Option<Value>, key: &SigningKey) -> Result<Option<Digest>, CallError> {
+    /// The first statement that this key has signed and that is wanted; otherwise one with this content, if there is any.
+    async fn signed(
+        &self,
+        predicate: Predicate,
+        content: Option<Value>,
+        is_wanted: impl Fn(&Statement) -> bool,
+        key: &SigningKey,
+    ) -> Result<Option<Digest>, CallError> {
         let subject = &self.descriptor.digest;
-        let listed = self.listed(BUNDLE).await?;
-        for entry in listed.iter().filter(|entry| is(entry, PREDICATE_OF_BUNDLE, predicate)).take(MOST) {
-            match self.registry.attached(self.repository, entry, subject, LARGEST).await {
-                Ok(bytes) if Bundle::verify(&bytes, key).is_ok_and(|statement| statement.says(subject, predicate)) => {
-                    return Ok(Some(entry.digest.clone()));
-                }
-                // Somebody else's, or listed and gone.
-                Ok(_) | Err(OciError::Invalid { .. } | OciError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let said = self.said(BUNDLE, PREDICATE_OF_BUNDLE, predicate, |bytes| Bundle::verify(bytes, key).ok()).await?;
+        if let Some((digest, _)) = said.into_iter().find(|(_, statement)| is_wanted(statement)) {
+            return Ok(Some(digest));
         }
         let Some(content) = content else { return Ok(None) };
         let unusable =
@@ -120,6 +147,30 @@ impl Subject<'_> {
         let bytes = bundle.to_bytes().map_err(|error| OciError::local("write a bundle", error))?;
         let annotations = [(CONTENT_OF_BUNDLE, "dsse-envelope"), (PREDICATE_OF_BUNDLE, predicate.uri())];
         self.attach(BUNDLE, bytes, annotations).await.map(Some)
+    }
+
+    /// What is said of this digest, as far as it can be read, each with the digest of what says it. Those after the first few are not looked at.
+    async fn said(
+        &self,
+        kind: &str,
+        annotation: &str,
+        predicate: Predicate,
+        read: impl Fn(&[u8]) -> Option<Statement>,
+    ) -> Result<Vec<(Digest, Statement)>, CallError> {
+        let subject = &self.descriptor.digest;
+        let mut said = Vec::new();
+        for entry in self.listed(kind).await?.iter().filter(|entry| is(entry, annotation, predicate)).take(MOST) {
+            match self.registry.attached(self.repository, entry, subject, LARGEST).await {
+                Ok(bytes) => {
+                    let statement = read(&bytes).filter(|statement| statement.says(subject, predicate));
+                    said.extend(statement.map(|statement| (entry.digest.clone(), statement)));
+                }
+                // Somebody else's, or listed and gone.
+                Err(OciError::Invalid { .. } | OciError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(said)
     }
 
     async fn unsigned(&self, content: Value) -> Result<Digest, CallError> {
@@ -148,7 +199,7 @@ impl Subject<'_> {
 
     fn not_witnessed(&self) -> CallError {
         let message = format!(
-            "{} is not signed: it has no signature of this key, and no build Job shows that this operator built it. The gowindows.dev/rebuild order builds and signs it.",
+            "{} is not signed: no provenance that this key has signed says that it is of these inputs, and no build Job shows that this operator built it. The gowindows.dev/rebuild order builds and signs it.",
             self.descriptor.digest
         );
         CallError { reason: Reason::NotWitnessed, message }

@@ -7,6 +7,7 @@ use crate::attest::SigningKey;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
+use gowindows_model::attest::Testimony;
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Attested, Published, ResolvedBase};
 use gowindows_model::plan::Attestation;
@@ -93,6 +94,21 @@ impl gowindows_model::ports::Registry for OciRegistry {
         .boxed()
     }
 
+    fn provenance<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a str,
+        secret: Option<&'a SecretData>,
+        key: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Vec<Testimony>, CallError>> {
+        async move {
+            let (repository, registry, digest) = (parse_reference(repository)?, self.open(secret)?, parse_digest(digest)?);
+            let key = open_key(key).await?;
+            super::attest::testimonies(&registry, &repository, &digest, key.as_ref()).await
+        }
+        .boxed()
+    }
+
     fn tag<'a>(
         &'a self,
         repository: &'a str,
@@ -101,10 +117,7 @@ impl gowindows_model::ports::Registry for OciRegistry {
         secret: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<(), CallError>> {
         async move {
-            let (repository, registry) = (parse_reference(repository)?, self.open(secret)?);
-            let digest: Digest = digest
-                .parse()
-                .map_err(|_| CallError { reason: Reason::RegistryInvalid, message: format!("{digest:?} is not a digest.") })?;
+            let (repository, registry, digest) = (parse_reference(repository)?, self.open(secret)?, parse_digest(digest)?);
             let image = at_digest(&repository, &digest);
             for tag in tags {
                 registry.tag(&image, &digest, tag).await?;
@@ -123,10 +136,7 @@ impl gowindows_model::ports::Registry for OciRegistry {
     ) -> BoxFuture<'a, Result<Attested, CallError>> {
         async move {
             let (repository, registry) = (parse_reference(repository)?, self.open(secret)?);
-            let key = match key.cloned() {
-                None => None,
-                Some(data) => Some(open_key(data).await?),
-            };
+            let key = open_key(key).await?;
             super::attest::attest(&registry, &repository, attestation, key.as_ref()).await
         }
         .boxed()
@@ -134,11 +144,16 @@ impl gowindows_model::ports::Registry for OciRegistry {
 }
 
 /// An encrypted key takes a while, and nobody else should wait for it.
-async fn open_key(data: SecretData) -> Result<SigningKey, CallError> {
+async fn open_key(data: Option<&SecretData>) -> Result<Option<SigningKey>, CallError> {
+    let Some(data) = data.cloned() else { return Ok(None) };
     let invalid =
         |what: String| CallError { reason: Reason::SecretInvalid, message: format!("The Secret of signing.keySecretRef {what}.") };
     let opened = tokio::task::spawn_blocking(move || SigningKey::from_secret(&data)).await;
-    opened.map_err(|error| invalid(format!("could not be opened: {error}")))?.map_err(|error| invalid(error.to_string()))
+    opened.map_err(|error| invalid(format!("could not be opened: {error}")))?.map(Some).map_err(|error| invalid(error.to_string()))
+}
+
+fn parse_digest(digest: &str) -> Result<Digest, CallError> {
+    digest.parse().map_err(|_| CallError { reason: Reason::RegistryInvalid, message: format!("{digest:?} is not a digest.") })
 }
 
 fn not_a_base(error: BaseError) -> CallError {

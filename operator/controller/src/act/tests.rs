@@ -10,6 +10,7 @@ use gowindows_core::status::Notice;
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::v1alpha1::GoWindowsImageStatus;
 use gowindows_model::access::Access;
+use gowindows_model::attest::Testimony;
 use gowindows_model::binding::Bindings;
 use gowindows_model::facts::{Nodes, Published, ResolvedBase, Revision};
 use gowindows_model::plan::Aspect;
@@ -61,6 +62,16 @@ impl Registry for Nobody {
         _: Author,
         _: Option<&'a SecretData>,
     ) -> BoxFuture<'a, Result<Option<Published>, CallError>> {
+        panic!("a registry is asked")
+    }
+
+    fn provenance<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<&'a SecretData>,
+        _: Option<&'a SecretData>,
+    ) -> BoxFuture<'a, Result<Vec<Testimony>, CallError>> {
         panic!("a registry is asked")
     }
 
@@ -196,7 +207,7 @@ async fn a_failure_ends_the_steps_of_its_aspect_and_what_depends_on_it() {
             name: "registry.example.com/shop".into(),
             access: Access::Secret { field: "image.pushSecretRef", name: "push".into() },
         },
-        attestation: Box::new(Attestation { digests: vec![], sbom: None, provenance: None }),
+        attestation: Box::new(Attestation { digests: vec![], fingerprint: String::new(), sbom: None, provenance: None }),
         key: Some("key".into()),
     };
     let guarded = |step: Step| Step { after: Some(Guard::Signed), ..step };

@@ -7,6 +7,7 @@ use super::{Cluster, Guarded};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_model::access::Repository;
+use gowindows_model::attest::Testimony;
 use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Answers, Revision, Seen, World};
 use gowindows_model::ports::SecretData;
@@ -49,6 +50,22 @@ impl Cluster {
         })
         .await
     }
+
+    /// Which of the two Secrets is at fault the registry's client says.
+    async fn provenance(
+        &self,
+        namespace: &str,
+        repository: &Repository,
+        digest: &str,
+        key: Option<&str>,
+    ) -> Result<Vec<Testimony>, CallError> {
+        let Repository { name, access } = repository;
+        let asked = async {
+            let (secret, key) = (self.key(namespace, access).await?, self.signing_secret(namespace, key).await?);
+            self.registry.provenance(name, digest, secret.as_ref(), key.as_ref()).await
+        };
+        in_time(name, self.outside.at_host(name, asked)).await.inspect_err(|error| self.refused(access, error))
+    }
 }
 
 impl Asker<'_> {
@@ -77,6 +94,10 @@ impl Asker<'_> {
                 let read = |secret: Option<SecretData>| async move { registry.published(name, tag, *author, secret.as_ref()).await };
                 let call = cluster.with_access(namespace, name, access, read);
                 self.ask(&books.published, page, answers.published.entry(tag.clone()).or_default(), call).await;
+            }
+            Question::Provenance { repository, digest, key } => {
+                let call = cluster.provenance(namespace, repository, digest, key.as_deref());
+                self.ask(&books.provenance, page, answers.provenance.entry(digest.clone()).or_default(), call).await;
             }
             Question::Builder { secret } => {
                 self.ask(&books.usable, page, &mut answers.builder, cluster.builder(namespace, secret)).await;

@@ -29,6 +29,7 @@ impl Page {
             Question::Source { secret, .. } => secret.is_none(),
             Question::Digest { access, .. } | Question::Base { access, .. } => !matches!(access, Access::Secret { .. }),
             Question::Published { repository, .. } => !matches!(repository.access, Access::Secret { .. }),
+            Question::Provenance { repository, key, .. } => key.is_none() && !matches!(repository.access, Access::Secret { .. }),
             Question::GitLogin { .. }
             | Question::Workspace { .. }
             | Question::CacheClaim { .. }
@@ -47,7 +48,7 @@ impl Page {
         match &self.question {
             Question::Source { url, .. } => url,
             Question::Digest { reference, .. } | Question::Base { reference, .. } => reference,
-            Question::Published { repository, .. } => &repository.name,
+            Question::Published { repository, .. } | Question::Provenance { repository, .. } => &repository.name,
             Question::GitLogin { .. }
             | Question::Workspace { .. }
             | Question::CacheClaim { .. }
@@ -67,6 +68,7 @@ impl Page {
             Question::Source { .. } => Duration::from_secs(2),
             Question::Digest { .. } | Question::Base { .. } => Duration::from_secs(10),
             Question::Published { .. }
+            | Question::Provenance { .. }
             | Question::GitLogin { .. }
             | Question::Workspace { .. }
             | Question::CacheClaim { .. }

@@ -1,11 +1,12 @@
 //! Can the Secrets be used that build pods mount and that nothing else reads before? A pod that mounts what is absent waits in silence.
 
 use super::answers::in_time;
-use super::{Cluster, netrc, secrets};
+use super::netrc::{self, Netrc};
+use super::{Cluster, secrets};
 use gowindows_crds::GoWindowsImage;
 use gowindows_crds::conditions::Reason;
 use gowindows_model::call_error::CallError;
-use gowindows_model::facts::{Build, BuildState, Failure};
+use gowindows_model::facts::{Build, BuildState, Failure, ModulesLogin};
 use gowindows_model::go::credentials::{AUTHORITY, Credentials, NETRC};
 use gowindows_model::ports::SecretData;
 use gowindows_model::redact::redact;
@@ -30,9 +31,16 @@ impl Cluster {
     }
 
     /// What the Secret with credentials for modules has.
-    pub(super) async fn modules(&self, namespace: &str, secret: &str) -> Result<Credentials, CallError> {
+    pub(super) async fn modules(&self, namespace: &str, secret: &str) -> Result<ModulesLogin, CallError> {
         let data = self.named(namespace, MODULES_SECRET, secret).await?;
-        credentials(&data).map_err(|problem| invalid(MODULES_SECRET, secret, problem))
+        let credentials = credentials(&data).map_err(|problem| invalid(MODULES_SECRET, secret, problem))?;
+        let refused = |message| CallError { reason: Reason::SecretUnbound, message };
+        let unbound = if netrc::read(text(&data, NETRC)).has_default {
+            self.bindings.check_default_entry(MODULES_SECRET, secret).map_err(refused)?
+        } else {
+            None
+        };
+        Ok(ModulesLogin { credentials, unbound })
     }
 
     /// Takes the passwords of modules out of what failed builds have left. Where the Secret cannot be read, what looks like one is out already.
@@ -45,7 +53,8 @@ impl Cluster {
         }
         let namespace = object.namespace().unwrap_or_default();
         let Ok(data) = self.named(&namespace, MODULES_SECRET, &secret.name).await else { return };
-        let passwords = netrc::passwords(text(&data, NETRC));
+        let Netrc { mut passwords, of_all, .. } = netrc::read(text(&data, NETRC));
+        passwords.extend(of_all);
         for failure in &mut failures {
             failure.message = redact(&failure.message, &passwords);
             failure.log_tail = failure.log_tail.take().map(|tail| redact(&tail, &passwords));
@@ -71,7 +80,7 @@ fn credentials(data: &SecretData) -> Result<Credentials, &'static str> {
         () if !data.contains_key(NETRC) => {
             Err("it has no key `netrc`; put a netrc file there, with a line such as `machine git.example.com login NAME password TOKEN`")
         }
-        () if netrc::passwords(text(data, NETRC)).is_empty() => Err(
+        () if netrc::read(text(data, NETRC)).passwords.is_empty() => Err(
             "its `netrc` has no machine with a login and a password; write a line such as `machine git.example.com login NAME password TOKEN`",
         ),
         () if authority && !text(data, AUTHORITY).contains("-----BEGIN CERTIFICATE-----") => {

@@ -179,8 +179,8 @@ pub(super) fn source_key(object: &GoWindowsImage) -> String {
     let image = &object.spec.image;
     let pull = image.base.as_ref().and_then(|base| base.pull_secret_ref.as_ref());
     let modules = object.spec.go.as_ref().and_then(|go| go.modules.as_ref()?.secret_ref.as_ref());
-    serde_json::to_string(&(&object.spec.source, &image.repository, &image.push_secret_ref, &image.identity, pull, modules))
-        .unwrap_or_default()
+    let image = (&image.repository, &image.push_secret_ref, &image.identity);
+    serde_json::to_string(&(&object.spec.source, image, pull, modules, &object.spec.signing)).unwrap_or_default()
 }
 
 /// Under what an object is found by a target.

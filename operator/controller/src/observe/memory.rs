@@ -3,8 +3,8 @@
 use super::Guarded;
 use super::books::{Book, Page};
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use gowindows_model::facts::{Answers, GitLogin, Published, ResolvedBase, Revision};
-use gowindows_model::go::credentials::Credentials;
+use gowindows_model::attest::Testimony;
+use gowindows_model::facts::{Answers, GitLogin, ModulesLogin, Published, ResolvedBase, Revision};
 use gowindows_model::question::Question;
 use kube::runtime::reflector::ObjectRef;
 use std::collections::{HashMap, HashSet};
@@ -30,8 +30,9 @@ pub(super) struct Books {
     pub(super) digests: Book<String>,
     pub(super) bases: Book<ResolvedBase>,
     pub(super) usable: Book<()>,
-    pub(super) modules: Book<Credentials>,
+    pub(super) modules: Book<ModulesLogin>,
     pub(super) published: Book<Option<Published>>,
+    pub(super) provenance: Book<Vec<Testimony>>,
 }
 
 /// What one object follows.
@@ -125,6 +126,7 @@ impl Books {
             Question::Digest { reference, .. } => drop(answers.digests.insert(reference.clone(), self.digests.seen(page))),
             Question::Base { reference, .. } => drop(answers.bases.insert(reference.clone(), self.bases.seen(page))),
             Question::Published { tag, .. } => drop(answers.published.insert(tag.clone(), self.published.seen(page))),
+            Question::Provenance { digest, .. } => drop(answers.provenance.insert(digest.clone(), self.provenance.seen(page))),
             Question::Builder { .. } => answers.builder = self.usable.seen(page),
             Question::Workspace { .. } => answers.workspace = self.usable.seen(page),
             Question::CacheClaim { .. } => answers.cache_claim = self.usable.seen(page),
@@ -139,6 +141,7 @@ impl Books {
             Question::Digest { .. } => self.digests.follow(page, uid, object),
             Question::Base { .. } => self.bases.follow(page, uid, object),
             Question::Published { .. } => self.published.follow(page, uid, object),
+            Question::Provenance { .. } => self.provenance.follow(page, uid, object),
             Question::Builder { .. } | Question::Workspace { .. } | Question::CacheClaim { .. } => self.usable.follow(page, uid, object),
             Question::Modules { .. } => self.modules.follow(page, uid, object),
         }
@@ -151,6 +154,7 @@ impl Books {
             Question::Digest { .. } => self.digests.leave(page, uid),
             Question::Base { .. } => self.bases.leave(page, uid),
             Question::Published { .. } => self.published.leave(page, uid),
+            Question::Provenance { .. } => self.provenance.leave(page, uid),
             Question::Builder { .. } | Question::Workspace { .. } | Question::CacheClaim { .. } => self.usable.leave(page, uid),
             Question::Modules { .. } => self.modules.leave(page, uid),
         }

@@ -1,8 +1,19 @@
 //! Which logins does a netrc file hold, as the go command reads it (`cmd/go/internal/auth`)?
 
-/// The passwords of a netrc file, one for each machine that has a login and a password.
-pub(super) fn passwords(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
+/// The logins of a netrc file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Netrc<'a> {
+    /// The passwords, one for each machine that has a login and a password.
+    pub(super) passwords: Vec<&'a str>,
+    /// Those of an entry for every other machine, which the go command passes over and git does not.
+    pub(super) of_all: Vec<&'a str>,
+    /// There is such an entry.
+    pub(super) has_default: bool,
+}
+
+/// Reads a netrc file.
+pub(super) fn read(text: &str) -> Netrc<'_> {
+    let mut netrc = Netrc::default();
     let (mut machine, mut login, mut password) = (false, false, None);
     let mut in_macro = false;
     for line in text.lines() {
@@ -10,22 +21,28 @@ pub(super) fn passwords(text: &str) -> Vec<&str> {
             in_macro = !line.is_empty();
             continue;
         }
-        let words: Vec<&str> = line.split_whitespace().collect();
-        for pair in words.chunks_exact(2) {
-            match pair[0] {
+        let mut words = line.split_whitespace();
+        while let Some(word) = words.next() {
+            if word == "default" {
+                (netrc.has_default, machine, login, password) = (true, false, false, None);
+                continue;
+            }
+            let Some(value) = words.next() else { break };
+            match word {
                 "machine" => (machine, login, password) = (true, false, None),
                 "login" => login = true,
-                "password" => password = Some(pair[1]),
+                "password" if netrc.has_default && !machine => netrc.of_all.push(value),
+                "password" => password = Some(value),
                 "macdef" => in_macro = true,
                 _ => {}
             }
             if let Some(whole) = password.filter(|_| machine && login) {
-                found.push(whole);
+                netrc.passwords.push(whole);
                 (machine, login, password) = (false, false, None);
             }
         }
     }
-    found
+    netrc
 }
 
 #[cfg(test)]
@@ -46,7 +63,23 @@ mod tests {
             ("", &[]),
         ];
         for (text, expected) in table {
-            assert_eq!(passwords(text), expected, "{text:?}");
+            assert_eq!(read(text).passwords, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_for_every_machine_is_seen_wherever_it_stands() {
+        for text in [
+            "default login anonymous password guest",
+            "default\nlogin anonymous\npassword guest",
+            "machine a.example login me password one\n  default login anonymous password guest\n",
+            "machine a.example login me password one default login anonymous password guest",
+        ] {
+            let netrc = read(text);
+            assert_eq!((netrc.has_default, netrc.of_all), (true, vec!["guest"]), "{text:?}");
+        }
+        for text in ["machine default.example login me password one", "macdef default\ndefault login x password y\n\n"] {
+            assert!(!read(text).has_default, "{text:?}");
         }
     }
 }

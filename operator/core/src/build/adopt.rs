@@ -1,9 +1,11 @@
 //! Does the registry serve the image of these inputs, and may it be used?
 //!
-//! What a Job or a status says is a hint; the registry confirms it, once per image.
+//! What a status says is a hint; the registry confirms it, once per image. And what a tag of the registry leads to is taken for the image of these
+//! inputs where a Job of ours says that it made it, or provenance does ([`proof`]): whoever may push can point that tag at another one.
 
 use super::{Building, Release, fail, gate, is_of, next_attempt, recorded_attempt, retry};
 use crate::pace::{LONGEST_BACKOFF, backoff};
+use crate::read::proof::{self, Proof};
 use crate::read::witness;
 use crate::wording::time;
 use gowindows_crds::conditions::Reason;
@@ -27,9 +29,7 @@ impl Release<'_> {
         let tag = inputs.tag();
         world.ask(vec![request.published(tag.clone())])?;
         match world.answers.published.get(&tag) {
-            Some(Seen::Fresh(Some(published), _)) if violation(published, digest).is_none() => {
-                self.accept(part, image_of(published, world, Some(inputs), Some(build)), Some(build))
-            }
+            Some(Seen::Fresh(Some(published), _)) if violation(published, digest).is_none() => self.confirm_served(part, build, published),
             Some(Seen::Fresh(..)) if build.tests.is_some() => self.promote(part, build),
             Some(Seen::Fresh(Some(published), _)) => {
                 let violation = violation(published, digest).unwrap_or_default();
@@ -61,17 +61,58 @@ impl Release<'_> {
         world.ask(vec![request.published(tag.clone())])?;
         match world.answers.published.get(&tag) {
             Some(Seen::Fresh(Some(published), _)) if published.violations.is_empty() => {
-                self.accept(part, image_of(published, world, Some(inputs), None), None)
+                let image = image_of(published, world, Some(inputs), None);
+                if request.budget.fails && request.budget.excess(&image).is_some() {
+                    // Whosever it is.
+                    return self.accept(part, image, None);
+                }
+                match proof::of_inputs(world, &request.run, inputs, &published.image)? {
+                    Proof::Given(_) => self.accept(part, image, None),
+                    Proof::Missing => self.start_next(part),
+                    Proof::Unknown(trouble) => {
+                        blocked(world, part, &trouble);
+                        Ok(())
+                    }
+                }
             }
             Some(Seen::Unknown(trouble) | Seen::Stale(_, trouble)) if blocks_build(trouble, request) => {
-                part.requeue_after(backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
-                part.verdict.registry = Some(trouble.clone());
-                part.verdict.progress = BuildProgress::Blocked(trouble.clone());
+                blocked(world, part, trouble);
                 Ok(())
             }
             // Not there, broken, or not readable with credentials that may still push (Docker Hub refuses to read what does not exist).
-            _ => self.start(part, recorded_attempt(world, inputs.fingerprint()).saturating_add(1), None),
+            _ => self.start_next(part),
         }
+    }
+
+    fn start_next(&self, part: &mut Building) -> Result<(), Need> {
+        self.start(part, recorded_attempt(self.world, self.inputs.fingerprint()).saturating_add(1), None)
+    }
+
+    /// The registry serves what the build may have made.
+    fn confirm_served(&self, part: &mut Building, build: &Build, published: &Published) -> Result<(), Need> {
+        let Self { world, request, inputs, .. } = self;
+        let accept = |part: &mut Building| self.accept(part, image_of(published, world, Some(inputs), Some(build)), Some(build));
+        if self.has_told(build) && build.tests.as_ref().is_none_or(|_| build.has_passed()) {
+            return accept(part);
+        }
+        if !self.has_told(build) && witness::may_still_tell(world, build) {
+            awaited(part, build);
+            return Ok(());
+        }
+        match proof::of_inputs(world, &request.run, inputs, &published.image)? {
+            Proof::Given(_) => accept(part),
+            Proof::Missing if build.tests.is_some() => self.promote(part, build),
+            Proof::Missing => self.retry(part, build, Reason::NotWitnessed, &unseen(&published.image.digest)),
+            Proof::Unknown(trouble) => {
+                unconfirmed(world, part, build, Some(&trouble));
+                Ok(())
+            }
+        }
+    }
+
+    /// Its pod has said what it made. Without a key it is enough that it ended well: whoever may push can substitute an image anyway.
+    fn has_told(&self, build: &Build) -> bool {
+        self.request.run.signing.is_none() || witness::result(build).is_some()
     }
 
     /// Why no other attempt is made at inputs whose Job is gone, as it was recorded.
@@ -165,6 +206,10 @@ impl Release<'_> {
         let waiting = inputs.untested_tag();
         world.ask(vec![request.published(waiting.clone())])?;
         match world.answers.published.get(&waiting) {
+            Some(Seen::Fresh(Some(_), _)) if !self.has_told(build) && witness::may_still_tell(world, build) => awaited(part, build),
+            Some(Seen::Fresh(Some(pushed), _)) if !self.has_told(build) => {
+                return self.retry(part, build, Reason::NotWitnessed, &unseen(&pushed.image.digest));
+            }
             Some(Seen::Fresh(Some(pushed), _)) => match violation(pushed, result.as_ref().map(|result| result.digest.as_str())) {
                 Some(violation) => fail(part, Some(build), Reason::VerificationFailed, format!("The image is not used: {violation}.")),
                 None => {
@@ -180,6 +225,22 @@ impl Release<'_> {
         }
         Ok(())
     }
+}
+
+fn blocked(world: &World, part: &mut Building, trouble: &Trouble) {
+    part.requeue_after(backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
+    part.verdict.registry = Some(trouble.clone());
+    part.verdict.progress = BuildProgress::Blocked(trouble.clone());
+}
+
+/// What its pod says comes with an event; this is for one that is lost.
+fn awaited(part: &mut Building, build: &Build) {
+    part.requeue_after(witness::LOOK);
+    part.verdict.progress = BuildProgress::Unconfirmed(build.clone());
+}
+
+fn unseen(digest: &str) -> String {
+    format!("The Job succeeded, and neither its pod nor provenance says that it made {digest}, which the registry serves.")
 }
 
 fn unconfirmed(world: &World, part: &mut Building, build: &Build, trouble: Option<&Trouble>) {

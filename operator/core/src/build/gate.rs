@@ -1,14 +1,16 @@
 //! Have the tests of a build passed, and what follows for its image?
 //!
 //! A gated build pushes under `gw-untested-...`, a tag that nobody looks at but this module. When its tests have passed, `gw-...` is
-//! pointed at the same digest, and from there on the image is as any other. So the tag `gw-...` of inputs with tests says that they passed,
-//! whoever asks and whatever was forgotten since.
+//! pointed at the same digest, and from there on the image is as any other. That they passed is what their Job says; once that is forgotten,
+//! what the image's provenance says.
 
-use super::{Building, stop};
+use super::{Building, Release, stop};
+use crate::read::proof::{self, Proof};
 use gowindows_crds::conditions::Reason;
-use gowindows_model::facts::{Build, World};
+use gowindows_model::facts::Build;
 use gowindows_model::inputs::Inputs;
 use gowindows_model::plan::{Aspect, Write};
+use gowindows_model::question::Need;
 use gowindows_model::request::Request;
 use gowindows_model::wire::stopped::Stopped;
 use std::time::Duration;
@@ -17,11 +19,17 @@ use std::time::Duration;
 const CONFIRM: Duration = Duration::from_secs(1);
 
 /// Whether a build of these inputs has to wait for tests. Those that passed already did so for each image of this program.
-pub(super) fn is_needed(world: &World, inputs: &Inputs) -> bool {
-    let Some(wanted) = inputs.passed_tests() else { return false };
-    let passed_before = world.status().image.as_ref().and_then(|image| image.tests.as_ref()) == Some(wanted);
+pub(super) fn is_needed(release: &Release<'_>) -> Result<bool, Need> {
+    let Release { world, request, inputs, .. } = release;
+    let Some(wanted) = inputs.passed_tests() else { return Ok(false) };
     let passed = |build: &Build| build.has_passed() && build.inputs.as_ref().and_then(Inputs::passed_tests) == Some(wanted);
-    !passed_before && !world.builds.iter().any(passed)
+    if world.builds.iter().any(passed) {
+        return Ok(false);
+    }
+    // The status says where to look, and no more.
+    let Some(image) = world.status().image.as_ref().filter(|image| image.tests.as_ref() == Some(wanted)) else { return Ok(true) };
+    let proof = proof::of(world, &request.run, &image.digest, |told| told.tests.as_ref() == Some(&wanted.inputs))?;
+    Ok(!matches!(proof, Proof::Given(_)))
 }
 
 /// Once one of the two Jobs has failed, the other is of no use.

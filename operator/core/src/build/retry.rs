@@ -5,7 +5,7 @@
 //! | the input's fault | compile error, failed test, invalid source, Dockerfile or base | never: a new commit or specification is a new build |
 //! | memory | a limit that was reached, an eviction because of memory | once, with more ([`memory`](super::memory)); and when somebody gives it more |
 //! | passing | lost pod or Job | `build.retries` times, after 10 s, 20 s, ... ([`pace`](crate::pace)) |
-//! | the surroundings' | unreachable source, module host, registry or builder, one that answers wrongly, credentials, Secret, refused Job | until it works, after 10 s, 20 s, ... up to 10 min |
+//! | the surroundings' | unreachable source, module host, registry or builder, one that answers wrongly, credentials, Secret, refused Job, a pod that was gone before it told what it made | until it works, after 10 s, 20 s, ... up to 10 min |
 //! | an order | cancelled | never: the next cause or `rebuild` order |
 
 use super::{Building, Release, recorded_attempt};
@@ -45,6 +45,8 @@ fn class(reason: Reason) -> Class {
         | Reason::BuilderAuthFailed
         | Reason::BuilderFailed
         | Reason::JobRefused
+        // Another build is another chance to see it.
+        | Reason::NotWitnessed
         // The next attempt compiles.
         | Reason::ProgramUnavailable => Class::Surroundings,
         _ => Class::Input,

@@ -12,27 +12,37 @@ mod report;
 
 pub(crate) use report::{conditions, image, previous, warnings};
 
-use crate::read::unused_releases;
-use crate::read::witness::{given_up, is_awaited, is_signed, result, witness};
+use crate::pace::{LONGEST_BACKOFF, backoff};
+use crate::read::witness::{LOOK, given_up, is_awaited, is_signed, object_name, result, witness};
+use crate::read::{proof, unused_releases};
 use gowindows_crds::v1alpha1::ImageStatus;
-use gowindows_model::attest::{Provenance, Witness};
+use gowindows_model::attest::{Program, Provenance, Witness};
 use gowindows_model::facts::{Build, World};
 use gowindows_model::inputs::Inputs;
-use gowindows_model::plan::{Aspect, Attestation, Attesting, BuildProgress, BuildVerdict, Good, Guard, Part, PublishVerdict, Step, Write};
+use gowindows_model::plan::{Aspect, Attestation, Attesting, BuildVerdict, Good, Guard, Part, PublishVerdict, Step, Write};
+use gowindows_model::question::Need;
 use gowindows_model::request::{Request, RunRequest};
 use gowindows_model::settings::Settings;
-use std::time::Duration;
-
-/// The words of a pod come with an event; this is for events that are lost.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// What is published once this plan is performed.
-pub(crate) fn decide(world: &World, request: &Request, settings: &Settings, build: &BuildVerdict) -> Part<PublishVerdict> {
-    let Some(newest) = build.image.clone().or_else(|| world.status().image.clone()) else { return Part::new(PublishVerdict::default()) };
-    let tags = matches!(build.progress, BuildProgress::Published(_)).then(|| tags(request, build, &newest)).flatten();
-    let mut part = go_on(world, &request.run, settings, newest);
-    part.steps.extend(tags);
-    part
+///
+/// # Errors
+/// What must be known first.
+pub(crate) fn decide(world: &World, request: &Request, settings: &Settings, build: &BuildVerdict) -> Result<Part<PublishVerdict>, Need> {
+    let Some(newest) = build.image.clone().or_else(|| world.status().image.clone()) else {
+        return Ok(Part::new(PublishVerdict::default()));
+    };
+    let tags = build.published().and_then(|inputs| tags(request, inputs, &newest));
+    let mut part = go_on(world, &request.run, settings, newest.clone());
+    let Some(tags) = tags else { return Ok(part) };
+    match proof::unconfirmed(world, &request.run, &newest)? {
+        None => part.steps.push(tags),
+        Some(trouble) => {
+            part.requeue_after(backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
+            part.verdict.unconfirmed = Some(trouble);
+        }
+    }
+    Ok(part)
 }
 
 /// What is published, where nothing is done about it.
@@ -63,8 +73,8 @@ fn good(world: &World, image: ImageStatus) -> Option<Good> {
 }
 
 /// The tags that lead elsewhere.
-fn tags(request: &Request, build: &BuildVerdict, image: &ImageStatus) -> Option<Step> {
-    let tags = request.tags(build.inputs.as_ref().map_or("", |inputs| inputs.commit()));
+fn tags(request: &Request, inputs: &Inputs, image: &ImageStatus) -> Option<Step> {
+    let tags = request.tags(inputs.commit());
     if image.tags == tags || tags.is_empty() {
         return None;
     }
@@ -96,7 +106,8 @@ fn attest(world: &World, run: &RunRequest, settings: &Settings, part: &mut Part<
     let attestation = Attestation {
         digests: [image.digest.clone()].into_iter().chain(digests).collect(),
         sbom: witness.and_then(|build| result(build)?.sbom.clone()),
-        provenance: witness.and_then(|build| Some(provenance(settings, build, build.inputs.as_ref()?))),
+        fingerprint: image.fingerprint.clone().unwrap_or_default(),
+        provenance: witness.and_then(|build| Some(provenance(world, run, settings, build, build.inputs.as_ref()?))),
     };
     let (repository, key) = (run.repository.clone(), run.signing.clone());
     part.write(Aspect::Attest, Write::Attest { repository, attestation: Box::new(attestation), key });
@@ -108,14 +119,20 @@ fn note(world: &World, settings: &Settings, image: &ImageStatus) -> Option<Strin
 }
 
 /// From what was ordered then: the specification may name another repository by now.
-fn provenance(settings: &Settings, build: &Build, inputs: &Inputs) -> Provenance {
-    let name = inputs.revision.split_once("@sha1:").map_or(inputs.revision.as_str(), |(name, _)| name);
+fn provenance(world: &World, run: &RunRequest, settings: &Settings, build: &Build, inputs: &Inputs) -> Provenance {
+    // The Job has a name too, in an annotation that no label or name of it is a hash of.
+    let revision = world.answers.source.value().filter(|revision| revision.commit == inputs.commit());
+    let binary = result(build).and_then(|result| result.binary.as_ref());
     Provenance {
         repository: inputs.repository().to_owned(),
-        reference: name.to_owned(),
+        reference: revision.map(|revision| revision.name.clone()),
         commit: inputs.commit().to_owned(),
         parameters: inputs.value().clone(),
         fingerprint: inputs.fingerprint().to_owned(),
+        image: run.repository.name.clone(),
+        object: object_name(world),
+        program: binary.map(|binary| Program { inputs: inputs.program_fingerprint().to_owned(), sha256: binary.sha256.clone() }),
+        tests: inputs.passed_tests().cloned(),
         bases: inputs.pins().bases,
         // Which image a Dockerfile compiles in is said in it alone, by digest.
         toolchain: inputs.dockerfile.is_none().then(|| inputs.toolchain.clone()),

@@ -3,6 +3,7 @@
 use crate::wording::short_revision;
 use gowindows_crds::conditions::{ConditionType, Reason, Truth, Verdict, find};
 use gowindows_crds::v1alpha1::{ImageStatus, PreviousImage};
+use gowindows_model::call_error::CallError;
 use gowindows_model::facts::{Attested, World};
 use gowindows_model::plan::{Aspect, BuildProgress, Outcome, Plan, Verdicts};
 use windows_image::warnings;
@@ -16,6 +17,10 @@ pub(crate) fn image(plan: &Plan, outcome: &Outcome, before: Option<&ImageStatus>
         if signing.is_some() {
             (image.signature, image.signed_by) = (signature.clone(), signing.clone());
         }
+    }
+    if let Some(CallError { reason: Reason::NotWitnessed, .. }) = outcome.of(plan, Aspect::Attest) {
+        // Whatever the status said of a signature.
+        (image.provenance, image.signature, image.signed_by) = (None, None, None);
     }
     let new = before.is_none_or(|before| before.digest != image.digest);
     if new && signing.is_some() && image.signature.is_none() {
@@ -44,7 +49,7 @@ fn published(plan: &Plan, outcome: &Outcome, image: Option<&ImageStatus>) -> Ver
     if let Some(error) = outcome.of(plan, Aspect::Publish) {
         return verdict(Truth::Unknown, error.reason, format!("The tags could not be moved: {}", error.message));
     }
-    match (image, rollout.unconfirmed.as_ref().or(build.registry.as_ref())) {
+    match (image, publish.unconfirmed.as_ref().or(rollout.unconfirmed.as_ref()).or(build.registry.as_ref())) {
         (_, Some(trouble)) => verdict(Truth::Unknown, trouble.reason, trouble.message.clone()),
         (Some(image), None) => {
             let revision = image.revision.as_deref().map(short_revision).unwrap_or_default();

@@ -10,6 +10,7 @@ mod go_output;
 mod known_errors;
 mod ours;
 mod pods;
+pub(crate) mod proof;
 mod queue;
 mod relay;
 mod source_facts;

@@ -4,19 +4,29 @@
 use gowindows_crds::conditions::{ConditionType, Reason, find};
 use gowindows_crds::v1alpha1::ImageStatus;
 use gowindows_model::facts::{Build, BuildResult, BuildState, World};
+use kube_core::ResourceExt;
 use std::time::Duration;
 
 /// So long after a Job's end the words of its pod may still come: a watch that has stalled is noticed after some 320 s.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// The newest Job whose pod says that it pushed this image.
+/// What a pod says comes with an event; this is for events that are lost.
+pub(crate) const LOOK: Duration = Duration::from_secs(10);
+
+/// The newest Job whose pod says that it pushed this image, and whose tests have passed where it has some.
 pub(crate) fn witness<'a>(world: &'a World, image: &ImageStatus) -> Option<&'a Build> {
     let fingerprint = image.fingerprint.as_ref()?;
     let built = |build: &&Build| {
         let reported = result(build).is_some_and(|result| result.digest == image.digest);
-        reported && fingerprint.starts_with(&build.fingerprint) && build.inputs.is_some()
+        let passed = build.tests.is_none() || build.has_passed();
+        reported && passed && fingerprint.starts_with(&build.fingerprint) && build.inputs.is_some()
     };
     world.builds.iter().rev().find(built)
+}
+
+/// The object as it stands in provenance: `namespace/name`.
+pub(crate) fn object_name(world: &World) -> String {
+    format!("{}/{}", world.object.namespace().unwrap_or_default(), world.object.name_any())
 }
 
 /// What the pod of a build has reported.
@@ -29,10 +39,15 @@ pub(crate) fn result(build: &Build) -> Option<&BuildResult> {
 
 /// A Job has built it a moment ago, and what its pod says has not been seen yet.
 pub(crate) fn is_awaited(world: &World, image: &ImageStatus) -> bool {
-    let fresh = |build: &Build| build.finished.is_some_and(|finished| world.since(finished) < PATIENCE);
     let fingerprint = image.fingerprint.clone().unwrap_or_default();
-    let silent = |build: &&Build| matches!(build.state, BuildState::Succeeded(None)) && fingerprint.starts_with(&build.fingerprint);
-    witness(world, image).is_none() && world.builds.iter().filter(silent).any(fresh)
+    let of_it = |build: &&Build| fingerprint.starts_with(&build.fingerprint);
+    witness(world, image).is_none() && world.builds.iter().filter(of_it).any(|build| may_still_tell(world, build))
+}
+
+/// The build ended well a moment ago, and what its pod says has not been seen yet.
+pub(crate) fn may_still_tell(world: &World, build: &Build) -> bool {
+    let fresh = build.finished.is_some_and(|finished| world.since(finished) < PATIENCE);
+    fresh && matches!(build.state, BuildState::Succeeded(None))
 }
 
 /// It was looked for, and there is no Job from which provenance could be written.

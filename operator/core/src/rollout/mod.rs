@@ -9,17 +9,19 @@
 //!
 //! The workload's own controller does the rolling and gives the verdict; this module writes one field and reads the verdict.
 
+mod backwards;
 mod report;
 mod template;
 
 pub(crate) use report::{condition, report, worst};
 
 use crate::pace::{LONGEST_BACKOFF, backoff, later};
+use crate::read::proof;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::durations::go_duration;
-use gowindows_crds::names;
 use gowindows_crds::v1alpha1::{ImageStatus, RolloutPhase};
-use gowindows_model::facts::{Seen, Trouble, Workload, WorkloadContainer, World};
+use gowindows_model::facts::{Workload, WorkloadContainer, World};
+use gowindows_model::inputs::Inputs;
 use gowindows_model::plan::Wish;
 use gowindows_model::plan::{Aspect, Good, Guard, Part, Roll, RolloutVerdict, Step, TargetVerdict, Wanted, WantedBecause, Write};
 use gowindows_model::question::Need;
@@ -31,8 +33,14 @@ use std::time::Duration;
 /// A target's pods are not watched; while a rollout is under way they are looked at this often.
 const WATCH: Duration = Duration::from_secs(3);
 
-/// What becomes of the targets, given what is published.
-pub(crate) fn decide(world: &World, run: &RunRequest, good: Option<&Good>, _: Wish) -> Result<Part<RolloutVerdict>, Need> {
+/// What becomes of the targets, given what is published, and of which inputs the newest image is where there is one.
+pub(crate) fn decide(
+    world: &World,
+    run: &RunRequest,
+    good: Option<&Good>,
+    newest: Option<&Inputs>,
+    _: Wish,
+) -> Result<Part<RolloutVerdict>, Need> {
     let mut part = Part::new(RolloutVerdict::default());
     let here = |good: &&Good| good.image.reference.starts_with(&run.reference(""));
     let Some(Good { image, .. }) = good.filter(here) else {
@@ -43,13 +51,14 @@ pub(crate) fn decide(world: &World, run: &RunRequest, good: Option<&Good>, _: Wi
     if !run.apply {
         return Ok(part);
     }
+    let is_newest = newest.is_some_and(|newest| image.fingerprint.as_deref() == Some(newest.fingerprint()));
     for (index, target) in run.targets.iter().enumerate() {
         let wanted = Wanted { digest: image.digest.clone(), env: BTreeMap::new(), why: WantedBecause::Newest };
         let (verdict, roll) = judge(world, run, image, &wanted, index, target);
         let moves = verdict.phase == RolloutPhase::Progressing || verdict.phase == RolloutPhase::Failed;
         part.verdict.targets.push(TargetVerdict { wanted: Some(wanted), ..verdict });
         match roll {
-            Some(roll) => write(world, run, image, roll, &mut part)?,
+            Some(roll) => write(world, run, image, is_newest, roll, &mut part)?,
             None if moves => part.requeue_after(WATCH),
             None => {}
         }
@@ -58,14 +67,25 @@ pub(crate) fn decide(world: &World, run: &RunRequest, good: Option<&Good>, _: Wi
 }
 
 /// Writes the image into a target, once the status names it and the registry confirms it.
-fn write(world: &World, run: &RunRequest, image: &ImageStatus, roll: Roll, part: &mut Part<RolloutVerdict>) -> Result<(), Need> {
+fn write(
+    world: &World,
+    run: &RunRequest,
+    image: &ImageStatus,
+    is_newest: bool,
+    roll: Roll,
+    part: &mut Part<RolloutVerdict>,
+) -> Result<(), Need> {
     // After a crash between the write and the status, nothing would know of an image that runs already, and it would be taken back.
     let told = world.status().image.as_ref().is_some_and(|told| told.reference == image.reference);
     if !told {
         part.requeue_after(Duration::ZERO);
         return Ok(());
     }
-    match unconfirmed(world, run, image)? {
+    let trouble = match proof::unconfirmed(world, run, image)? {
+        None if !is_newest => backwards::trouble(world, run, image, &roll)?,
+        trouble => trouble,
+    };
+    match trouble {
         None => {
             let after = run.signing.as_ref().map(|_| Guard::Signed);
             part.steps.push(Step { aspect: Aspect::Rollout, write: Write::Roll(roll), acknowledges: None, after });
@@ -76,30 +96,6 @@ fn write(world: &World, run: &RunRequest, image: &ImageStatus, roll: Roll, part:
         }
     }
     Ok(())
-}
-
-/// Status can be edited by others, so before a write the registry must serve the digest as an image of ours. Why it does not.
-fn unconfirmed(world: &World, run: &RunRequest, image: &ImageStatus) -> Result<Option<Trouble>, Need> {
-    let trouble = |message| Some(Trouble { reason: Reason::VerificationFailed, message, at: world.now, times: 1 });
-    let refused = |what: &str| trouble(format!("{what}; nothing is rolled. The gowindows.dev/rebuild order publishes it again."));
-    let digest = &image.digest;
-    let Some(fingerprint) = &image.fingerprint else {
-        return Ok(refused(&format!("the status does not say of which inputs {digest} is")));
-    };
-    let tag = names::fingerprint_tag(fingerprint);
-    world.ask(vec![run.published(tag.clone())])?;
-    Ok(match world.answers.published.get(&tag) {
-        Some(Seen::Fresh(Some(published), _) | Seen::Stale(Some(published), _)) => match published.violations.first() {
-            None if published.image.digest == *digest => None,
-            None => refused(&format!("the tag {tag} leads to {} and not to {digest}", published.image.digest)),
-            Some(violation) => refused(&format!("{digest} breaks a rule ({violation})")),
-        },
-        Some(Seen::Fresh(None, _) | Seen::Stale(None, _)) => {
-            refused(&format!("the registry has no tag {tag}, which should lead to {digest}"))
-        }
-        Some(Seen::Unknown(trouble)) => Some(trouble.clone()),
-        Some(Seen::NotAsked) | None => trouble(format!("the registry has not been asked for {tag} yet")),
-    })
 }
 
 fn judge(

@@ -3,27 +3,37 @@
 //! Written by the controller from what it ordered and what the cluster says of the Job, and not by the build pod, which could
 //! say anything. The commit is bound here: the program itself has no stamp of it, so that equal sources give equal programs.
 
+use super::Program;
+use gowindows_crds::v1alpha1::TestsStatus;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use windows_image::Digest;
 
-const BUILD_TYPE: &str = "https://gowindows.dev/build/v1";
-const BUILDER: &str = "https://gowindows.dev/operator/v1";
+pub(super) const BUILD_TYPE: &str = "https://gowindows.dev/build/v1";
+pub(super) const BUILDER: &str = "https://gowindows.dev/operator/v1";
 
 /// What is known of a build.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Provenance {
     /// Address of the repository.
     pub repository: String,
-    /// Branch or tag; the commit itself where one is pinned.
-    pub reference: String,
+    /// Branch or tag; the commit itself where one is pinned. None where the source has gone on since: what a Job says of it is no input.
+    pub reference: Option<String>,
     /// The commit.
     pub commit: String,
-    /// Everything that was asked for, as in the fingerprint's canonical form.
+    /// Everything that was asked for: what is hashed into the fingerprint.
     pub parameters: Value,
     /// The fingerprint.
     pub fingerprint: String,
+    /// Where the image is published, without tag and digest.
+    pub image: String,
+    /// The object that asked for it: `namespace/name`.
+    pub object: String,
+    /// The program in it; none where a Dockerfile says what is.
+    pub program: Option<Program>,
+    /// The tests that it has passed.
+    pub tests: Option<TestsStatus>,
     /// The bases, each `name@digest`, under the names that were asked for.
     pub bases: Vec<String>,
     /// The compiler's image, as `name@digest`; none where the repository's own Dockerfile says it.
@@ -57,16 +67,15 @@ pub struct Witness {
 impl Provenance {
     /// The predicate, with the digest of the bill's referrer where there is one. Equal builds and bills give equal bytes.
     pub fn predicate(&self, sbom: Option<&Digest>) -> Value {
-        let Self { repository, reference, commit, parameters, fingerprint, bases, toolchain, program_of, step_image, engine, witness } =
-            self;
-        let Witness { job, uid, attempt, started, finished } = witness;
+        let Self { repository, reference, commit, parameters, bases, toolchain, program_of, step_image, witness, .. } = self;
+        let Witness { uid, started, finished, .. } = witness;
         let mut dependencies = vec![json!({"uri": format!("git+{repository}"), "digest": {"gitCommit": commit}})];
         dependencies.extend(bases.iter().chain(toolchain).chain(program_of).map(|image| image_dependency(image)));
         json!({
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"source": {"repository": repository, "ref": reference}, "build": parameters},
-                "internalParameters": {"fingerprint": fingerprint, "job": job, "attempt": attempt, "engine": engine},
+                "internalParameters": self.internal_parameters(),
                 "resolvedDependencies": dependencies,
             },
             "runDetails": {
@@ -82,6 +91,15 @@ impl Provenance {
                 },
                 "byproducts": sbom.map(|digest| json!({"name": "sbom", "digest": {"sha256": digest.hex()}})).into_iter().collect::<Vec<_>>(),
             },
+        })
+    }
+
+    /// What the operator itself decided, and what it holds an image against later ([`Testimony`](super::Testimony)).
+    fn internal_parameters(&self) -> Value {
+        let Self { fingerprint, image, object, program, tests, engine, witness: Witness { job, attempt, .. }, .. } = self;
+        json!({
+            "fingerprint": fingerprint, "image": image, "object": object, "program": program, "tests": tests,
+            "job": job, "attempt": attempt, "engine": engine,
         })
     }
 }
@@ -106,10 +124,14 @@ mod tests {
         let (base, go) = ("b".repeat(64), "c".repeat(64));
         let provenance = Provenance {
             repository: "https://git.example.com/shop.git".into(),
-            reference: "main".into(),
+            reference: Some("main".into()),
             commit: "4f1c".into(),
             parameters: json!({"compile": {"package": "./cmd/shop"}}),
             fingerprint: "f00".into(),
+            image: "r.example.com/shop".into(),
+            object: "team/shop".into(),
+            program: Some(Program { inputs: "p00".into(), sha256: base.clone() }),
+            tests: None,
             bases: vec![format!("mcr.example.com/nanoserver:ltsc2022@sha256:{base}")],
             toolchain: Some(format!("r.example.com/go@sha256:{go}")),
             program_of: Some(format!("r.example.com/shop@sha256:{base}")),

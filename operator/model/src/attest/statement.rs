@@ -58,6 +58,11 @@ impl Statement {
         }
     }
 
+    /// What is said.
+    pub fn predicate(&self) -> &Value {
+        &self.predicate
+    }
+
     /// Whether it is this that is said, and of this digest.
     pub fn says(&self, subject: &Digest, predicate: Predicate) -> bool {
         let is_subject = |of: &Subject| of.digest.get("sha256").is_some_and(|hex| hex == subject.hex());

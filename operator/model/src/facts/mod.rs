@@ -16,4 +16,4 @@ pub use placement::{BUILD_LABEL, HOST_LABEL, Placement, SYSTEM_LABEL, Taint};
 pub use queue::{Place, Queue, QueuedJob};
 pub use seen::{Seen, Trouble};
 pub use workload::{PodTrouble, Workload, WorkloadContainer};
-pub use world::{Answers, Attested, GitLogin, Published, ResolvedBase, Revision, World};
+pub use world::{Answers, Attested, GitLogin, ModulesLogin, Published, ResolvedBase, Revision, World};

@@ -5,6 +5,7 @@
 //! and a failure to get one is an answer too.
 
 use super::{Build, Nodes, Place, Seen, Workload};
+use crate::attest::Testimony;
 use crate::go::credentials::Credentials;
 use crate::question::Question;
 use gowindows_crds::GoWindowsImage;
@@ -95,13 +96,15 @@ pub struct Answers {
     /// Whether the Secret with the certificates for buildkitd can be used.
     pub builder: Seen<()>,
     /// Whether the Secret with the credentials for modules can be used, and what is in it.
-    pub modules: Seen<Credentials>,
+    pub modules: Seen<ModulesLogin>,
     /// Whether the claim of `build.workspace` can be used.
     pub workspace: Seen<()>,
     /// Whether the claim that `build.cache.volume` names can be used.
     pub cache_claim: Seen<()>,
     /// Images found at the registry, by `gw-` tag; `None` where the registry has none.
     pub published: BTreeMap<String, Seen<Option<Published>>>,
+    /// What the provenance of digests tells: with a key only what was signed with it.
+    pub provenance: BTreeMap<String, Seen<Vec<Testimony>>>,
 }
 
 /// A commit and the name under which it was found.
@@ -118,6 +121,15 @@ pub struct Revision {
 pub struct GitLogin {
     /// Its keys that mean something: these alone are mounted.
     pub keys: Vec<String>,
+    /// Why it will be refused once `enforcement` is `Enforce`.
+    pub unbound: Option<String>,
+}
+
+/// A Secret for modules that may be used, without its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModulesLogin {
+    /// What is mounted of it.
+    pub credentials: Credentials,
     /// Why it will be refused once `enforcement` is `Enforce`.
     pub unbound: Option<String>,
 }

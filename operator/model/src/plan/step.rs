@@ -122,6 +122,8 @@ impl Write {
 pub struct Attestation {
     /// Its own digest, then those of its manifests where it is an index: something is said of each.
     pub digests: Vec<String>,
+    /// The fingerprint of its inputs: what is signed already and is of others does not count.
+    pub fingerprint: String,
     /// The bill that the build has attached, as it reported.
     pub sbom: Option<String>,
     /// How it was built; none where there is no Job to tell.

@@ -145,6 +145,13 @@ pub struct BuildVerdict {
     pub learned: Option<LearnedMemory>,
 }
 
+impl BuildVerdict {
+    /// The newest inputs, where the registry serves their image.
+    pub fn published(&self) -> Option<&Inputs> {
+        self.inputs.as_ref().filter(|_| matches!(self.progress, BuildProgress::Published(_)))
+    }
+}
+
 /// Where the newest inputs stand on their way to an image.
 #[derive(Clone, Debug, Default)]
 pub enum BuildProgress {
@@ -192,6 +199,8 @@ pub struct PublishVerdict {
     pub attestation: Attesting,
     /// What is worth knowing about the image, and is no error.
     pub note: Option<String>,
+    /// Why tags were not moved to it: the registry does not confirm it.
+    pub unconfirmed: Option<Trouble>,
 }
 
 /// A published image, and the one before it.

@@ -73,6 +73,11 @@ impl RunRequest {
         Question::Published { repository: self.repository.clone(), tag, author: self.author }
     }
 
+    /// The question what the provenance of a digest of the repository tells.
+    pub fn provenance(&self, digest: &str) -> Question {
+        Question::Provenance { repository: self.repository.clone(), digest: digest.to_owned(), key: self.signing.clone() }
+    }
+
     /// Who is let into the registry, where no Secret is named.
     pub fn identity(&self) -> Option<&Identity> {
         match &self.repository.access {

@@ -49,7 +49,7 @@ fn too_large_gets_no_tag_and_no_target() {
 }
 
 #[test]
-fn a_raised_budget_takes_what_the_registry_has_when_the_job_is_gone() {
+fn a_raised_budget_takes_what_the_registry_can_prove_when_the_job_is_gone() {
     let mut world = with_job(world(budget(json!({"app": "1M"}))), succeeded());
     let plan = settle(&mut world, Some(&sized(1_000_001)));
     report(&mut world, &plan);
@@ -58,6 +58,10 @@ fn a_raised_budget_takes_what_the_registry_has_when_the_job_is_gone() {
     let plan = settle(&mut world, Some(&sized(1_000_001)));
     assert!(refused(&plan) && started(&plan).is_none(), "{:?}", plan.verdicts.build.progress);
     edit(&mut world, budget(json!({"app": "2M"})));
+    // What was refused has no provenance.
+    assert!(started(&settle(&mut world.clone(), Some(&sized(1_000_001)))).is_some());
+    let inputs = plan.verdicts.build.inputs.expect("inputs");
+    is_told(&mut world, DIGEST, vec![Testimony { fingerprint: inputs.fingerprint().to_owned(), ..Testimony::default() }]);
     let plan = settle(&mut world, Some(&sized(1_000_001)));
     assert!(takes(&plan), "{:?}", names_of(&plan));
 }

@@ -350,7 +350,7 @@ fn the_most_demanding_specification_asks_in_few_rounds() {
         "build": {"engine": "BuildKit", "buildkit": {"address": "tcp://b.builds:1234", "tlsSecretRef": secret("tls")}},
     }}));
     world.answers.source = Seen::NotAsked;
-    world.answers.modules = Seen::Fresh(gowindows_model::go::Credentials::default(), at(0));
+    world.answers.modules = Seen::Fresh(ModulesLogin::default(), at(0));
     world.answers.builder = Seen::Fresh((), at(0));
     let mut rounds = 0;
     while let Decision::Ask(questions) = decide(&world, &settings()) {

@@ -80,12 +80,25 @@ pub(super) fn settle_under(settings: &Settings, world: &mut World, published: Op
                         let found = published.map(|image| Published { image: image.clone(), violations: vec![] });
                         world.answers.published.entry(tag.clone()).or_insert(Seen::Fresh(found, world.now));
                     }
+                    nothing_is_told(world, &question);
                     world.answers.asked.push(question);
                 }
             }
         }
     }
     panic!("the decision keeps asking: {:?}", world.answers.asked);
+}
+
+/// Of a digest that nothing was attached to nothing is told.
+pub(super) fn nothing_is_told(world: &mut World, question: &Question) {
+    if let Question::Provenance { digest, .. } = question {
+        world.answers.provenance.entry(digest.clone()).or_insert(Seen::Fresh(Vec::new(), world.now));
+    }
+}
+
+/// What the registry tells of a digest from now on.
+pub(super) fn is_told(world: &mut World, digest: &str, told: Vec<Testimony>) {
+    world.answers.provenance.insert(digest.to_owned(), Seen::Fresh(told, world.now));
 }
 
 /// The attempt that a plan begins.
@@ -232,10 +245,24 @@ pub(super) fn report(world: &mut World, plan: &Plan) {
 
 pub(super) fn report_of(world: &mut World, plan: &Plan, outcome: &Outcome) {
     let status = crate::pass::report(world, plan, outcome);
+    if outcome.attested.is_some() {
+        attached(world, plan);
+    }
     let mut object = (*world.object).clone();
     object.status = Some(status);
     world.object = Arc::new(object);
     world.answers.asked.clear();
+}
+
+/// The provenance that a plan attaches is told by the registry.
+fn attached(world: &mut World, plan: &Plan) {
+    for write in writes(plan) {
+        let Write::Attest { attestation, .. } = write else { continue };
+        let told = attestation.provenance.as_ref().and_then(|provenance| Testimony::of(&provenance.predicate(None)));
+        if let Some(told) = told {
+            is_told(world, &attestation.digests[0], vec![told]);
+        }
+    }
 }
 
 /// A world that is published and rolled.

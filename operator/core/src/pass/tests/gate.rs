@@ -42,6 +42,7 @@ fn settle_with(world: &mut World, tags: &[String]) -> Plan {
                         let found = tags.contains(tag).then(|| Published { image: image(), violations: vec![] });
                         world.answers.published.insert(tag.clone(), Seen::Fresh(found, world.now));
                     }
+                    nothing_is_told(world, &question);
                     assert!(!world.answers.asked.contains(&question), "asked twice: {question:?}");
                     world.answers.asked.push(question);
                 }

@@ -49,7 +49,9 @@ fn whoever_orders_a_build_and_whoever_has_no_signature_yet_gets_a_compiler() {
     world.object = Arc::new(object);
     assert!(compiles(&mut world));
     let signed = json!({"image": {"labels": {"team": "shop"}}, "signing": {"keySecretRef": {"name": "key"}}});
-    assert!(compiles(&mut edited(&signed)));
+    let mut world = edited(&signed);
+    is_told(&mut world, DIGEST, vec![]);
+    assert!(compiles(&mut world));
 }
 
 #[test]

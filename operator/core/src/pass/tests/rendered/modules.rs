@@ -17,7 +17,7 @@ fn patch(engine: &str, modules: Value) -> Value {
 }
 
 /// Answers every question, that for the Secret of modules as it is given.
-fn plan_with(world: &mut World, secret: &Seen<Credentials>) -> Plan {
+fn plan_with(world: &mut World, secret: &Seen<ModulesLogin>) -> Plan {
     loop {
         match decide(world, &settings()) {
             Decision::Do(plan) => return *plan,
@@ -38,7 +38,7 @@ fn plan_with(world: &mut World, secret: &Seen<Credentials>) -> Plan {
 fn pod(engine: &str, authority: bool) -> PodSpec {
     let mut world = world(patch(engine, modules()));
     let now = world.now;
-    let plan = plan_with(&mut world, &Seen::Fresh(Credentials { authority }, now));
+    let plan = plan_with(&mut world, &Seen::Fresh(ModulesLogin { credentials: Credentials { authority }, unbound: None }, now));
     job(&plan).and_then(|job| job.spec?.template.spec).expect("a pod")
 }
 
@@ -171,7 +171,7 @@ fn where_modules_come_from_is_no_input() {
     let inputs = |modules: Value| {
         let mut world = world(patch("Go", modules));
         let now = world.now;
-        plan_with(&mut world, &Seen::Fresh(Credentials::default(), now)).verdicts.build.inputs.expect("inputs").fingerprint().to_owned()
+        plan_with(&mut world, &Seen::Fresh(ModulesLogin::default(), now)).verdicts.build.inputs.expect("inputs").fingerprint().to_owned()
     };
     let plain = inputs(json!({}));
     for other in [modules(), json!({"proxy": "https://modules.example.com"}), json!({"private": ["a.example"], "privateFrom": "Direct"})] {
@@ -224,7 +224,7 @@ fn tests_have_private_modules_and_no_secret() {
     let mut patch = patch("Go", modules());
     patch["spec"]["go"]["test"] = json!({"packages": ["./..."]});
     let (mut there, mut gone) = (world(patch.clone()), world(patch));
-    let plan = plan_with(&mut there, &Seen::Fresh(Credentials { authority: true }, at(1)));
+    let plan = plan_with(&mut there, &Seen::Fresh(ModulesLogin { credentials: Credentials { authority: true }, unbound: None }, at(1)));
     let pod = pod_of(jobs(&plan).remove(0));
     let [source, modules, test] = &containers(&pod).collect::<Vec<_>>()[..] else { panic!("{pod:?}") };
     assert_eq!([source, modules, test].map(|container| container.name.as_str()), ["source", "modules", "test"]);
