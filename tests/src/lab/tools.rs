@@ -4,6 +4,7 @@
 //! `<cache>/tools/<hash of go.mod, go.sum and flags>/`, which a clean clone finds again, behind a file lock.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -55,6 +56,10 @@ pub const COSIGN: Module = Module { directory: "cosign", programs: &[("cosign", 
 
 /// A reader of SPDX documents that is not ours.
 pub const SPDX: Module = Module { directory: "spdx", programs: &[("spdx", "gowindows.dev/lab/spdx")] };
+
+/// Reads layers as containerd on Windows does, and asks Windows who may do what with the files.
+pub const WINDOWS_LAYER: Module =
+    Module { directory: "windows-layer", programs: &[("windows-layer.exe", "gowindows.dev/lab/windows-layer")] };
 
 /// Google's image builder for Go programs.
 pub const KO: Module = Module { directory: "ko", programs: &[("ko", "github.com/google/ko")] };
@@ -158,7 +163,7 @@ fn kubernetes_version_flags(source: &Path) -> Result<String> {
 
 fn key(source: &Path, flags: &[String]) -> Result<String> {
     let mut hash = Sha256::new();
-    for name in ["go.mod", "go.sum", "main.go"] {
+    for name in sources(source)? {
         let path = source.join(name);
         match fs::read(&path) {
             Ok(content) => hash.update(content),
@@ -170,6 +175,22 @@ fn key(source: &Path, flags: &[String]) -> Result<String> {
     }
     hash.update(flags.join("\0"));
     Ok(hex::encode(&hash.finalize()[..10]))
+}
+
+/// What a program is built from: files that every module has, in this order, or what is kept of them would be built again; then those of
+/// programs that have more than one.
+fn sources(source: &Path) -> Result<Vec<OsString>> {
+    let mut names: Vec<OsString> = ["go.mod", "go.sum", "main.go"].map(Into::into).into();
+    let mut further = Vec::new();
+    for entry in fs::read_dir(source).with_context(|| format!("cannot list {}", source.display()))? {
+        let name = entry?.file_name();
+        if Path::new(&name).extension().is_some_and(|extension| extension == "go") && !names.contains(&name) {
+            further.push(name);
+        }
+    }
+    further.sort();
+    names.append(&mut further);
+    Ok(names)
 }
 
 /// Takes the lock at `path`; waits, with progress, for another process that builds the same.

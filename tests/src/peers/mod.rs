@@ -25,6 +25,7 @@ pub mod kaniko;
 pub mod ko;
 pub mod recordings;
 pub mod registry;
+pub mod workshop;
 
 /// Longer than any build on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(540);

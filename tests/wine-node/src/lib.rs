@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Where only what the API shows counts, as for fleets of many nodes and releases, a second runtime does without Wine: see
-//! [`Paper`].
+//! [`Paper`]. Where only a program counts, [`Alone`] runs it without a node.
 //!
 //! What it proves: that an image is found, pulled, unpacked and started as a Windows program, and that rollouts, probes
 //! and restarts meet the real program. What it does not: Windows' own layer import, access control, job-object limits.
@@ -31,6 +31,7 @@ use kube::Client;
 use tokio::task::JoinSet;
 
 mod agent;
+mod alone;
 mod backoff;
 mod command;
 mod container;
@@ -57,6 +58,7 @@ mod wine;
 
 use agent::{Agent, Node};
 pub use {
+    alone::Alone,
     images::{Image, ImageConfig, Images, Pull},
     logs::Identity,
     network::Cni,

@@ -40,7 +40,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// The tools are named in full: the environment that they run in is the program's.
 const IP: [&str; 3] = ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"];
 const NSENTER: &str = "/usr/bin/nsenter";
-const UNSHARE: &str = "/usr/bin/unshare";
+pub const UNSHARE: &str = "/usr/bin/unshare";
 
 /// Where a program is started.
 #[derive(Debug)]

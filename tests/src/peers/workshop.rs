@@ -1,18 +1,18 @@
-//! The same program as an image, made by each tool.
+//! How does each builder make an image of the same program, on the same base, in the same registry?
 
+use super::buildkit::Buildkit;
+use super::finished;
+use super::kaniko::Executor;
+use super::registry::Registry;
+use crate::lab::go::go;
+use crate::lab::host::run_async;
+use crate::lab::packages;
+use crate::lab::progress::Progress;
+use crate::lab::tools::{KANIKO, KO, Tools};
+use crate::lab::windows_base::{Base, Flavor, publish_release};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use gowindows_builder::build::{BuildArgs, run};
-use gowindows_tests::lab::go::go;
-use gowindows_tests::lab::host::run_async;
-use gowindows_tests::lab::packages;
-use gowindows_tests::lab::progress::Progress;
-use gowindows_tests::lab::tools::{KANIKO, KO, Tools};
-use gowindows_tests::lab::windows_base::{Base, Flavor, publish_release};
-use gowindows_tests::peers::buildkit::Buildkit;
-use gowindows_tests::peers::kaniko::Executor;
-use gowindows_tests::peers::registry::Registry;
-use gowindows_tests::peers::{self, finished};
 use std::fs;
 use tempfile::TempDir;
 
@@ -21,18 +21,23 @@ const MAIN: &str = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(
 const BASE: &str = "windows/nanoserver:ltsc2022";
 const OS_VERSION: &str = "10.0.20348.5499";
 
-/// A registry with a base in it, and the source of the program.
+/// A registry with a base in it, and the source of the program, beside which is the file `web/index.html`.
 pub struct Workshop {
+    /// The registry.
     pub registry: Registry,
+    /// The base.
+    pub base: Base,
     module: TempDir,
-    base: Base,
 }
 
 impl Workshop {
+    /// Starts the registry.
     pub async fn open() -> Result<Self> {
         let module = tempfile::tempdir()?;
         fs::write(module.path().join("go.mod"), "module example.com/hello\n\ngo 1.24\n")?;
         fs::write(module.path().join("main.go"), MAIN)?;
+        fs::create_dir(module.path().join("web"))?;
+        fs::write(module.path().join("web/index.html"), "<p>hello</p>\n")?;
         // One TLS provider, as in the program itself; another test may have installed it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (registry, base) = (Registry::start(&Progress::stderr()).await?, Base::generate(Flavor::Nanoserver, OS_VERSION, 1 << 20)?);
@@ -44,7 +49,7 @@ impl Workshop {
         format!("{}/{name}", self.registry.host)
     }
 
-    fn base(&self) -> String {
+    fn base_image(&self) -> String {
         self.image(BASE)
     }
 
@@ -67,12 +72,12 @@ struct Arguments {
     arguments: BuildArgs,
 }
 
-/// `gowindows build`
-pub async fn ours(workshop: &Workshop) -> Result<String> {
-    let (image, base) = (workshop.image("ours:v1"), workshop.base());
+/// `gowindows build`, with these further arguments.
+pub async fn ours(workshop: &Workshop, further: &[&str]) -> Result<String> {
+    let (image, base) = (workshop.image("ours:v1"), workshop.base_image());
     let folder = workshop.module.path().to_str().context("a path in UTF-8")?;
     let words = ["build", folder, "--base", &base, "--push", &image, "--insecure-registry", &workshop.registry.host];
-    let code = run(Arguments::try_parse_from(words)?.arguments).await?;
+    let code = run(Arguments::try_parse_from(words.iter().chain(further))?.arguments).await?;
     ensure!(format!("{code:?}") == format!("{:?}", std::process::ExitCode::SUCCESS), "gowindows build ended with {code:?}");
     Ok(image)
 }
@@ -80,7 +85,7 @@ pub async fn ours(workshop: &Workshop) -> Result<String> {
 /// ko, as its documentation says for Windows.
 pub async fn ko(workshop: &Workshop) -> Result<String> {
     let tools = Tools::ensure(&[KO], &Progress::stderr()).await?;
-    let mut command = peers::ko::command(&tools, workshop.module.path(), ".", &workshop.base(), (&workshop.image("ko"), "v1"))?;
+    let mut command = super::ko::command(&tools, workshop.module.path(), ".", &workshop.base_image(), (&workshop.image("ko"), "v1"))?;
     command.arg("--sbom=none");
     finished(command).await?;
     Ok(workshop.image("ko:v1"))
