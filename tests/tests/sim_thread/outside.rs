@@ -46,6 +46,8 @@ pub struct Pushed {
     pub ldflags: Vec<String>,
     /// When it was there first under the tag by which it is adopted.
     pub at: Option<Timestamp>,
+    /// When provenance of it was there first: until then a tag is all that leads to it.
+    pub told: Option<Timestamp>,
     /// Its commit.
     pub commit: String,
 }
@@ -118,7 +120,7 @@ impl Outside {
         state.tags.insert(format!("{repository}:{tag}"), digest.clone());
         state.deleted.remove(&digest);
         let order = u64::try_from(state.images.len()).unwrap_or_default();
-        let new = || Pushed { program, by: Vec::new(), order, ldflags, at: None, commit: commit.to_owned() };
+        let new = || Pushed { program, by: Vec::new(), order, ldflags, at: None, told: None, commit: commit.to_owned() };
         let image = state.images.entry(digest.clone()).or_insert_with(new);
         if !image.by.iter().any(|uid| uid == by) {
             image.by.push(by.to_owned());
@@ -345,7 +347,11 @@ impl Registry for Reached {
                     None => return Err(CallError { reason: Reason::NotWitnessed, message: format!("Nobody saw {digest} being built.") }),
                 }
             }
+            let now = (self.0.clock())();
             let provenance = told.iter().any(|(signed, _)| *signed == key.is_some());
+            if let Some(image) = state.images.get_mut(&digest).filter(|_| provenance) {
+                image.told.get_or_insert(now);
+            }
             let named = |there: bool, what: &str| {
                 there.then(|| format!("sha256:{what}{:0>60}", digest.trim_start_matches("sha256:").get(..60).unwrap_or_default()))
             };

@@ -26,6 +26,12 @@ impl Release<'_> {
         if let Some(image) = self.known().filter(|image| digest.is_none_or(|digest| digest == image.digest)) {
             return self.use_image(part, image, Some(build));
         }
+        if !self.has_told(build) && witness::may_still_tell(world, build) {
+            // What it says comes with an event; this is for one that is lost.
+            part.requeue_after(witness::LOOK);
+            part.verdict.progress = BuildProgress::Unconfirmed(build.clone());
+            return Ok(());
+        }
         let tag = inputs.tag();
         world.ask(vec![request.published(tag.clone())])?;
         match world.answers.published.get(&tag) {
@@ -94,10 +100,6 @@ impl Release<'_> {
         let accept = |part: &mut Building| self.accept(part, image_of(published, world, Some(inputs), Some(build)), Some(build));
         if self.has_told(build) && build.tests.as_ref().is_none_or(|_| build.has_passed()) {
             return accept(part);
-        }
-        if !self.has_told(build) && witness::may_still_tell(world, build) {
-            awaited(part, build);
-            return Ok(());
         }
         match proof::of_inputs(world, &request.run, inputs, &published.image)? {
             Proof::Given(_) => accept(part),
@@ -206,7 +208,6 @@ impl Release<'_> {
         let waiting = inputs.untested_tag();
         world.ask(vec![request.published(waiting.clone())])?;
         match world.answers.published.get(&waiting) {
-            Some(Seen::Fresh(Some(_), _)) if !self.has_told(build) && witness::may_still_tell(world, build) => awaited(part, build),
             Some(Seen::Fresh(Some(pushed), _)) if !self.has_told(build) => {
                 return self.retry(part, build, Reason::NotWitnessed, &unseen(&pushed.image.digest));
             }
@@ -231,12 +232,6 @@ fn blocked(world: &World, part: &mut Building, trouble: &Trouble) {
     part.requeue_after(backoff(trouble.times, LONGEST_BACKOFF, world.spread()));
     part.verdict.registry = Some(trouble.clone());
     part.verdict.progress = BuildProgress::Blocked(trouble.clone());
-}
-
-/// What its pod says comes with an event; this is for one that is lost.
-fn awaited(part: &mut Building, build: &Build) {
-    part.requeue_after(witness::LOOK);
-    part.verdict.progress = BuildProgress::Unconfirmed(build.clone());
 }
 
 fn unseen(digest: &str) -> String {

@@ -58,7 +58,7 @@ impl Invariants {
             // Where a status was edited and its Jobs were taken away, or the object is gone, nothing is left that could know of an attempt.
             let unknowable =
                 self.gone.contains_key(&owner) || (self.meddled && self.taken_away.contains(&(owner.clone(), fingerprint.clone())));
-            let served = self.outside.image_of(&fingerprint).and_then(|image| image.at);
+            let served = self.outside.image_of(&fingerprint).and_then(|image| image.at.max(image.told).filter(|_| image.told.is_some()));
             let served = served.filter(|at| now.duration_since(*at).as_secs() > UNDER_WAY);
             if served.is_some() && attempt == "1" && token.is_empty() && !self.sign.contains(&owner) {
                 self.breaks(format!("I2: {} builds what the registry has served for a while", change.key.2));
