@@ -119,7 +119,8 @@ async fn tenant_without_secrets(stage: &Stage) -> Result<User> {
 
 /// What is told of an object whose Secret is not used.
 async fn refused(stage: &Stage, name: &str, reason: Reason) -> Result<String> {
-    let so = |status: &GoWindowsImageStatus| is_for(status, ConditionType::Built, reason);
+    // A build that has begun is not waited for to end.
+    let so = |status: &GoWindowsImageStatus| is_for(status, ConditionType::Built, reason) || status.build.is_some();
     let status = until(&stage.lab.client(), TEAM, name, LIMIT, so).await.with_context(|| format!("{name}: {reason}"))?;
     let told = message(&status, ConditionType::Built);
     eprintln!("{TEAM}/{name}: {reason}: {told}");

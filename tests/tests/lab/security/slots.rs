@@ -11,7 +11,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 const TEAM: &str = "forged-jobs";
 const ATTACKER: &str = "job-forger";
@@ -28,23 +28,20 @@ pub async fn forged_jobs_take_no_slot(stage: Arc<Stage>) -> Result<()> {
 
     object["spec"]["suspend"] = json!(false);
     team.apply(&object).await?;
-    // Whatever it is told of the queue meanwhile.
-    let told = Mutex::new(Vec::new());
-    let published = |status: &GoWindowsImageStatus| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(message(status, ConditionType::Built));
-        status.image.is_some()
-    };
-    let published = until(&stage.lab.client(), TEAM, OBJECT, LIMIT, published).await;
-    let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // The one slot is at most one build's.
-    let crowded = told.iter().find(|said| said.contains("in the queue") && !said.contains("where 0 run") && !said.contains("where 1 run"));
-    ensure!(crowded.is_none(), "forged Jobs take slots: {crowded:?}");
-    published.with_context(|| format!("it gets a slot; it was told {told:?}"))?;
+    let ended = |status: &GoWindowsImageStatus| status.image.is_some() || is_crowded(status);
+    let status = until(&stage.lab.client(), TEAM, OBJECT, LIMIT, ended).await.context("it gets a slot")?;
+    ensure!(!is_crowded(&status), "forged Jobs take slots: {}", message(&status, ConditionType::Built));
     for (jobs, name, suspended) in &forged {
         let spec = jobs.get(name).await.with_context(|| format!("read {name}"))?.spec.unwrap_or_default();
         ensure!(spec.suspend.unwrap_or_default() == *suspended && spec.parallelism == Some(1), "{name} was resumed or stopped: {spec:?}");
     }
     Ok(())
+}
+
+/// It is told that more builds run than the one for which there is a slot.
+fn is_crowded(status: &GoWindowsImageStatus) -> bool {
+    let told = message(status, ConditionType::Built);
+    told.contains("in the queue") && !["where 0 run", "where 1 run"].iter().any(|right| told.contains(right))
 }
 
 /// The attacker has rights in a namespace of his own alone, the insider in the team's. Gives where each is, its name, and whether it is suspended.
