@@ -7,7 +7,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
@@ -41,6 +41,8 @@ pub enum Access {
 
 /// The repositories by name, shared with the server.
 pub(super) type Rules = Arc<RwLock<HashMap<String, Access>>>;
+/// Every `Authorization` that clients have sent, shared with the server.
+pub(super) type Logins = Arc<Mutex<Vec<String>>>;
 
 /// A Git server of the lab. It ends with the lab.
 pub struct GitServer {
@@ -49,6 +51,7 @@ pub struct GitServer {
     authority: String,
     rules: Rules,
     door: Door,
+    logins: Logins,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -67,14 +70,16 @@ impl GitServer {
         let address = listener.local_addr()?;
         let authority = Authority::new("gowindows lab git")?;
         let identity = authority.server("git", &[], &[address.ip()])?;
-        let (rules, door) = (Rules::default(), Door::default());
-        let served = git_http::serve(listener, &identity, root.clone(), rules.clone(), door.clone())?;
+        let (rules, door, logins) = (Rules::default(), Door::default(), Logins::default());
+        let server = git_http::Server { root: root.clone(), rules: rules.clone(), door: door.clone(), logins: logins.clone() };
+        let served = git_http::serve(listener, &identity, server)?;
         Ok(Self {
             root,
             base: if address.port() == HTTPS { format!("https://{}", address.ip()) } else { format!("https://{address}") },
             authority: authority.certificate().to_owned(),
             rules,
             door,
+            logins,
             _task: AbortOnDropHandle::new(tokio::spawn(served)),
         })
     }
@@ -109,6 +114,11 @@ impl GitServer {
     /// Makes the server unreachable (connections are closed at once), or reachable again.
     pub fn set_reachable(&self, reachable: bool) {
         self.door.set_open(reachable);
+    }
+
+    /// The `Authorization` of every request that had one, in their order: what whoever runs the server gets to know.
+    pub fn logins(&self) -> Vec<String> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -8,8 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -33,7 +33,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::git::{Access, Rules};
+use super::git::{Access, Logins, Rules};
 use super::pki::Identity;
 
 /// Whether the server lets anybody in. Clones are the same door.
@@ -56,29 +56,29 @@ impl Door {
     }
 }
 
+/// What is served, and what was seen.
 #[derive(Clone)]
-struct Server {
-    root: PathBuf,
-    rules: Rules,
-    door: Door,
+pub(super) struct Server {
+    /// The repositories are below it.
+    pub root: PathBuf,
+    /// Who may read them.
+    pub rules: Rules,
+    /// Whether anybody may.
+    pub door: Door,
+    /// What clients have sent.
+    pub logins: Logins,
 }
 
-/// Serves the repositories below `root` on `listener`, for ever.
-pub(super) fn serve(
-    listener: TcpListener,
-    identity: &Identity,
-    root: PathBuf,
-    rules: Rules,
-    door: Door,
-) -> Result<impl Future<Output = ()> + use<>> {
+/// Serves repositories on `listener`, for ever.
+pub(super) fn serve(listener: TcpListener, identity: &Identity, server: Server) -> Result<impl Future<Output = ()> + use<>> {
     let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes())?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
     let config = ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)?;
-    let listener = TlsListener { tcp: listener, acceptor: TlsAcceptor::from(Arc::new(config)), door: door.clone() };
-    let router = Router::new().fallback(answer).with_state(Server { root, rules, door });
+    let listener = TlsListener { tcp: listener, acceptor: TlsAcceptor::from(Arc::new(config)), door: server.door.clone() };
+    let router = Router::new().fallback(answer).with_state(server);
     Ok(async move {
         // It ends only with the task.
         let _ = axum::serve(listener, router).await;
@@ -116,6 +116,7 @@ impl Listener for TlsListener {
 }
 
 async fn answer(State(server): State<Server>, request: Request) -> Response {
+    server.note(&request);
     // A connection may be older than the closed door.
     if !server.door.is_open() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -132,6 +133,14 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
 }
 
 impl Server {
+    /// Whether it is let in or not: a login that was sent is known to the server.
+    fn note(&self, request: &Request) {
+        let login = text(request.headers(), "authorization");
+        if !login.is_empty() {
+            self.logins.lock().unwrap_or_else(PoisonError::into_inner).push(login.to_owned());
+        }
+    }
+
     /// Whether the request may see the repository that it names; none when there is no such repository.
     fn allows(&self, request: &Request) -> Option<bool> {
         let path = request.uri().path().trim_start_matches('/');

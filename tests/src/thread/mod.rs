@@ -14,6 +14,7 @@ mod private_module;
 mod stage;
 mod storefront;
 mod tenant;
+mod user;
 mod verdict;
 
 pub use answer::page;
@@ -28,4 +29,5 @@ pub use private_module::PrivateModule;
 pub use stage::{LIMIT, Scenario, Stage, Suite};
 pub use storefront::Storefront;
 pub use tenant::Tenant;
+pub use user::{User, forbidden};
 pub use verdict::{compiles, is_for, is_ready, is_ready_on, is_rolled_out, is_true, message};

@@ -1,10 +1,11 @@
-//! Does the product do on a real cluster what it promises? The name of a suite says what is asked; `lab_thread` is in the lab of `lab_engines`, each
-//! other one has a lab of its own:
+//! Does the product do on a real cluster what it promises? The name of a suite says what is asked; `lab_thread` and `lab_security` are guests in
+//! labs of others, each other one has a lab of its own:
 //!
 //! - `lab_cluster`: does the lab itself keep its promises, on which all others stand?
 //! - `lab_thread`: does one applied object become a Windows program that answers, through every usual mistake?
 //! - `lab_engines`: does it make no difference which engine compiles, and where?
 //! - `lab_releases`: does each Windows node get what it can run, of bases that are chosen for it?
+//! - `lab_security`: does what others forge prove nothing? In the lab of `lab_engines`, and of `lab_releases` where it is about slots.
 //! - `lab_faults`: does the thread hold while what it hangs on breaks?
 //!
 //! `cargo test --test lab -- lab_engines` runs one of them, `-- compile_error` one scenario. All are one program, so that what waits
@@ -14,6 +15,7 @@ mod cluster;
 mod engines;
 mod faults;
 mod releases;
+mod security;
 mod thread;
 
 use gowindows_tests::lab::available;
@@ -30,8 +32,9 @@ fn main() {
         eprintln!("ignored: {reason}");
     }
     // One after the other: a lab costs a part of a core for as long as it is there. First those that wait more than they work.
-    let engines_and_thread = engines::suite(thread::scenarios()).trials();
-    let suites = [faults::suite().trials(), cluster::trials(), releases::suite().trials(), engines_and_thread];
+    let engines = engines::suite(vec![("lab_thread", thread::scenarios()), ("lab_security", security::scenarios())]);
+    let releases = releases::suite(vec![("lab_security", security::of_slots())]);
+    let suites = [faults::suite().trials(), cluster::trials(), releases.trials(), engines.trials()];
     let ignored = |trial: Trial| {
         let asked_for = trial.has_ignored_flag();
         trial.with_ignored_flag(asked_for || reason.is_some())

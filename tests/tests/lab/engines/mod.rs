@@ -1,7 +1,7 @@
 //! Does it make no difference which engine compiles? The same sources through the go command, a buildkitd behind mutual TLS and Kaniko's
 //! executor, in namespaces that enforce the level of Pod Security that each is promised to pass.
 //!
-//! The suite `lab_thread` is in the same lab: it needs less of it.
+//! The suites `lab_thread` and `lab_security` are in the same lab: they need less of it.
 
 mod caches;
 mod deployed;
@@ -43,8 +43,8 @@ pub const GRON: &str = "github.com/tomnomnom/gron@v0.7.1";
 /// The node's version of Windows.
 const WINDOWS: &str = "10.0.20348.5499";
 
-/// With the scenarios of `lab_thread`.
-pub fn suite(thread: Vec<Scenario>) -> Suite {
+/// With the scenarios of other suites.
+pub fn suite(guests: Vec<(&'static str, Vec<Scenario>)>) -> Suite {
     let scenarios = scenarios![
         // The longest first, so that none of them is left over in the end.
         matrix::all_make_the_same_program_and_image,
@@ -66,7 +66,7 @@ pub fn suite(thread: Vec<Scenario>) -> Suite {
     let recordings = scenarios![recordings::what_engines_say_is_recorded];
     let why = "it records anew what operator/core/tests/engines.rs reads: `-- --ignored what_engines_say`";
     let scenarios = scenarios.into_iter().chain(recordings.into_iter().map(|scenario| scenario.ignored(why))).collect();
-    Suite { name: "lab_engines", set_up: |progress| set_up(progress).boxed(), scenarios, guests: vec![("lab_thread", thread)] }
+    Suite { name: "lab_engines", set_up: |progress| set_up(progress).boxed(), scenarios, guests }
 }
 
 async fn set_up(progress: Progress) -> Result<Stage> {

@@ -15,7 +15,7 @@ use gowindows_tests::lab::progress::Progress;
 use gowindows_tests::lab::windows_base::{self, Base, Flavor, Sizes};
 use gowindows_tests::lab::{GO_CACHE, Lab, host};
 use gowindows_tests::scenarios;
-use gowindows_tests::thread::{Operator, Stage, Suite};
+use gowindows_tests::thread::{Operator, Scenario, Stage, Suite};
 use k8s_openapi::api::core::v1::Taint;
 use serde_json::{Value, json};
 use std::process::Command;
@@ -35,13 +35,14 @@ const PAPERS: [(&str, &str, &str, &str); 3] = [
     ("paper-2019", "10.0.17763.8389", "2.3.0", "10.0.17763.8389"),
 ];
 
-pub fn suite() -> Suite {
+/// With the scenarios of other suites.
+pub fn suite(guests: Vec<(&'static str, Vec<Scenario>)>) -> Suite {
     let scenarios = scenarios![
         nodes::every_node_runs_its_release,
         fences::private_and_mirrored_bases_are_built_on,
         queue::builds_queue_for_the_one_slot,
     ];
-    Suite { name: "lab_releases", set_up: |progress| set_up(progress).boxed(), scenarios, guests: Vec::new() }
+    Suite { name: "lab_releases", set_up: |progress| set_up(progress).boxed(), scenarios, guests }
 }
 
 async fn set_up(progress: Progress) -> Result<Stage> {
