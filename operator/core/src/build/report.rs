@@ -21,7 +21,8 @@ pub(crate) struct BuildSection {
 
 /// What is said, where `image` is the last good one.
 pub(crate) fn report(world: &World, plan: &Plan, outcome: &Outcome, image: Option<&ImageStatus>) -> BuildSection {
-    let begun = !outcome.is_undone(plan, |write| matches!(write, Write::StartBuild(_)));
+    let waits = matches!(plan.verdicts.build.progress, BuildProgress::Blocked(_));
+    let begun = !waits && !outcome.is_undone(plan, |write| matches!(write, Write::StartBuild(_)));
     let history = history(world, image, &world.status().history);
     BuildSection {
         inputs: inputs(&plan.verdicts.build).filter(|_| begun),

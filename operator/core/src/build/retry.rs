@@ -76,7 +76,7 @@ impl Release<'_> {
             Class::Passing if outlook.is_some() => outlook.as_ref().is_some_and(|outlook| outlook.hope),
             Class::Passing => attempt <= request.build.retries,
             Class::Surroundings => true,
-        };
+        } && attempt < i32::MAX;
         // A build that an input made pointless and that is wanted again was no failed attempt, nor was a short cut that led nowhere.
         let no_fault = matches!(reason, Reason::Superseded | Reason::ProgramUnavailable);
         let wait = if no_fault { Duration::ZERO } else { backoff(tries, LONGEST_BACKOFF, world.spread()) };

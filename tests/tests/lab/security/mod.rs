@@ -1,11 +1,12 @@
 //! Does forged evidence prove nothing? Two teams and an attacker, each with the rights that a Role gives, on a real API server: what the audit
-//! forged (security.md, H2, H4, H5 and H7), and what it did not.
+//! forged (security.md, H2, H3, H4, H5 and H7), and what it did not.
 //!
 //! Whatever is forged is made as a user makes it, and stays: a finalizer keeps what the garbage collector would take for an orphan. What is
 //! looked at is what the victim sees. `engines::logins` is of the same kind, about credentials beside a committer's code.
 
 mod attempts;
 mod pods;
+mod replay;
 mod secrets;
 mod slots;
 
@@ -28,7 +29,12 @@ const DATE: &str = "2026-01-02T03:04:05Z";
 
 /// In the lab of `lab_engines`, which has all that they need.
 pub fn scenarios() -> Vec<Scenario> {
-    scenarios![attempts::a_number_at_its_end_stops_nobody, pods::forged_pods_prove_nothing, secrets::a_pinned_commit_leads_around_no_secret,]
+    scenarios![
+        attempts::a_number_at_its_end_stops_nobody,
+        pods::forged_pods_prove_nothing,
+        replay::a_signature_is_of_one_image_alone,
+        secrets::a_pinned_commit_leads_around_no_secret,
+    ]
 }
 
 /// In the lab of `lab_releases`, whose operator has one slot.
