@@ -17,6 +17,7 @@ mod pods;
 mod process;
 mod run;
 mod stage;
+mod upgrade;
 mod user;
 mod waiting;
 mod wire;
@@ -54,6 +55,7 @@ fn main() {
         trial("forged_job_of_the_right_name", bad_inputs::forged_job_of_the_right_name),
         trial("forged_pods_prove_nothing", forged::pods_prove_nothing),
         trial("forged_jobs_take_no_slot", forged::jobs_take_no_slot),
+        trial("an_upgrade_tells_before_it_refuses", upgrade::tells_before_it_refuses),
         trial("ten_thousand_reconciles_write_nothing", bad_inputs::ten_thousand_reconciles_write_nothing),
     ];
     libtest_mimic::run(&arguments, trials).exit();

@@ -27,6 +27,11 @@ pub async fn replica(stage: Arc<Stage>, number: u64, elects: bool) {
     }
 }
 
+/// An operator of one replica, until this is dropped.
+pub fn start(stage: &Arc<Stage>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(replica(stage.clone(), 0, false)))
+}
+
 async fn process(stage: Arc<Stage>, number: u64, incarnation: u64, elects: bool, wire: Arc<ProcessWire>) {
     let client = stage.server.client(&format!("operator-{number}"), wire);
     let reached = Arc::new(Reached(stage.clone()));
@@ -34,7 +39,7 @@ async fn process(stage: Arc<Stage>, number: u64, incarnation: u64, elects: bool,
     let controller = |leadership: Leadership| Controller {
         client: client.clone(),
         namespace: None,
-        settings: stage.settings.clone(),
+        settings: stage.settings(),
         git: reached.clone(),
         registry: reached.clone(),
         logins: Arc::new(Logins::new(reached.clone())),

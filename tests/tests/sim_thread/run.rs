@@ -88,11 +88,21 @@ pub fn on_stage_with_slots<F>(slots: Option<u32>, act: impl FnOnce(Arc<Stage>) -
 where
     F: Future<Output = Result<(), String>>,
 {
+    on_stage_without_operator(slots, |stage| async move {
+        let _operator = process::start(&stage);
+        act(stage).await
+    })
+}
+
+/// The same where nothing runs yet.
+pub fn on_stage_without_operator<F>(slots: Option<u32>, act: impl FnOnce(Arc<Stage>) -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
         let stage = Stage::new(Dice(0), bad_inputs::faults(), slots);
         let _cluster = AbortOnDropHandle::new(tokio::spawn(Cluster::new(stage.clone()).run()));
-        let _operator = AbortOnDropHandle::new(tokio::spawn(process::replica(stage.clone(), 0, false)));
         act(stage.clone()).await?;
         let broken = stage.invariants().broken().join("\n");
         if broken.is_empty() { Ok(()) } else { Err(broken) }

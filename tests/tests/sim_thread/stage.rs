@@ -8,6 +8,7 @@ use crate::faults::Faults;
 use crate::invariants::Invariants;
 use crate::outside::Outside;
 use gowindows::controller::Metrics;
+use gowindows_model::binding::Enforcement;
 use gowindows_model::settings::{IdentityProvider, IdentitySettings, RegistrySettings, Settings, SlotSettings};
 use gowindows_tests::fake_apiserver::{Clock, FakeApiServer};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -39,8 +40,7 @@ pub struct Stage {
     pub outside: Outside,
     /// What goes wrong, and what has gone wrong.
     pub faults: Faults,
-    /// The operator's settings.
-    pub settings: Arc<Settings>,
+    settings: Mutex<Arc<Settings>>,
     /// No pod of the objects from the tenth on is let in.
     pub outage: AtomicBool,
     invariants: Arc<Mutex<Invariants>>,
@@ -74,12 +74,23 @@ impl Stage {
             server,
             outside,
             faults,
-            settings,
+            settings: Mutex::new(settings),
             outage: AtomicBool::new(false),
             invariants,
             metrics: Default::default(),
             start,
         })
+    }
+
+    /// The settings of an operator that starts now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An operator that starts from now on refuses, or tells, what an older version allowed.
+    pub fn set_enforcement(&self, enforcement: Enforcement) {
+        let settings = Settings { enforcement, ..(*self.settings()).clone() };
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// The virtual clock, for the operator.
@@ -157,6 +168,8 @@ fn settings() -> Settings {
         toolchains: [("1.26".into(), "registry.sim/golang:1.26".into())].into(),
         windows_toolchains: [("1.26".into(), "registry.sim/windows-golang:1.26".into())].into(),
         step_image: "registry.sim/gowindows:1".into(),
+        buildctl_image: Some("registry.sim/buildctl:1".into()),
+        kaniko_image: Some("registry.sim/kaniko:1".into()),
         bases: [("NanoServer".into(), "registry.sim/nanoserver".into())].into(),
         registries: vec![RegistrySettings { host: "registry.sim".into(), identity: Some(identity), ..RegistrySettings::default() }],
         ..Settings::default()

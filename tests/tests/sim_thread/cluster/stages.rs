@@ -163,6 +163,7 @@ fn memory(container: &Value) -> u64 {
 
 /// The user's linker flags in the compiler's arguments.
 fn ldflags(pod: &Value) -> Vec<String> {
-    let words = pod["spec"]["initContainers"][1]["command"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let compile = pod["spec"]["initContainers"].as_array().into_iter().flatten().filter(|container| container["name"] == "compile");
+    let words = compile.flat_map(|compile| compile["command"].as_array()).flatten().filter_map(Value::as_str);
     words.filter(|word| word.contains("main.")).map(str::to_owned).collect()
 }
