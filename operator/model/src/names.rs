@@ -84,4 +84,40 @@ mod tests {
             assert!(!name.contains("--") || object.contains(".."), "{name}");
         }
     }
+
+    /// What is left of two long names when they are cut can be the same: the hash tells them apart.
+    #[test]
+    fn objects_that_are_equal_when_cut_have_names_of_their_own() {
+        let (one, other) = (format!("{}-one", "x".repeat(60)), format!("{}-other", "x".repeat(60)));
+        let job = |object: &str, uid: &str| job_name(object, uid, "f", 1, None);
+        assert_eq!(job(&one, "u")[..PREFIX], job(&other, "v")[..PREFIX]);
+        let names = |object: &str, uid: &str| {
+            let job = job(object, uid);
+            let claims = [NodeSystem::Linux, NodeSystem::Windows]
+                .map(|system| (claim_name(object, uid, system), test_claim_name(object, uid, system)));
+            let claims = claims.into_iter().flat_map(|(cache, tests)| [cache, tests]);
+            claims.chain([test_job_name(&job), part_name(&job, "source"), job]).collect::<Vec<_>>()
+        };
+        let all: std::collections::BTreeSet<_> = names(&one, "u").into_iter().chain(names(&other, "v")).collect();
+        assert_eq!(all.len(), 14, "{all:?}");
+    }
+
+    /// A million names that an API server allows, and some that it does not.
+    #[test]
+    fn no_name_makes_it_panic_and_no_two_are_one() {
+        let letters: Vec<char> = "abcxyz019.-.-ABÜ_/ \u{202e}".chars().collect();
+        let (mut state, mut seen) = (1_u64, std::collections::HashSet::new());
+        let mut next = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 40).unwrap_or_default()
+        };
+        for number in 0..1_000_000_u32 {
+            // Nearly all are short; one in a thousand is as long as a name can be, and longer.
+            let length = if number % 1000 == 0 { next() % 300 } else { next() % 12 };
+            let object: String = (0..length).map(|_| letters[next() % letters.len()]).collect();
+            let job = job_name(&object, &number.to_string(), "f", 1, None);
+            assert!(job.len() <= 51 && job.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-'), "{object:?} {job}");
+            assert!(seen.insert(job), "{object:?} has the name of another object's");
+        }
+    }
 }

@@ -134,6 +134,8 @@ pub fn an_object_that_cannot_be_read() -> Checked {
             let before = stage.milliseconds();
             open(&stage).await?;
             ensure(poisoned.status()["conditions"].is_null() == poison, || "it was read after all, or nothing is".into())?;
+            let counted = stage.metrics(0).text().contains("gowindows_reconciles_total{result=\"unreadable\"}");
+            ensure(counted == poison, || "who looks at the metrics does not see it".into())?;
             Ok(stage.milliseconds() - before)
         })?;
         Ok::<u64, String>(took)

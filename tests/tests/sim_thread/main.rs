@@ -5,6 +5,7 @@
 
 mod admission;
 mod bad_inputs;
+mod borders;
 mod cluster;
 mod dice;
 mod faults;
@@ -56,6 +57,8 @@ fn main() {
         trial("forged_pods_prove_nothing", forged::pods_prove_nothing),
         trial("forged_jobs_take_no_slot", forged::jobs_take_no_slot),
         trial("an_upgrade_tells_before_it_refuses", upgrade::tells_before_it_refuses),
+        trial("namespaces_that_are_not_watched_are_left_alone", borders::namespaces_that_are_not_watched_are_left_alone),
+        trial("a_duration_that_was_stored_stops_nobody_else", borders::a_duration_that_was_stored_stops_nobody_else),
         trial("ten_thousand_reconciles_write_nothing", bad_inputs::ten_thousand_reconciles_write_nothing),
     ];
     libtest_mimic::run(&arguments, trials).exit();

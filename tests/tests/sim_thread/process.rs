@@ -38,7 +38,7 @@ async fn process(stage: Arc<Stage>, number: u64, incarnation: u64, elects: bool,
     let metrics = stage.metrics(number);
     let controller = |leadership: Leadership| Controller {
         client: client.clone(),
-        namespace: None,
+        namespace: stage.settings().watch_namespaces.first().cloned(),
         settings: stage.settings(),
         git: reached.clone(),
         registry: reached.clone(),

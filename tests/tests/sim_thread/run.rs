@@ -99,9 +99,28 @@ pub fn on_stage_without_operator<F>(slots: Option<u32>, act: impl FnOnce(Arc<Sta
 where
     F: Future<Output = Result<(), String>>,
 {
+    on(|| Stage::new(Dice(0), bad_inputs::faults(), slots), act)
+}
+
+/// With an operator that watches one namespace.
+pub fn on_stage_watching<F>(namespace: &str, act: impl FnOnce(Arc<Stage>) -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let stage = || Stage::watching(Dice(0), bad_inputs::faults(), None, vec![namespace.to_owned()]);
+    on(stage, |stage| async move {
+        let _operator = process::start(&stage);
+        act(stage).await
+    })
+}
+
+fn on<F>(stage: impl FnOnce() -> Arc<Stage>, act: impl FnOnce(Arc<Stage>) -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
-        let stage = Stage::new(Dice(0), bad_inputs::faults(), slots);
+        let stage = stage();
         let _cluster = AbortOnDropHandle::new(tokio::spawn(Cluster::new(stage.clone()).run()));
         act(stage.clone()).await?;
         let broken = stage.invariants().broken().join("\n");

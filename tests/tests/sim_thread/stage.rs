@@ -56,11 +56,16 @@ fn morning() -> Timestamp {
 impl Stage {
     /// A stage whose time starts now, with so many slots on the nodes of each system. Must be called within a runtime whose clock is paused.
     pub fn new(dice: Dice, faults: Faults, slots: Option<u32>) -> Arc<Self> {
+        Self::watching(dice, faults, slots, Vec::new())
+    }
+
+    /// The same with an operator that watches the first of these namespaces alone; all where there is none.
+    pub fn watching(dice: Dice, faults: Faults, slots: Option<u32>, watch_namespaces: Vec<String>) -> Arc<Self> {
         let start = Instant::now();
         let server = FakeApiServer::new(clock(start));
         let outside = Outside::default();
         let invariants = Arc::new(Mutex::new(Invariants::new(outside.clone(), slots)));
-        let settings = Arc::new(Settings { slots: SlotSettings { linux: slots, windows: slots }, ..settings() });
+        let settings = Arc::new(Settings { slots: SlotSettings { linux: slots, windows: slots }, watch_namespaces, ..settings() });
         let (observer, admission) = (invariants.clone(), settings.clone());
         let time = clock(start);
         server.within(|store| {

@@ -228,7 +228,9 @@ fn ready(image: &Guarded) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gowindows_crds::v1alpha1::{BuildEngine, CacheStatus};
+    use gowindows_crds::conditions::Reason;
+    use gowindows_crds::v1alpha1::{BuildEngine, CacheStatus, GoWindowsImageStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
     #[test]
     fn builds_are_counted_by_what_they_found() {
@@ -257,5 +259,36 @@ mod tests {
         for metric in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
             assert!(document.contains(&format!("`{metric}")), "{metric} is not documented");
         }
+    }
+
+    /// What stands in a label stays in the memory of every Prometheus: none holds a text that a user, a server or a repository has written.
+    #[test]
+    fn labels_hold_words_of_ours_alone() {
+        let metrics = Metrics::default();
+        let url = "https://user:hunter2@git.example.com/a.git";
+        let (before, mut after) = (GoWindowsImageStatus::default(), GoWindowsImageStatus::default());
+        let kinds = [ConditionType::SourceResolved, ConditionType::Built, ConditionType::Published, ConditionType::Stalled];
+        after.conditions = kinds.map(|kind| refused(kind, Reason::InvalidSpec, url)).into();
+        let notices = gowindows_core::status::notices(&before, &after);
+        assert!(notices.len() > 2 && notices.iter().all(|notice| notice.message.contains(url)), "{notices:?}");
+        metrics.notices(&notices);
+        metrics.slot(false);
+        metrics.pass("unreadable", Duration::ZERO);
+        let text = metrics.text();
+        let labels = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('{')?.1.split_once('}'));
+        for label in labels.flat_map(|(labels, _)| labels.split(',')) {
+            let (_, value) = label.split_once('=').expect("a name and a value");
+            assert!(value.trim_matches('"').chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)), "{label} in {text}");
+        }
+        assert!(!text.contains("hunter2") && !text.contains("git.example.com"), "{text}");
+    }
+
+    fn refused(kind: ConditionType, reason: Reason, message: &str) -> Condition {
+        let status = if kind == ConditionType::Stalled { "True" } else { "False" };
+        let condition = serde_json::json!({
+            "type": kind.to_string(), "status": status, "reason": reason.to_string(), "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        serde_json::from_value(condition).expect("a condition")
     }
 }

@@ -47,7 +47,7 @@ impl Cluster {
     pub(super) async fn mask(&self, object: &GoWindowsImage, builds: &mut [Build]) {
         let named = object.spec.go.iter().filter_map(|go| go.modules.as_ref()?.secret_ref.as_ref()).next();
         let Some(secret) = named else { return };
-        let mut failures: Vec<&mut Failure> = builds.iter_mut().flat_map(failures).collect();
+        let failures: Vec<&mut Failure> = builds.iter_mut().flat_map(failures).collect();
         if failures.is_empty() {
             return;
         }
@@ -55,15 +55,18 @@ impl Cluster {
         let Ok(data) = self.named(&namespace, MODULES_SECRET, &secret.name).await else { return };
         let Netrc { mut passwords, of_all, .. } = netrc::read(text(&data, NETRC));
         passwords.extend(of_all);
-        for failure in &mut failures {
-            failure.message = redact(&failure.message, &passwords);
-            failure.log_tail = failure.log_tail.take().map(|tail| redact(&tail, &passwords));
-        }
+        failures.into_iter().for_each(|failure| hide(failure, &passwords));
     }
 
     async fn named(&self, namespace: &str, field: &str, name: &str) -> Result<SecretData, CallError> {
         in_time(name, secrets::read(&self.client, namespace, field, name)).await
     }
+}
+
+/// Whatever was printed with a password in it, or with a part of one.
+fn hide(failure: &mut Failure, passwords: &[&str]) {
+    failure.message = redact(&failure.message, passwords);
+    failure.log_tail = failure.log_tail.take().map(|tail| redact(&tail, passwords));
 }
 
 /// Those of a build and of its tests.
@@ -121,5 +124,20 @@ mod tests {
             let problem = of(entries).expect_err(says);
             assert!(problem.contains(says) && !problem.contains("canary"), "{problem}");
         }
+    }
+
+    /// SE3: what is known is masked in whatever form it was printed, and not only what looks like a secret.
+    #[test]
+    fn passwords_of_modules_are_masked_in_what_a_build_has_printed() {
+        let passwords =
+            netrc::read("machine git.example login me password plain-CanaryWord0\nmachine b.example login you password other word")
+                .passwords;
+        let said = "main.go:1: plain-CanaryWord0 and CanaryWord0, cGxhaW4tQ2FuYXJ5V29yZDA=, plain%2DCanaryWord0 of other";
+        let (message, log_tail) = (said.to_owned(), Some(said.to_owned()));
+        let mut failure = Failure { reason: Reason::CompileError, stage: None, exit_code: Some(1), message, log_tail };
+        hide(&mut failure, &passwords);
+        let tail = failure.log_tail.as_deref().expect("a tail");
+        assert_eq!((failure.message.as_str(), tail.contains("main.go:1: ***")), (tail, true));
+        assert!(!tail.contains("Canary") && !tail.contains("cGxhaW4"), "{tail}");
     }
 }

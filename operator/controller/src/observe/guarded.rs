@@ -40,9 +40,7 @@ impl<'de> Deserialize<'de> for Guarded {
 
 /// What can be read of an object that cannot be read whole.
 fn in_part(text: &str, error: &serde_json::Error) -> Result<Guarded, serde_json::Error> {
-    let mut value: Value = serde_json::from_str(text)?;
-    let status = value.as_object_mut().and_then(|object| object.remove("status"));
-    if let (Some(_), Ok(object)) = (status, GoWindowsImage::deserialize(&value)) {
+    if let Some(object) = without_status(text) {
         tracing::warn!(
             name = object.metadata.name,
             namespace = object.metadata.namespace,
@@ -51,8 +49,21 @@ fn in_part(text: &str, error: &serde_json::Error) -> Result<Guarded, serde_json:
         );
         return Ok(Guarded(Ok(Arc::new(object))));
     }
-    let metadata = ObjectMeta::deserialize(&value["metadata"])?;
+    let Named { metadata } = serde_json::from_str(text)?;
     Ok(Guarded(Err(Unreadable { metadata, error: error.to_string() })))
+}
+
+fn without_status(text: &str) -> Option<GoWindowsImage> {
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    value.as_object_mut()?.remove("status")?;
+    GoWindowsImage::deserialize(&value).ok()
+}
+
+/// What every object has. What stands beside it is skipped and not read: however deeply it is nested, it is no error.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    metadata: ObjectMeta,
 }
 
 impl Resource for Guarded {
@@ -121,6 +132,23 @@ mod tests {
         assert_eq!(unreadable.meta().name.as_deref(), Some("shop"));
         assert!(unreadable.0.is_err_and(|unreadable| unreadable.error.contains("source") || unreadable.error.contains('7')));
     }
+
+    /// serde_json reads 128 levels and no more. One such object must not hide those that are listed with it.
+    #[test]
+    fn what_is_nested_without_end_hides_no_neighbour() {
+        let object = |name: &str, field: &str| {
+            let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+            format!(
+                r#"{{"apiVersion":"gowindows.dev/v1alpha1","kind":"GoWindowsImage","metadata":{{"name":"{name}"}},"{field}":{nested}}}"#
+            )
+        };
+        let (spec, status) = (object("spec", "spec"), object("status", "status"));
+        let list = format!(r#"{{"kind":"List","apiVersion":"v1","metadata":{{}},"items":[{spec},{status}]}}"#);
+        let list: ObjectList<Guarded> = serde_json::from_str(&list).expect("a list");
+        let names = list.items.iter().map(|object| (object.meta().name.as_deref(), object.0.is_ok()));
+        assert_eq!(names.collect::<Vec<_>>(), [(Some("spec"), false), (Some("status"), false)]);
+    }
+
     /// The two ways in which kube reads an object: neither may take it apart before this does.
     #[test]
     fn lists_and_events_are_read() {

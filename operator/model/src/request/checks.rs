@@ -10,9 +10,9 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// A refusal of one value. Long values are cut, control characters escaped.
+/// A refusal of one value. Passwords are masked, long values are cut, control characters escaped.
 pub(super) fn invalid(field: &str, value: &str, remedy: &str) -> Refusal {
-    let shown: String = value.chars().take(80).collect();
+    let shown: String = without_login(value).chars().take(80).collect();
     let message = if value.is_empty() { format!("{field}: {remedy}.") } else { format!("{field}: {shown:?} is not accepted; {remedy}.") };
     Refusal { reason: Reason::InvalidSpec, message }
 }
@@ -39,7 +39,7 @@ impl<'a> Check<'a> {
         if self.value.len() <= self.limit && fits(pattern, self.value) {
             Ok(self.value.to_owned())
         } else {
-            Err(invalid(self.field, &without_userinfo(self.value), self.remedy))
+            Err(invalid(self.field, self.value, self.remedy))
         }
     }
 }
@@ -57,11 +57,16 @@ fn fits(pattern: &'static str, text: &str) -> bool {
     form.is_some_and(|form| form.is_match(text))
 }
 
-/// A refused URL may hold a password, which must not be echoed.
-fn without_userinfo(value: &str) -> String {
-    match (value.find("://"), value.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}***{}", &value[..scheme + 3], &value[at..]),
-        _ => value.to_owned(),
+/// A refused address may hold a password, which a status must not repeat. Without a scheme it looks like the name and the tag of an image: only a
+/// digest may follow those.
+fn without_login(value: &str) -> String {
+    let Some((login, rest)) = value.rsplit_once('@') else { return value.to_owned() };
+    let is_scheme = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c));
+    let is_digest = |text: &str| text.strip_prefix("sha256:").is_some_and(|hex| hex.chars().all(|c| c.is_ascii_hexdigit()));
+    match login.split_once("://") {
+        Some((scheme, _)) if is_scheme(scheme) => format!("{scheme}://***@{rest}"),
+        None if !login.contains(':') || (is_digest(rest) && !login.contains('@')) => value.to_owned(),
+        _ => format!("***@{rest}"),
     }
 }
 
@@ -153,4 +158,38 @@ pub(super) fn image_reference(field: &str, value: &str) -> Result<String, Refusa
     let remedy = "use an image reference such as registry.example.com/base/nanoserver:ltsc2022 or one with @sha256:...";
     let value = Check::new(field, value, remedy).at_most(512).form(patterns::IMAGE_REFERENCE)?;
     value.parse::<oci_spec::distribution::Reference>().map(|_| value.clone()).map_err(|_| invalid(field, &value, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_repeats_no_password() {
+        for (value, shown) in [
+            ("https://user:hunter2@git.example.com/a.git", "https://***@git.example.com/a.git"),
+            ("https://hunter2@git.example.com/a.git", "https://***@git.example.com/a.git"),
+            ("https://user:hunter2@x@git.example.com/a", "https://***@git.example.com/a"),
+            ("git:hunter2@git.example.com:a.git", "***@git.example.com:a.git"),
+            ("git:hunter2://x@git.example.com", "***@git.example.com"),
+            ("user:hunter2@registry.example.com/a", "***@registry.example.com/a"),
+            ("user:hunter2@a@sha256:ab", "***@sha256:ab"),
+            ("git@git.example.com:a.git", "git@git.example.com:a.git"),
+            ("registry.example.com:5000/go:1@sha256:ab", "registry.example.com:5000/go:1@sha256:ab"),
+            ("main@{1}", "main@{1}"),
+        ] {
+            let message = invalid("field", value, "use another").message;
+            assert_eq!(message, format!("field: {shown:?} is not accepted; use another."), "{value}");
+        }
+        // This one has the characters of a reference, and is refused by its grammar alone.
+        let refused = image_reference("go.image", "user:hunter2@registry.example.com/go").expect_err("no reference");
+        assert!(!refused.message.contains("hunter2"), "{}", refused.message);
+    }
+
+    #[test]
+    fn long_values_are_cut_and_what_people_cannot_see_is_escaped() {
+        let message = invalid("field", &"x".repeat(100_000), "use less").message;
+        assert!(message.len() < 200, "{message}");
+        assert!(invalid("field", "a\u{7}\u{202e}b\nc", "no").message.contains(r"a\u{7}\u{202e}b\nc"));
+    }
 }
