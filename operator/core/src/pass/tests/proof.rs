@@ -5,6 +5,9 @@ use super::program::edited;
 use super::*;
 use gowindows_model::attest::Program;
 
+/// What of a testimony is not that of the image.
+type Forgery = fn(&mut Testimony);
+
 const OLD: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 
 fn signing() -> Value {
@@ -53,7 +56,7 @@ fn an_image_is_adopted_only_by_what_says_that_it_is_this_one() {
     };
     assert!(adopts(vec![right.clone()]), "its own");
     assert!(!adopts(vec![]), "a tag alone");
-    let wrong: [(&str, fn(&mut Testimony)); 7] = [
+    let wrong: [(&str, Forgery); 7] = [
         ("of an older commit", |told| told.fingerprint = "0".repeat(64)),
         ("of another object with the same inputs", |told| told.object = Some("team/other".into())),
         ("of another namespace", |told| told.object = Some("evil/shop".into())),
