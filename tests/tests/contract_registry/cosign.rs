@@ -90,7 +90,7 @@ async fn digests(door: &Door) -> Result<Vec<String>> {
     Ok(vec![index.digest.to_string(), child.to_owned()])
 }
 
-fn provenance() -> Provenance {
+fn provenance(image: &str) -> Provenance {
     Provenance {
         program_of: None,
         engine: Some("Go".into()),
@@ -99,7 +99,7 @@ fn provenance() -> Provenance {
         commit: "4f1c2e7aa8b0c9d1e2f3a4b5c6d7e8f901234567".into(),
         parameters: json!({"compile": {"package": "."}}),
         fingerprint: "f00".into(),
-        image: "registry.example.com/shop".into(),
+        image: image.into(),
         object: "team/shop".into(),
         program: Some(Program { inputs: "9f".into(), sha256: "e".repeat(64) }),
         tests: None,
@@ -132,12 +132,13 @@ async fn signs_and_is_believed(real: &RealRegistry) -> Result<()> {
     ensure!(!cosign.verifies("ours", &images[0]).await?, "nothing is signed yet");
 
     // Without the Job that built it nothing is signed.
-    let unseen = Attestation { digests: digests.clone(), fingerprint: "f00".into(), sbom: None, provenance: None };
+    let unseen =
+        Attestation { digests: digests.clone(), fingerprint: "f00".into(), object: "team/shop".into(), sbom: None, provenance: None };
     let refused = client.attest(&repository, &unseen, None, Some(&ours)).await;
     ensure!(refused.as_ref().is_err_and(|error| error.reason == Reason::NotWitnessed), "{refused:?}");
     ensure!(count(&door, &digests[0], BUNDLE).await? == 0);
 
-    let seen = Attestation { provenance: Some(provenance()), ..unseen.clone() };
+    let seen = Attestation { provenance: Some(provenance(&repository)), ..unseen.clone() };
     // A status can name any digest of the repository: one that is no part of the image is not signed with it.
     let stranger = Attestation { digests: vec![digests[1].clone(), digests[0].clone()], ..seen.clone() };
     client.attest(&repository, &stranger, None, Some(&ours)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
@@ -149,7 +150,7 @@ async fn signs_and_is_believed(real: &RealRegistry) -> Result<()> {
         ensure!(cosign.verifies("ours", image).await?, "{image} is signed");
         ensure!(!cosign.verifies("other", image).await?, "{image} is not signed with the other key");
         let predicate = cosign.provenance("ours", image).await?.context("provenance that is believed")?;
-        ensure!(predicate == provenance().predicate(None), "{predicate}");
+        ensure!(predicate == provenance(&repository).predicate(None), "{predicate}");
         ensure!(cosign.provenance("other", image).await?.is_none());
     }
 
@@ -201,10 +202,11 @@ async fn without_a_key_provenance_is_attached_and_found_again() -> Result<()> {
     let client = OciRegistry::new(door.settings());
     let repository = format!("{}/{repository}", door.host);
     let digests = digests(&door).await?;
-    let unseen = Attestation { digests: digests.clone(), fingerprint: "f00".into(), sbom: None, provenance: None };
+    let unseen =
+        Attestation { digests: digests.clone(), fingerprint: "f00".into(), object: "team/shop".into(), sbom: None, provenance: None };
     let nothing = client.attest(&repository, &unseen, None, None).await;
     ensure!(nothing == Ok(Attested::default()), "nobody can say: {nothing:?}");
-    let seen = Attestation { provenance: Some(provenance()), ..unseen.clone() };
+    let seen = Attestation { provenance: Some(provenance(&repository)), ..unseen.clone() };
     let first = client.attest(&repository, &seen, None, None).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     ensure!(first.provenance.is_some() && first.signature.is_none(), "{first:?}");
     for attestation in [&seen, &unseen] {
@@ -223,8 +225,13 @@ async fn is_held_against_what_was_signed(real: &RealRegistry) -> Result<()> {
     let client = OciRegistry::new(door.settings());
     let repository = format!("{}/{REPOSITORY}", door.host);
     let digests = digests(&door).await?;
-    let unseen =
-        |fingerprint: &str| Attestation { digests: digests.clone(), fingerprint: fingerprint.into(), sbom: None, provenance: None };
+    let unseen = |fingerprint: &str| Attestation {
+        digests: digests.clone(),
+        fingerprint: fingerprint.into(),
+        object: "team/shop".into(),
+        sbom: None,
+        provenance: None,
+    };
     let told = |key: Option<SecretData>| {
         let (client, repository, digest) = (&client, &repository, &digests[0]);
         async move { client.provenance(repository, digest, None, key.as_ref()).await.map_err(|error| anyhow::anyhow!("{error:?}")) }
@@ -232,7 +239,7 @@ async fn is_held_against_what_was_signed(real: &RealRegistry) -> Result<()> {
     ensure!(told(None).await?.is_empty() && told(Some(key.clone())).await?.is_empty(), "nothing is attached yet");
 
     // Provenance that nobody signed, and that somebody else has signed, is there as well.
-    let written = Attestation { provenance: Some(provenance()), ..unseen("f00") };
+    let written = Attestation { provenance: Some(provenance(&repository)), ..unseen("f00") };
     for stranger in [None, Some(&other)] {
         client.attest(&repository, &written, None, stranger).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     }
@@ -241,15 +248,18 @@ async fn is_held_against_what_was_signed(real: &RealRegistry) -> Result<()> {
     ensure!(refused.as_ref().is_err_and(|error| error.reason == Reason::NotWitnessed), "{refused:?}");
 
     client.attest(&repository, &written, None, Some(&key)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    let testimony = Testimony::of(&provenance().predicate(None)).context("ours")?;
+    let testimony = Testimony::of(&provenance(&repository).predicate(None)).context("ours")?;
     ensure!(told(Some(key.clone())).await? == [testimony], "what was written is read");
     ensure!(client.attest(&repository, &unseen("f00"), None, Some(&key)).await.is_ok(), "it is of these inputs");
     let refused = client.attest(&repository, &unseen("f01"), None, Some(&key)).await;
     ensure!(refused.as_ref().is_err_and(|error| error.reason == Reason::NotWitnessed), "and of no others: {refused:?}");
+    let of_another = Attestation { object: "team/other".into(), ..unseen("f00") };
+    let refused = client.attest(&repository, &of_another, None, Some(&key)).await;
+    ensure!(refused.as_ref().is_err_and(|error| error.reason == Reason::NotWitnessed), "and of no other object: {refused:?}");
 
     // The same image for another object has provenance of its own beside it.
     let before = count(&door, &digests[0], BUNDLE).await?;
-    let elsewhere = Provenance { object: "team/other".into(), ..provenance() };
+    let elsewhere = Provenance { object: "team/other".into(), ..provenance(&repository) };
     let second = Attestation { provenance: Some(elsewhere), ..unseen("f00") };
     for _ in 0..2 {
         client.attest(&repository, &second, None, Some(&key)).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
@@ -269,7 +279,13 @@ async fn a_key_that_cannot_be_used_is_told_by_name_and_not_by_content() -> Resul
     let real = RealRegistry::start().await?;
     let (door, cosign) = (real.door().await?, Cosign::new().await?);
     let client = OciRegistry::new(door.settings());
-    let attestation = Attestation { digests: digests(&door).await?, fingerprint: "f00".into(), sbom: None, provenance: Some(provenance()) };
+    let attestation = Attestation {
+        digests: digests(&door).await?,
+        fingerprint: "f00".into(),
+        object: "team/shop".into(),
+        sbom: None,
+        provenance: Some(provenance("registry.example.com/shop")),
+    };
     let mut key = cosign.key("ours").await?;
     key.insert("cosign.password".into(), b"hunter2".to_vec());
     let error = client.attest(&format!("{}/{REPOSITORY}", door.host), &attestation, None, Some(&key)).await;

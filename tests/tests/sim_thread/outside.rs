@@ -327,7 +327,7 @@ impl Registry for Reached {
 
     fn attest<'a>(
         &'a self,
-        _: &'a str,
+        repository: &'a str,
         attestation: &'a Attestation,
         _: Option<&'a SecretData>,
         key: Option<&'a SecretData>,
@@ -344,7 +344,11 @@ impl Registry for Reached {
             let told = state.told.entry(digest.clone()).or_default();
             let written = attestation.provenance.as_ref().and_then(|provenance| Testimony::of(&provenance.predicate(None)));
             let is_it = |(signed, known): &(bool, Testimony)| {
-                let same = written.as_ref().map_or(known.fingerprint == attestation.fingerprint, |written| known.agrees(written));
+                let same = written
+                    .as_ref()
+                    .map_or(known.fingerprint == attestation.fingerprint && known.may_be_of(repository, &attestation.object), |written| {
+                        known.agrees(written)
+                    });
                 *signed == key.is_some() && same
             };
             if !told.iter().any(is_it) {

@@ -9,13 +9,10 @@ use poly1305::universal_hash::KeyInit as _;
 use salsa20::XSalsa20;
 use salsa20::cipher::{KeyIvInit as _, StreamCipher as _};
 use serde::Deserialize;
-use std::sync::{Mutex, PoisonError};
 
 /// log2(N) of the parameters that cosign has ever written, all with r = 8 and p = 1. Others would be a way to use up our memory.
 const KNOWN_COSTS: [u8; 3] = [15, 16, 17];
 const TAG: usize = 16;
-/// Opening takes up to 128 MiB: one at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[derive(Deserialize)]
 struct Sealed {
@@ -45,7 +42,7 @@ struct Cipher {
     nonce: String,
 }
 
-/// The DER that was sealed with this password.
+/// The DER that was sealed with this password. Takes up to 128 MiB: [`Keys`](super::Keys) opens one at a time.
 pub(super) fn open(sealed: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
     let damaged = || "has a cosign.key that is not as cosign writes it; make a new one with `cosign generate-key-pair`".to_owned();
     let sealed: Sealed = serde_json::from_slice(sealed).map_err(|_| damaged())?;
@@ -60,11 +57,8 @@ pub(super) fn open(sealed: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
     };
     let (salt, nonce, ciphertext) = (bytes(&sealed.kdf.salt)?, bytes(&sealed.cipher.nonce)?, bytes(&sealed.ciphertext)?);
     let mut key = [0; 32];
-    {
-        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let params = scrypt::Params::new(cost, r, p).map_err(|_| damaged())?;
-        scrypt::scrypt(password, &salt, &params, &mut key).map_err(|_| damaged())?;
-    }
+    let params = scrypt::Params::new(cost, r, p).map_err(|_| damaged())?;
+    scrypt::scrypt(password, &salt, &params, &mut key).map_err(|_| damaged())?;
     let nonce: [u8; 24] = nonce.try_into().map_err(|_| damaged())?;
     open_box(&key, &nonce, &ciphertext)
         .ok_or_else(|| "has a cosign.password that does not open its cosign.key; put the right one there".into())

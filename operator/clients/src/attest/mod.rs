@@ -11,6 +11,8 @@
 mod bundle;
 mod encrypted;
 mod key;
+mod keys;
 
 pub use bundle::{BUNDLE, Bundle, InvalidBundle};
 pub use key::{InvalidKey, SigningKey};
+pub use keys::Keys;

@@ -98,10 +98,11 @@ impl Subject<'_> {
             (Some(key), written) => {
                 let content = written.as_ref().map(|provenance| provenance.predicate(bill.as_ref()));
                 let wanted = content.as_ref().and_then(Testimony::of);
+                let published_in = format!("{}/{}", self.repository.registry(), self.repository.repository());
                 // Where nobody can say more, what a version before has signed of these inputs is enough.
                 let of_these = |told: Testimony| match &wanted {
                     Some(wanted) => told.agrees(wanted),
-                    None => told.fingerprint == attestation.fingerprint,
+                    None => told.fingerprint == attestation.fingerprint && told.may_be_of(&published_in, &attestation.object),
                 };
                 let is_it = |statement: &Statement| Testimony::of(statement.predicate()).is_some_and(of_these);
                 let signed = self.signed(Predicate::Provenance, content.clone(), is_it, key).await?;

@@ -3,7 +3,7 @@
 use super::source::{BaseError, Source};
 use super::transport::Connections;
 use super::{Credentials, OciError, Registry, at_digest, at_tag, parse_reference};
-use crate::attest::SigningKey;
+use crate::attest::{Keys, SigningKey};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gowindows_crds::conditions::Reason;
@@ -25,12 +25,13 @@ pub struct OciRegistry {
     registries: Vec<RegistrySettings>,
     /// Made when the first question is asked, and kept.
     connections: OnceLock<Arc<Connections>>,
+    keys: Keys,
 }
 
 impl OciRegistry {
     /// With the operator's settings of registries.
     pub fn new(registries: Vec<RegistrySettings>) -> Self {
-        Self { registries, connections: OnceLock::new() }
+        Self { registries, connections: OnceLock::new(), keys: Keys::default() }
     }
 
     fn connections(&self) -> Result<Arc<Connections>, OciError> {
@@ -39,6 +40,12 @@ impl OciRegistry {
         }
         let made = Arc::new(Connections::new(&self.registries)?);
         Ok(self.connections.get_or_init(|| made).clone())
+    }
+
+    async fn key(&self, data: Option<&SecretData>) -> Result<Option<Arc<SigningKey>>, CallError> {
+        let Some(data) = data else { return Ok(None) };
+        let invalid = |what| CallError { reason: Reason::SecretInvalid, message: format!("The Secret of signing.keySecretRef {what}.") };
+        self.keys.open(data).await.map(Some).map_err(invalid)
     }
 
     fn open(&self, secret: Option<&SecretData>) -> Result<Registry, CallError> {
@@ -103,8 +110,8 @@ impl gowindows_model::ports::Registry for OciRegistry {
     ) -> BoxFuture<'a, Result<Vec<Testimony>, CallError>> {
         async move {
             let (repository, registry, digest) = (parse_reference(repository)?, self.open(secret)?, parse_digest(digest)?);
-            let key = open_key(key).await?;
-            super::attest::testimonies(&registry, &repository, &digest, key.as_ref()).await
+            let key = self.key(key).await?;
+            super::attest::testimonies(&registry, &repository, &digest, key.as_deref()).await
         }
         .boxed()
     }
@@ -136,20 +143,11 @@ impl gowindows_model::ports::Registry for OciRegistry {
     ) -> BoxFuture<'a, Result<Attested, CallError>> {
         async move {
             let (repository, registry) = (parse_reference(repository)?, self.open(secret)?);
-            let key = open_key(key).await?;
-            super::attest::attest(&registry, &repository, attestation, key.as_ref()).await
+            let key = self.key(key).await?;
+            super::attest::attest(&registry, &repository, attestation, key.as_deref()).await
         }
         .boxed()
     }
-}
-
-/// An encrypted key takes a while, and nobody else should wait for it.
-async fn open_key(data: Option<&SecretData>) -> Result<Option<SigningKey>, CallError> {
-    let Some(data) = data.cloned() else { return Ok(None) };
-    let invalid =
-        |what: String| CallError { reason: Reason::SecretInvalid, message: format!("The Secret of signing.keySecretRef {what}.") };
-    let opened = tokio::task::spawn_blocking(move || SigningKey::from_secret(&data)).await;
-    opened.map_err(|error| invalid(format!("could not be opened: {error}")))?.map(Some).map_err(|error| invalid(error.to_string()))
 }
 
 fn parse_digest(digest: &str) -> Result<Digest, CallError> {

@@ -207,7 +207,13 @@ async fn a_failure_ends_the_steps_of_its_aspect_and_what_depends_on_it() {
             name: "registry.example.com/shop".into(),
             access: Access::Secret { field: "image.pushSecretRef", name: "push".into() },
         },
-        attestation: Box::new(Attestation { digests: vec![], fingerprint: String::new(), sbom: None, provenance: None }),
+        attestation: Box::new(Attestation {
+            digests: vec![],
+            fingerprint: String::new(),
+            object: String::new(),
+            sbom: None,
+            provenance: None,
+        }),
         key: Some("key".into()),
     };
     let guarded = |step: Step| Step { after: Some(Guard::Signed), ..step };

@@ -23,12 +23,17 @@ pub(super) fn read(text: &str) -> Netrc<'_> {
         }
         let mut words = line.split_whitespace();
         while let Some(word) = words.next() {
-            if word == "default" {
+            // As curl has it, which git uses: in any letters, and a word that it does not know takes no value.
+            if word.eq_ignore_ascii_case("default") {
                 (netrc.has_default, machine, login, password) = (true, false, false, None);
                 continue;
             }
+            let keyword = word.to_ascii_lowercase();
+            if !["machine", "login", "password", "account", "macdef"].contains(&keyword.as_str()) {
+                continue;
+            }
             let Some(value) = words.next() else { break };
-            match word {
+            match keyword.as_str() {
                 "machine" => (machine, login, password) = (true, false, None),
                 "login" => login = true,
                 "password" if netrc.has_default && !machine => netrc.of_all.push(value),
@@ -74,6 +79,8 @@ mod tests {
             "default\nlogin anonymous\npassword guest",
             "machine a.example login me password one\n  default login anonymous password guest\n",
             "machine a.example login me password one default login anonymous password guest",
+            "Default login anonymous password guest",
+            "port default login anonymous password guest",
         ] {
             let netrc = read(text);
             assert_eq!((netrc.has_default, netrc.of_all), (true, vec!["guest"]), "{text:?}");

@@ -68,8 +68,8 @@ impl Release<'_> {
         match world.answers.published.get(&tag) {
             Some(Seen::Fresh(Some(published), _)) if published.violations.is_empty() => {
                 let image = image_of(published, world, Some(inputs), None);
-                if request.budget.fails && request.budget.excess(&image).is_some() {
-                    // Whosever it is.
+                if self.was_too_large() && request.budget.fails && request.budget.excess(&image).is_some() {
+                    // It was seen being built, and nothing more was said of it.
                     return self.accept(part, image, None);
                 }
                 match proof::of_inputs(world, &request.run, inputs, &published.image)? {
@@ -88,6 +88,14 @@ impl Release<'_> {
             // Not there, broken, or not readable with credentials that may still push (Docker Hub refuses to read what does not exist).
             _ => self.start_next(part),
         }
+    }
+
+    /// The image of these inputs was refused for its size.
+    fn was_too_large(&self) -> bool {
+        let Self { world, inputs, .. } = self;
+        let recorded = world.status().build.as_ref().filter(|build| build.fingerprint == inputs.fingerprint());
+        let failure = recorded.and_then(|build| build.failure.as_ref());
+        failure.is_some_and(|failure| retry::reason(&failure.reason) == Reason::SizeBudgetExceeded)
     }
 
     fn start_next(&self, part: &mut Building) -> Result<(), Need> {

@@ -23,7 +23,8 @@ pub(super) fn trouble(release: &Release<'_>, order: &BuildOrder) -> Result<Optio
     // It is mounted whatever the reference is, and a pinned commit has asked nobody.
     if let Some(question) = request.git_login() {
         world.ask(vec![question])?;
-        trouble = trouble.or_else(|| of_secrets(world.answers.git_login.trouble()));
+        // Whatever keeps it from being looked at: unseen it is mounted by nobody.
+        trouble = trouble.or_else(|| world.answers.git_login.trouble().cloned());
     }
     if request.push_secret().is_some() || request.identity().is_some() {
         world.ask(vec![request.published(inputs.tag())])?;
@@ -36,11 +37,11 @@ pub(super) fn trouble(release: &Release<'_>, order: &BuildOrder) -> Result<Optio
     let compiles = order.reused_program.is_none();
     if let Some(secret) = certificates(&request.build.engine).filter(|_| compiles) {
         world.ask(vec![Question::Builder { secret: secret.clone() }])?;
-        trouble = trouble.or_else(|| of_secrets(world.answers.builder.trouble()));
+        trouble = trouble.or_else(|| world.answers.builder.trouble().cloned());
     }
     if let Some(secret) = request.modules.secret.as_ref().filter(|_| compiles || order.gated) {
         world.ask(vec![Question::Modules { secret: secret.clone() }])?;
-        trouble = trouble.or_else(|| of_secrets(world.answers.modules.trouble()));
+        trouble = trouble.or_else(|| world.answers.modules.trouble().cloned());
     }
     if let Some(CacheClaim::Shared(claim)) = request.build.cache.as_ref().filter(|_| compiles) {
         world.ask(vec![Question::CacheClaim { claim: claim.clone() }])?;

@@ -107,6 +107,7 @@ fn attest(world: &World, run: &RunRequest, settings: &Settings, part: &mut Part<
         digests: [image.digest.clone()].into_iter().chain(digests).collect(),
         sbom: witness.and_then(|build| result(build)?.sbom.clone()),
         fingerprint: image.fingerprint.clone().unwrap_or_default(),
+        object: object_name(world),
         provenance: witness.and_then(|build| Some(provenance(world, run, settings, build, build.inputs.as_ref()?))),
     };
     let (repository, key) = (run.repository.clone(), run.signing.clone());

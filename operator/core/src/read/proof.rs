@@ -45,6 +45,7 @@ pub(crate) fn of(world: &World, run: &RunRequest, digest: &str, is_wanted: impl 
         Ok(told) => {
             told.iter().filter(names_it).find(|told| is_wanted(told)).map_or(Proof::Missing, |told| Proof::Given(Box::new(told.clone())))
         }
+        Err(trouble) if is_final(&trouble) => Proof::Missing,
         Err(trouble) => Proof::Unknown(trouble),
     })
 }
@@ -74,10 +75,20 @@ pub(crate) fn unconfirmed(world: &World, run: &RunRequest, image: &ImageStatus) 
     })
 }
 
-/// When the build of a digest began, as far as is known; the newest where there were several.
-pub(crate) fn built_at(world: &World, run: &RunRequest, digest: &str) -> Result<Result<Option<Timestamp>, Trouble>, Need> {
+/// When the build of a digest began, as far as is known; the newest where there were several. Of those that `counts` says.
+pub(crate) fn built_at(
+    world: &World,
+    run: &RunRequest,
+    digest: &str,
+    counts: impl Fn(&Testimony) -> bool,
+) -> Result<Result<Option<Timestamp>, Trouble>, Need> {
     world.ask(vec![run.provenance(digest)])?;
-    Ok(seen(world, digest).map(|told| told.iter().filter_map(|told| told.started).max()))
+    Ok(seen(world, digest).map(|told| told.iter().filter(|told| counts(told)).filter_map(|told| told.started).max()))
+}
+
+/// What a registry says for good about provenance that it has, or cannot have, is that there is none; the rest is waited for.
+fn is_final(trouble: &Trouble) -> bool {
+    matches!(trouble.reason, Reason::RegistryInvalid | Reason::RegistryAuthFailed | Reason::AssembleFailed)
 }
 
 fn seen<'a>(world: &'a World, digest: &str) -> Result<&'a [Testimony], Trouble> {

@@ -2,19 +2,43 @@
 //! an older image of ours has a tag and a signature as good as any (security.md, H9).
 
 use crate::read::proof;
+use crate::read::witness::object_name;
 use gowindows_crds::conditions::Reason;
 use gowindows_crds::v1alpha1::ImageStatus;
 use gowindows_model::facts::{Trouble, World};
 use gowindows_model::plan::Roll;
-use gowindows_model::question::Need;
+use gowindows_model::question::{Need, Question};
 use gowindows_model::request::RunRequest;
+
+/// Nothing that is waited for here passes by itself: a commit, an edit or an order wakes the object anyway.
+const RARELY: u32 = 7;
+
+/// Asks at once for all that [`trouble`] looks at: a target each would be a round each.
+pub(super) fn ask(world: &World, run: &RunRequest, image: &ImageStatus) -> Result<(), Need> {
+    let containers = world.workloads.iter().flatten().flat_map(|workload| &workload.containers);
+    let running = containers.filter_map(|container| digest(run, &container.image)).filter(|running| *running != image.digest);
+    let mut questions: Vec<Question> = Vec::new();
+    for running in running {
+        let question = run.provenance(running);
+        if !questions.contains(&question) {
+            questions.push(question);
+        }
+    }
+    if questions.is_empty() {
+        return Ok(());
+    }
+    questions.push(run.provenance(&image.digest));
+    world.ask(questions)
+}
 
 /// Why what runs is left alone: by their provenance the image is no newer than it. What is no image of this repository may be replaced.
 pub(super) fn trouble(world: &World, run: &RunRequest, image: &ImageStatus, roll: &Roll) -> Result<Option<Trouble>, Need> {
     let containers = world.workloads.get(roll.index).into_iter().flatten().flat_map(|workload| &workload.containers);
-    let runs = containers.filter(|container| container.name == roll.container).map(|container| container.image.as_str()).next();
-    let Some(runs) = runs.and_then(|runs| runs.strip_prefix(&run.reference(""))) else { return Ok(None) };
-    let (ours, theirs) = match (proof::built_at(world, run, &image.digest)?, proof::built_at(world, run, runs)?) {
+    let runs = containers.filter(|container| container.name == roll.container).find_map(|container| digest(run, &container.image));
+    let Some(runs) = runs else { return Ok(None) };
+    let object = object_name(world);
+    let ours = proof::built_at(world, run, &image.digest, |told| told.may_be_of(&run.repository.name, &object))?;
+    let (ours, theirs) = match (ours, proof::built_at(world, run, runs, |_| true)?) {
         (Ok(ours), Ok(theirs)) => (ours, theirs),
         (Err(trouble), _) | (_, Err(trouble)) => return Ok(Some(trouble)),
     };
@@ -22,10 +46,15 @@ pub(super) fn trouble(world: &World, run: &RunRequest, image: &ImageStatus, roll
         return Ok(None);
     }
     let message = format!(
-        "{} {} runs {runs}, and no provenance says that {} was built later; it is left alone until the newest source is built.",
+        "{} {} runs {runs}, and no provenance says that {} was built later; it is left alone until there is an image of the newest source and specification.",
         roll.kind.as_str(),
         roll.name,
         image.digest
     );
-    Ok(Some(Trouble { reason: Reason::VerificationFailed, message, at: world.now, times: 1 }))
+    Ok(Some(Trouble { reason: Reason::VerificationFailed, message, at: world.now, times: RARELY }))
+}
+
+/// The digest that a container runs, where that is an image of this repository.
+fn digest<'a>(run: &RunRequest, image: &'a str) -> Option<&'a str> {
+    image.strip_prefix(&run.reference(""))
 }

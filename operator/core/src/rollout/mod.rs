@@ -52,6 +52,9 @@ pub(crate) fn decide(
         return Ok(part);
     }
     let is_newest = newest.is_some_and(|newest| image.fingerprint.as_deref() == Some(newest.fingerprint()));
+    if !is_newest {
+        backwards::ask(world, run, image)?;
+    }
     for (index, target) in run.targets.iter().enumerate() {
         let wanted = Wanted { digest: image.digest.clone(), env: BTreeMap::new(), why: WantedBecause::Newest };
         let (verdict, roll) = judge(world, run, image, &wanted, index, target);

@@ -87,6 +87,11 @@ impl Testimony {
         ours.then_some(Self { fingerprint, image, object, program, tests: tests.map(|tests| tests.inputs), started })
     }
 
+    /// Whether it names this repository and this object, or none: a version before named neither.
+    pub fn may_be_of(&self, image: &str, object: &str) -> bool {
+        self.image.as_ref().is_none_or(|named| named == image) && self.object.as_ref().is_none_or(|named| named == object)
+    }
+
     /// Whether both tell the same of an image, whenever it was built.
     pub fn agrees(&self, other: &Self) -> bool {
         *self == Self { started: self.started, ..other.clone() }
@@ -106,6 +111,10 @@ mod tests {
         });
         let told = Testimony::of(&ours).expect("as a version before wrote it");
         assert_eq!((told.fingerprint.as_str(), &told.image, told.started.is_some()), ("f00", &None, true));
+        assert!(told.may_be_of("r/shop", "team/shop"));
+        let named = Testimony { image: Some("r/shop".into()), object: Some("team/shop".into()), ..told.clone() };
+        assert!(named.may_be_of("r/shop", "team/shop"));
+        assert!(!named.may_be_of("r/shop", "team/other") && !named.may_be_of("r/other", "team/shop"));
         let later = Testimony { started: None, ..told.clone() };
         assert!(told.agrees(&later) && !told.agrees(&Testimony { object: Some("team/shop".into()), ..told.clone() }));
         for (path, value) in [

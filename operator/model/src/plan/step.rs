@@ -124,6 +124,8 @@ pub struct Attestation {
     pub digests: Vec<String>,
     /// The fingerprint of its inputs: what is signed already and is of others does not count.
     pub fingerprint: String,
+    /// The object whose image it is, `namespace/name`: what names another one does not count.
+    pub object: String,
     /// The bill that the build has attached, as it reported.
     pub sbom: Option<String>,
     /// How it was built; none where there is no Job to tell.

@@ -10,7 +10,13 @@ fn repository() -> Repository {
 }
 
 fn attest() -> Write {
-    let attestation = Attestation { digests: vec!["sha256:1".into()], fingerprint: "f00".into(), sbom: None, provenance: None };
+    let attestation = Attestation {
+        digests: vec!["sha256:1".into()],
+        fingerprint: "f00".into(),
+        object: "team/shop".into(),
+        sbom: None,
+        provenance: None,
+    };
     Write::Attest { repository: repository(), attestation: Box::new(attestation), key: Some("key".into()) }
 }
 

@@ -307,8 +307,10 @@ pub(super) fn registry_secrets(request: &Request) -> impl Iterator<Item = Volume
 
 /// What opens the git server, for the stage that fetches: the keys that it reads, and no others.
 pub(super) fn git_secret(order: &BuildOrder) -> Option<Volume> {
+    // An empty list of keys is all of them to a kubelet.
+    let name = order.request.git_secret.as_ref().filter(|_| !order.git_keys.is_empty())?;
     let items = order.git_keys.iter().map(|key| KeyToPath { key: key.clone(), mode: None, path: key.clone() });
-    order.request.git_secret.as_ref().map(|name| secret_volume("git-auth", name, Some(items.collect())))
+    Some(secret_volume("git-auth", name, Some(items.collect())))
 }
 
 /// A Secret as files that only their owner and the pod's group may read.

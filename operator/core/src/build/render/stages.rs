@@ -1,6 +1,6 @@
 //! What do the containers of a build that are ours look like, and what do all containers share?
 
-use super::job::{Program, seconds};
+use super::job::{Program, git_secret, seconds};
 use super::workspace::{BUILDS, Workspace};
 use gowindows_crds::v1alpha1::NodeSystem;
 use gowindows_model::go::dockerfile::Generated;
@@ -87,7 +87,7 @@ pub(super) fn source(
         args.extend(["--cache", folder].map(String::from));
         mounts.push(read_only("cache", CACHE));
     }
-    if request.git_secret.is_some() {
+    if git_secret(order).is_some() {
         args.extend(["--auth-dir".to_owned(), GIT_AUTH.to_owned()]);
         mounts.push(read_only("git-auth", GIT_AUTH));
     }

@@ -133,7 +133,7 @@ fn a_refused_specification_of_another_repository_rolls_nothing() {
 #[test]
 fn a_pinned_commit_leads_around_no_secret() {
     let pinned = json!({"spec": {"source": {"git": {"ref": {"commit": COMMIT}, "secretRef": {"name": "db-app"}}}}});
-    for reason in [Reason::SecretUnavailable, Reason::SecretInvalid, Reason::SecretUnbound] {
+    for reason in [Reason::SecretUnavailable, Reason::SecretInvalid, Reason::SecretUnbound, Reason::Timeout] {
         let mut world = world(pinned.clone());
         let trouble = Trouble { reason, message: "It is so.".into(), at: at(1), times: 1 };
         world.answers.git_login = Seen::Unknown(trouble.clone());

@@ -83,6 +83,13 @@ fn provenance_that_cannot_be_read_is_waited_for() {
         assert!(matches!(&plan.verdicts.build.progress, BuildProgress::Blocked(found) if *found == trouble), "{plan:?}");
         assert!(names_of(&plan).is_empty() && plan.next.is_some());
     }
+    // A registry that has no list, or one that nobody can read, has none tomorrow either.
+    for reason in [Reason::RegistryInvalid, Reason::RegistryAuthFailed] {
+        let mut world = world(signing());
+        let trouble = Trouble { reason, message: "No.".into(), at: at(1), times: 1 };
+        world.answers.provenance.insert(DIGEST.into(), Seen::Unknown(trouble));
+        assert!(started(&settle(&mut world, Some(&image()))).is_some(), "{reason}");
+    }
 }
 
 /// Without a key whoever may push can write provenance too; still the tag alone is not enough.
@@ -190,15 +197,58 @@ fn an_edited_status_takes_no_workload_back() {
         told.is_none()
     };
     let built = |second: i64| vec![Testimony { started: Some(at(second)), ..Testimony::default() }];
+    let of_another = |image: &str, object: &str| {
+        vec![Testimony { image: Some(image.into()), object: Some(object.into()), started: Some(at(100)), ..Testimony::default() }]
+    };
     let current = image().reference;
     for patch in [json!({}), json!({"spec": {"interval": "soon"}})] {
         assert!(!rolls(&patch, built(-100), built(0), &current), "an older one");
         assert!(!rolls(&patch, vec![], built(0), &current), "one of which nothing is known");
         assert!(!rolls(&patch, built(-100), vec![], &current), "of what runs nothing is known");
         assert!(!rolls(&patch, built(0), built(0), &current), "both began at the same moment");
+        assert!(!rolls(&patch, of_another("registry.example.com/shop", "team/dev"), built(0), &current), "a newer one of another object");
+        assert!(!rolls(&patch, of_another("registry.example.com/dev", "team/shop"), built(0), &current), "of another repository");
         assert!(rolls(&patch, built(100), built(0), &current), "a newer one");
         assert!(rolls(&patch, built(-100), built(0), "old:1"), "what runs is none of ours");
     }
+}
+
+/// Each target may run another image: all of them are looked at in one round, or a pass would have too few.
+#[test]
+fn sixteen_targets_are_looked_at_in_one_round() {
+    let targets: Vec<Value> = (0..16).map(|number| json!({"name": format!("shop-{number}")})).collect();
+    let mut world = settled_world();
+    let mut object = object(json!({"spec": {"interval": "soon", "rollout": {"targets": targets}}}));
+    object.status = world.object.status.clone();
+    world.object = Arc::new(object);
+    let runs = |number: u8| Some(deployment(&format!("registry.example.com/shop@sha256:{}", format!("{number:02x}").repeat(32))));
+    (world.workloads, world.claims) = ((0..16).map(|number| runs(number + 32)).collect(), vec![None; 16]);
+    let (mut rounds, mut asked) = (0, 0);
+    while let Decision::Ask(questions) = decide(&world, &settings()) {
+        (rounds, asked) = (rounds + 1, asked + questions.len());
+        for question in questions {
+            nothing_is_told(&mut world, &question);
+            if let Question::Published { tag, .. } = &question {
+                let found = Published { image: image(), violations: vec![] };
+                world.answers.published.insert(tag.clone(), Seen::Fresh(Some(found), world.now));
+            }
+            world.answers.asked.push(question);
+        }
+    }
+    assert!(rounds <= 3 && asked >= 17, "{asked} questions in {rounds} rounds");
+    // A target that runs nothing of ours costs no question.
+    world.workloads = vec![Some(deployment("old:1")); 16];
+    world.answers.asked.retain(|question| matches!(question, Question::Published { .. }));
+    assert!(matches!(decide(&world, &settings()), Decision::Do(_)));
+}
+
+/// Whoever may push points the next tag at an image that is larger than its owner wants: nothing was built, so nothing is too large.
+#[test]
+fn an_image_of_others_is_not_judged_by_its_size() {
+    let mut world = world(json!({"spec": {"image": {"sizeBudget": {"app": "1M"}}}}));
+    let platform = gowindows_crds::v1alpha1::PlatformStatus { app_bytes: 2_000_000, ..Default::default() };
+    let large = ImageStatus { platforms: vec![platform], ..image() };
+    assert!(started(&settle(&mut world, Some(&large))).is_some());
 }
 
 /// A status that calls another image that of the newest inputs.

@@ -36,6 +36,7 @@ fn the_pod_of_tests_is_restricted_and_sees_no_secret() {
     merge(&mut patch["spec"], &secrets);
     patch["spec"]["build"] = json!({"timeouts": {"test": "4m"}});
     let mut world = world(patch);
+    world.answers.git_login = Seen::Fresh(GitLogin { keys: vec!["username".into(), "password".into()], unbound: None }, at(0));
     let plan = settle(&mut world, None);
     let pod = jobs(&plan)[0].spec.clone().and_then(|spec| spec.template.spec).expect("a pod");
     assert_eq!(engines::above_restricted(&pod), Vec::<String>::new());
