@@ -140,7 +140,8 @@ impl Linter<'_> {
         for (name, _) in variables {
             let fits = |form: &Option<Regex>| form.as_ref().is_some_and(|form| form.is_match(&name));
             if fits(&SECRET) && !fits(&PUBLIC) {
-                let why = "what it holds stays in the image's history or in the builder's cache, and no build gets a secret here; fetch what needs one before the commit, or take another name if it is no secret";
+                let why =
+                    "what it holds stays in the image's history or in the builder's cache; do without it, or rename it if it is no secret";
                 self.add(instruction.lines.0, format!("{} {name}", instruction.keyword), why);
             }
         }
