@@ -13,13 +13,11 @@ use gowindows_model::request::RunRequest;
 /// Nothing that is waited for here passes by itself: a commit, an edit or an order wakes the object anyway.
 const RARELY: u32 = 7;
 
-/// Asks at once for all that [`trouble`] looks at: a target each would be a round each.
-pub(super) fn ask(world: &World, run: &RunRequest, image: &ImageStatus) -> Result<(), Need> {
-    let containers = world.workloads.iter().flatten().flat_map(|workload| &workload.containers);
-    let running = containers.filter_map(|container| digest(run, &container.image)).filter(|running| *running != image.digest);
+/// Asks at once for all that [`trouble`] looks at: a roll each would be a round each.
+pub(super) fn ask<'a>(world: &World, run: &RunRequest, image: &ImageStatus, rolls: impl Iterator<Item = &'a Roll>) -> Result<(), Need> {
     let mut questions: Vec<Question> = Vec::new();
-    for running in running {
-        let question = run.provenance(running);
+    for runs in rolls.filter_map(|roll| running(world, run, roll)) {
+        let question = run.provenance(runs);
         if !questions.contains(&question) {
             questions.push(question);
         }
@@ -33,9 +31,7 @@ pub(super) fn ask(world: &World, run: &RunRequest, image: &ImageStatus) -> Resul
 
 /// Why what runs is left alone: by their provenance the image is no newer than it. What is no image of this repository may be replaced.
 pub(super) fn trouble(world: &World, run: &RunRequest, image: &ImageStatus, roll: &Roll) -> Result<Option<Trouble>, Need> {
-    let containers = world.workloads.get(roll.index).into_iter().flatten().flat_map(|workload| &workload.containers);
-    let runs = containers.filter(|container| container.name == roll.container).find_map(|container| digest(run, &container.image));
-    let Some(runs) = runs else { return Ok(None) };
+    let Some(runs) = running(world, run, roll) else { return Ok(None) };
     let object = object_name(world);
     let ours = proof::built_at(world, run, &image.digest, |told| told.may_be_of(&run.repository.name, &object))?;
     let (ours, theirs) = match (ours, proof::built_at(world, run, runs, |_| true)?) {
@@ -54,7 +50,8 @@ pub(super) fn trouble(world: &World, run: &RunRequest, image: &ImageStatus, roll
     Ok(Some(Trouble { reason: Reason::VerificationFailed, message, at: world.now, times: RARELY }))
 }
 
-/// The digest that a container runs, where that is an image of this repository.
-fn digest<'a>(run: &RunRequest, image: &'a str) -> Option<&'a str> {
-    image.strip_prefix(&run.reference(""))
+/// The digest that is to be replaced, where it is an image of this repository.
+fn running<'a>(world: &'a World, run: &RunRequest, roll: &Roll) -> Option<&'a str> {
+    let mut containers = world.workloads.get(roll.index)?.as_ref()?.containers.iter();
+    containers.find(|container| container.name == roll.container)?.image.strip_prefix(&run.reference(""))
 }

@@ -52,14 +52,15 @@ pub(crate) fn decide(
         return Ok(part);
     }
     let is_newest = newest.is_some_and(|newest| image.fingerprint.as_deref() == Some(newest.fingerprint()));
+    let wanted = Wanted { digest: image.digest.clone(), env: BTreeMap::new(), why: WantedBecause::Newest };
+    let judged = run.targets.iter().enumerate().map(|(index, target)| judge(world, run, image, &wanted, index, target));
+    let judged: Vec<_> = judged.collect();
     if !is_newest {
-        backwards::ask(world, run, image)?;
+        backwards::ask(world, run, image, judged.iter().filter_map(|(_, roll)| roll.as_ref()))?;
     }
-    for (index, target) in run.targets.iter().enumerate() {
-        let wanted = Wanted { digest: image.digest.clone(), env: BTreeMap::new(), why: WantedBecause::Newest };
-        let (verdict, roll) = judge(world, run, image, &wanted, index, target);
+    for (verdict, roll) in judged {
         let moves = verdict.phase == RolloutPhase::Progressing || verdict.phase == RolloutPhase::Failed;
-        part.verdict.targets.push(TargetVerdict { wanted: Some(wanted), ..verdict });
+        part.verdict.targets.push(TargetVerdict { wanted: Some(wanted.clone()), ..verdict });
         match roll {
             Some(roll) => write(world, run, image, is_newest, roll, &mut part)?,
             None if moves => part.requeue_after(WATCH),

@@ -236,7 +236,11 @@ fn sixteen_targets_are_looked_at_in_one_round() {
         }
     }
     assert!(rounds <= 3 && asked >= 17, "{asked} questions in {rounds} rounds");
-    // A target that runs nothing of ours costs no question.
+    // A target that is not rolled costs no question, nor does one that runs nothing of ours.
+    let mut left_alone = world.clone();
+    left_alone.claims = vec![Some("elder".into()); 16];
+    left_alone.answers.asked.clear();
+    assert!(matches!(decide(&left_alone, &settings()), Decision::Do(_)));
     world.workloads = vec![Some(deployment("old:1")); 16];
     world.answers.asked.retain(|question| matches!(question, Question::Published { .. }));
     assert!(matches!(decide(&world, &settings()), Decision::Do(_)));
